@@ -1,0 +1,18 @@
+//! `[http]`: health, API and page.
+
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+
+use crate::secret::Secret;
+
+/// How the HTTP side listens and whom it trusts.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The Bearer token of every endpoint that sends, changes or shows mail; empty: none.
+    pub token: Secret,
+    /// Without a token, only these may use those endpoints.
+    pub trusted_networks: Vec<IpNet>,
+}

@@ -1,0 +1,176 @@
+//! Addresses as they stand in the envelope.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A mailbox of RFC 5321 §4.1.2, `local@domain`, kept as it was given.
+///
+/// The local part keeps its quotes; two addresses that differ only by the case of the domain are the
+/// same mailbox, see [`Address::same_mailbox`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Address(String);
+
+/// A text that is not a mailbox.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an address of the form local@domain")]
+pub struct InvalidAddress(pub String);
+
+impl Address {
+    /// The part before the last `@`, quotes included.
+    pub fn local_part(&self) -> &str {
+        self.split().0
+    }
+
+    /// The part after the last `@`.
+    pub fn domain(&self) -> &str {
+        self.split().1
+    }
+
+    /// The whole address.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// True when both name the same mailbox: local parts equal, domains equal but for case.
+    pub fn same_mailbox(&self, other: &str) -> bool {
+        match other.rsplit_once('@') {
+            Some((local, domain)) => {
+                self.local_part() == local && self.domain().eq_ignore_ascii_case(domain)
+            }
+            None => false,
+        }
+    }
+
+    fn split(&self) -> (&str, &str) {
+        // Every constructor has checked that there is an `@`.
+        self.0.rsplit_once('@').unwrap_or((&self.0, ""))
+    }
+}
+
+/// The longest local part and domain, in octets (RFC 5321 §4.5.3.1).
+const LOCAL_PART_MAX: usize = 64;
+const DOMAIN_MAX: usize = 255;
+
+impl FromStr for Address {
+    type Err = InvalidAddress;
+
+    /// Takes a mailbox without angle brackets.
+    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
+        let invalid = || InvalidAddress(text.to_owned());
+        let (local, domain) = text.rsplit_once('@').ok_or_else(invalid)?;
+        let local_fits = !local.is_empty() && local.len() <= LOCAL_PART_MAX;
+        let domain_fits = !domain.is_empty() && domain.len() <= DOMAIN_MAX;
+        let quoted = local.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        let local_reads = match quoted {
+            Some(content) => quoted_content_is_valid(content),
+            None => local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atom_char)),
+        };
+        if local_fits && domain_fits && local_reads && domain_is_valid(domain) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(invalid())
+        }
+    }
+}
+
+/// `atext` of RFC 5322 §3.2.3 with the non-ASCII characters of RFC 6531.
+fn is_atom_char(c: char) -> bool {
+    c.is_ascii_alphanumeric()
+        || "!#$%&'*+-/=?^_`{|}~".contains(c)
+        || (!c.is_ascii() && !c.is_control())
+}
+
+/// What may stand between the quotes: no bare quote, no dangling backslash, nothing unprintable.
+fn quoted_content_is_valid(content: &str) -> bool {
+    let mut chars = content.chars();
+    while let Some(c) = chars.next() {
+        let c = if c == '\\' { chars.next() } else { Some(c).filter(|c| *c != '"') };
+        if c.is_none_or(char::is_control) {
+            return false;
+        }
+    }
+    true
+}
+
+/// A dotted name, or an address literal in brackets.
+fn domain_is_valid(domain: &str) -> bool {
+    if let Some(literal) = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return !literal.is_empty()
+            && literal.chars().all(|c| c.is_ascii_graphic() && !"[]\\".contains(c));
+    }
+    domain.split('.').all(|label| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_' || !c.is_ascii())
+            && !label.chars().any(char::is_control)
+    })
+}
+
+impl TryFrom<String> for Address {
+    type Error = InvalidAddress;
+
+    fn try_from(text: String) -> Result<Self, InvalidAddress> {
+        text.parse()
+    }
+}
+
+impl From<Address> for String {
+    fn from(address: Address) -> Self {
+        address.0
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_local_at_domain() {
+        for good in [
+            "ada@example.org",
+            "a.b+c@example.org",
+            "\"a@b\"@example.org",
+            "\"\"@example.org",
+            "ada@[192.0.2.1]",
+            "한글@예시.한국",
+            "ada@localhost",
+        ] {
+            assert!(good.parse::<Address>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "ada",
+            "@example.org",
+            "ada@",
+            "a b@example.org",
+            "ada@exa mple.org",
+            "ada@example..org",
+            ".ada@example.org",
+            "ada@-x.org",
+            "\"a\"b\"@example.org",
+            "a\r\nb@example.org",
+            "<ada@example.org>",
+        ] {
+            assert!(bad.parse::<Address>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_the_case_of_the_domain_is_ignored() {
+        let address: Address = "Ada@Example.org".parse().unwrap();
+        assert!(address.same_mailbox("Ada@EXAMPLE.ORG"));
+        assert!(!address.same_mailbox("ada@example.org"));
+    }
+}

@@ -1,0 +1,24 @@
+//! The SMTP envelope: who the message is really from and for.
+
+use serde::{Deserialize, Serialize};
+
+use super::Address;
+
+/// Reverse path and forward paths of one transaction (RFC 5321 §2.3.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// `None` is the null reverse path `<>`.
+    pub sender: Option<Address>,
+    /// At least one; in the order of the RCPT commands.
+    pub recipients: Vec<Address>,
+    /// The client announced SMTPUTF8 (RFC 6531) for this transaction.
+    #[serde(default)]
+    pub smtp_utf8: bool,
+}
+
+impl Envelope {
+    /// The sender as log lines and the API show it: empty for `<>`.
+    pub fn sender_text(&self) -> &str {
+        self.sender.as_ref().map_or("", Address::as_str)
+    }
+}

@@ -1,0 +1,47 @@
+//! What a provider can carry, as data. The rest of the program asks this, never the provider's name.
+
+use std::time::Duration;
+
+/// How a provider takes a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The MIME bytes with the recipients beside them.
+    RawMime,
+    /// Fields: addresses, subject, bodies, attachments. Everybody in to, cc and bcc gets the mail.
+    Structured,
+}
+
+/// Whether repeating a request is safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idempotency {
+    /// A repeat may be a second copy.
+    None,
+    /// The same key and body give the first answer again, for this long.
+    Replays { window: Duration },
+}
+
+/// Calls per time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// How many calls…
+    pub calls: u32,
+    /// …in this time.
+    pub per: Duration,
+}
+
+/// What a provider can do and bear.
+#[derive(Clone, Debug)]
+pub struct Capabilities {
+    /// Raw or structured.
+    pub form: Form,
+    /// The largest request body that it takes, octets, after encoding.
+    pub request_bytes_max: usize,
+    /// Recipients of one call, to, cc and bcc together.
+    pub recipients_per_call: usize,
+    /// Whether repeats are recognised.
+    pub idempotency: Idempotency,
+    /// The published limit; `None` where the account decides or it is far above what matters.
+    pub rate: Option<Rate>,
+    /// Whether local parts outside ASCII (SMTPUTF8) are taken.
+    pub non_ascii_local_parts: bool,
+}

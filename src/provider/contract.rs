@@ -1,0 +1,90 @@
+//! The contract of every provider.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use aws_lc_rs::digest;
+use bytes::Bytes;
+
+use super::{Capabilities, Receipt, SendError};
+use crate::clock::Timestamp;
+use crate::message::{Addressing, Email, Envelope, Loss, QueueId};
+
+/// Everything a provider needs to build one call: the message, and the recipients of this call.
+#[derive(Clone, Copy, Debug)]
+pub struct Letter<'a> {
+    /// The message's name in the queue.
+    pub id: QueueId,
+    /// The whole envelope; the recipients of this call are in `addressing`.
+    pub envelope: &'a Envelope,
+    /// When it was accepted: the Date of a message that has none.
+    pub received_at: Timestamp,
+    /// The bytes as submitted.
+    pub raw: &'a [u8],
+    /// The parsed message, From rules applied.
+    pub email: &'a Email,
+    /// Who gets this call.
+    pub addressing: &'a Addressing,
+}
+
+/// One call, ready to be sent. The same letter gives the same bytes on every attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The request body.
+    pub body: Bytes,
+    /// Its media type.
+    pub content_type: &'static str,
+    /// What of the message is not in it.
+    pub losses: Vec<Loss>,
+}
+
+/// This provider cannot carry this message; another may.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Unfit {
+    /// Why, for an operator.
+    pub reason: String,
+}
+
+/// Names a request, so that a provider can recognise a repeat.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct IdempotencyKey(String);
+
+impl IdempotencyKey {
+    /// The key for this body of this message: the same after a crash, another when the configuration changed the body.
+    pub fn new(id: QueueId, body: &[u8]) -> Self {
+        let hash = digest::digest(&digest::SHA256, body);
+        let mut key = format!("mailferry-{id}-");
+        for byte in &hash.as_ref()[..8] {
+            use fmt::Write as _;
+            // Writing to a String does not fail.
+            let _ = write!(key, "{byte:02x}");
+        }
+        Self(key)
+    }
+
+    /// The text of the key: 1 to 256 ASCII characters.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One configured account at an email service. Implementations pass `provider::conformance`.
+#[async_trait]
+pub trait Provider: fmt::Debug + Send + Sync {
+    /// What it can carry.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// Builds the call. Pure: no clock, no chance, no network.
+    fn prepare(&self, letter: &Letter<'_>) -> Result<Call, Unfit>;
+
+    /// Offers the call to the remote API exactly once.
+    ///
+    /// Waiting and trying again belong to `delivery`. The key stays the same from one attempt to the next, for
+    /// APIs that can recognise a repeated request.
+    async fn send(&self, call: &Call, key: &IdempotencyKey) -> Result<Receipt, SendError>;
+
+    /// Asks, without sending mail, whether the account works again. `Ok` means that it may; only a clear sign that
+    /// the key is still refused, or no answer at all, is an error.
+    async fn probe(&self) -> Result<(), SendError>;
+}

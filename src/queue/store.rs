@@ -1,0 +1,104 @@
+//! The contract of every store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::model::{Claim, Counts, Details, Filter, Page, Settlement};
+use crate::clock::Timestamp;
+use crate::message::{Message, QueueId};
+
+/// How long, and in whose name, a claim holds.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// The instance that claims.
+    pub owner: Arc<str>,
+    /// When others may take the message over.
+    pub expires: Timestamp,
+}
+
+/// Durable home of accepted messages. Implementations pass `queue::conformance`.
+///
+/// A store decides nothing: what is due, for how long and what follows comes from its caller. Waiting
+/// and trying again is left to the caller as well.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Keeps a message. Returns only when it would survive a power cut.
+    ///
+    /// With a lease the message is born claimed, for a caller that delivers it from memory; the lease number
+    /// of such a claim is 1. Without, it is queued and due at once.
+    async fn insert(&self, message: Arc<Message>, lease: Option<Lease>) -> Result<(), StoreError>;
+
+    /// Hands out entries that are due at `now`, the longest due first, up to `limit` messages and about `bytes_max`
+    /// octets of content (one message always fits). One whose lease ran out is due again.
+    async fn claim(
+        &self,
+        limit: usize,
+        bytes_max: u64,
+        now: Timestamp,
+        lease: Lease,
+    ) -> Result<Vec<Claim>, StoreError>;
+
+    /// Records attempts and what follows. Fails with [`StoreError::LeaseLost`] and writes nothing when the lease
+    /// is not held any more.
+    async fn settle(&self, settlement: Settlement) -> Result<(), StoreError>;
+
+    /// When the next queued message is due; `None` when nothing waits.
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// One page of messages, newest first.
+    async fn list(&self, filter: Filter) -> Result<Page, StoreError>;
+
+    /// One message with its attempts.
+    async fn show(&self, id: QueueId) -> Result<Option<Details>, StoreError>;
+
+    /// The raw bytes, while they are kept.
+    async fn content(&self, id: QueueId) -> Result<Option<Bytes>, StoreError>;
+
+    /// Makes a queued, failed or cancelled message due now, with its unsettled and failed recipients, and lets
+    /// `give_up_after` count from now. With a provider, only that one is used.
+    async fn retry(
+        &self,
+        id: QueueId,
+        provider: Option<String>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Stops a message that is queued.
+    async fn cancel(&self, id: QueueId, now: Timestamp) -> Result<(), StoreError>;
+
+    /// How full the queue is. Cheap at any backlog.
+    async fn counts(&self) -> Result<Counts, StoreError>;
+
+    /// Removes one small slice of what is past its time: contents of messages delivered or cancelled more than `keep_bodies`
+    /// ago, records of messages finished more than `keep_records` ago. Returns how many were removed; call again
+    /// until it is zero.
+    async fn sweep(
+        &self,
+        keep_records: Duration,
+        keep_bodies: Duration,
+        now: Timestamp,
+    ) -> Result<usize, StoreError>;
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// No such message.
+    #[error("there is no message {0}")]
+    NotFound(QueueId),
+    /// The message is in a state in which this cannot be done.
+    #[error("message {id} is {state}; {hint}")]
+    WrongState { id: QueueId, state: super::State, hint: &'static str },
+    /// Somebody else has claimed the message meanwhile.
+    #[error("the lease on message {0} was lost")]
+    LeaseLost(QueueId),
+    /// `queue.max_messages` open messages are in the queue.
+    #[error("the queue holds {0} messages, its limit (queue.max_messages)")]
+    Full(u64),
+    /// The disk, the database or the connection to it failed; nothing was written.
+    #[error("the store cannot be used: {0}")]
+    Unavailable(String),
+}
