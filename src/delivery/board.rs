@@ -18,6 +18,8 @@ use crate::provider::{Provider, Rate, SendError};
 
 /// Messages that may wait in memory for one open lane.
 const PARKED_PER_LANE: usize = 64;
+/// The queue is read when this many messages fit, so that one read brings many.
+const ROOM_MIN: usize = 32;
 
 /// A provider and how it may be used.
 #[derive(Clone, Debug)]
@@ -51,8 +53,8 @@ struct Lane {
 pub(super) enum Placement {
     /// A slot of this lane is taken for it.
     Run(LaneId, Box<Job>),
-    /// It waits on the board.
-    Parked,
+    /// It waits on the board: for a time to come, or for a call to end.
+    Parked { for_time: bool },
     /// Every provider that it could use is closed; the first may open at the time, if that is known.
     Closed(Box<Job>, Option<Timestamp>),
     /// No provider is left that it could use.
@@ -121,9 +123,11 @@ impl Board {
                     lane.take_slot(now);
                     return Placement::Run(id, Box::new(job));
                 }
-                Admission::Open | Admission::Soon(_) => {
+                admission @ (Admission::Open | Admission::Soon(_)) => {
                     lane.waiting.push_back(job);
-                    return Placement::Parked;
+                    let slots = lane.in_flight < lane.setup.concurrency.get();
+                    let for_time = slots || admission != Admission::Open;
+                    return Placement::Parked { for_time };
                 }
             }
         }
@@ -208,13 +212,19 @@ impl Board {
     }
 
     /// True when nothing is under way on an open lane of the route.
-    pub(super) fn is_idle(&self, now: Timestamp) -> bool {
+    fn is_idle(&self, now: Timestamp) -> bool {
         let mut lanes = self.lanes.iter().enumerate();
         lanes.all(|(id, lane)| {
             !lane.setup.in_route
                 || !self.is_open(id, now)
                 || (lane.in_flight == 0 && lane.waiting.is_empty())
         })
+    }
+
+    /// True when enough fits in memory that reading the queue is worth it.
+    pub(super) fn wants_more(&self, now: Timestamp) -> bool {
+        let room = self.room(now);
+        room >= ROOM_MIN || (room > 0 && self.is_idle(now))
     }
 
     /// How many more messages it is worth to have in memory.

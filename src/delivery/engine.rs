@@ -129,8 +129,11 @@ impl Engine {
         let engine = Arc::clone(self);
         match placement {
             Placement::Run(lane, job) => self.start(lane, *job),
-            // Its lane may be waiting for a time, not for a call to end.
-            Placement::Parked => self.pump.notify_one(),
+            Placement::Parked { for_time } => {
+                if for_time {
+                    self.pump.notify_one();
+                }
+            }
             Placement::Closed(job, opens) => {
                 self.tasks.spawn(async move { engine.give_back(*job, opens).await });
             }
@@ -204,7 +207,10 @@ impl Engine {
         }
         match board.place(job, now) {
             Placement::Run(lane, job) => AfterAttempt::Again(lane, job),
-            Placement::Parked => AfterAttempt::Parked,
+            Placement::Parked { .. } => {
+                self.pump.notify_one();
+                AfterAttempt::Parked
+            }
             Placement::Closed(job, opens) => {
                 let text = obstacle.text(&name);
                 let temporary = matches!(
@@ -285,7 +291,7 @@ impl Engine {
 
     /// More may be read from the queue now.
     fn refill(&self) {
-        if self.backlog.load(Ordering::Relaxed) {
+        if self.backlog.load(Ordering::Relaxed) && self.board().wants_more(self.now()) {
             self.pump.notify_one();
         }
     }

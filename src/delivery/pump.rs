@@ -15,8 +15,6 @@ use crate::clock::Timestamp;
 const POLL: Duration = Duration::from_secs(2);
 /// Memory that must be free before the queue is read.
 const MEMORY_FREE_MIN: u64 = 1 << 20;
-/// The queue is read when this many messages fit, so that one read brings many.
-const ROOM_MIN: usize = 32;
 
 impl Engine {
     /// Runs until `shutdown`, then returns what waits in memory to the queue.
@@ -61,19 +59,14 @@ impl Engine {
         let StoreHandle(store) = self.store.as_ref()?;
         loop {
             let now = self.now();
-            let (room, open) = {
+            let room = {
                 let board = self.board();
-                (board.room(now), board.any_open(now))
+                if board.wants_more(now) { board.room(now) } else { 0 }
             };
-            if !open || !self.backlog.load(Ordering::Relaxed) {
-                return None;
-            }
             let memory = self.memory_free();
-            if (room < ROOM_MIN && !self.board().is_idle(now))
-                || room == 0
-                || memory < MEMORY_FREE_MIN
-            {
-                // A finished message asks for more.
+            let backlog = self.backlog.load(Ordering::Relaxed);
+            if !backlog || room == 0 || memory < MEMORY_FREE_MIN {
+                // A message that ends, or a provider that opens, asks again.
                 return None;
             }
             // Cleared before the read: what comes in meanwhile sets it again.
