@@ -96,7 +96,7 @@ case $status in
     exit 0
     ;;
 503) what="says that it is down" ;;
-000) what="does not answer within $timeout s" ;;
+000) what="does not answer" ;;
 *)
     # Somebody answers, but not as mailferry does: a wrong address or a proxy between. A restart does not mend that.
     say warning "$url answered $status, expected 200 or 503; not restarting"
