@@ -40,10 +40,10 @@ USER 10025:10025
 WORKDIR /data
 VOLUME ["/data"]
 
+# SQLITE_TMPDIR: SQLite puts large temporary files there; with a read-only root only /data can be written.
 ENV MAILFERRY__SMTP__LISTEN=0.0.0.0:1025 \
     MAILFERRY__HTTP__LISTEN=0.0.0.0:8025 \
     MAILFERRY__QUEUE__URL=sqlite:/data/mailferry.db \
-    # SQLite spills large sorts here; with a read-only root only /data can be written.
     SQLITE_TMPDIR=/data
 
 EXPOSE 1025 8025
