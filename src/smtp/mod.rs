@@ -1,0 +1,15 @@
+//! The SMTP station: takes messages from apps and hands them to an [`Intake`](crate::queue::Intake).
+//!
+//! `command`, `path`, `parameters`, `reply`, `session`, `input` and `body` are pure: no socket, no clock, nothing async. They
+//! decide, and are tested as dialogues in memory. `listener`, `admission`, `connection`, `timer` and `memory` act.
+//!
+//! Authentication, TLS and CHUNKING will have their places here: what a client may do is a question to [`Peer`],
+//! what is offered to it is the one list in `session` that answers EHLO, and `connection` serves any stream.
+
+mod command;
+mod parameters;
+mod path;
+mod reply;
+
+pub use command::{Command, Fault, Unoffered};
+pub use reply::{Enhanced, Reply};
