@@ -6,10 +6,14 @@
 //! Authentication, TLS and CHUNKING will have their places here: what a client may do is a question to [`Peer`],
 //! what is offered to it is the one list in `session` that answers EHLO, and `connection` serves any stream.
 
+mod body;
 mod command;
+mod input;
 mod parameters;
 mod path;
 mod reply;
 
+pub use body::{Body, Content, Fed};
 pub use command::{Command, Fault, Unoffered};
+pub use input::{COMMAND_LINE_MAX, Input, Line};
 pub use reply::{Enhanced, Reply};
