@@ -12,8 +12,10 @@ mod input;
 mod parameters;
 mod path;
 mod reply;
+mod session;
 
 pub use body::{Body, Content, Fed};
 pub use command::{Command, Fault, Unoffered};
 pub use input::{COMMAND_LINE_MAX, Input, Line};
 pub use reply::{Enhanced, Reply};
+pub use session::{Peer, Policy, Session, Step, Transaction};
