@@ -6,16 +6,23 @@
 //! Authentication, TLS and CHUNKING will have their places here: what a client may do is a question to [`Peer`],
 //! what is offered to it is the one list in `session` that answers EHLO, and `connection` serves any stream.
 
+mod admission;
 mod body;
 mod command;
+mod connection;
 mod input;
+mod listener;
+mod memory;
 mod parameters;
 mod path;
 mod reply;
 mod session;
+mod timer;
 
 pub use body::{Body, Content, Fed};
 pub use command::{Command, Fault, Unoffered};
 pub use input::{COMMAND_LINE_MAX, Input, Line};
+pub use listener::Listener;
+pub use memory::{MemoryBudget, Reservation};
 pub use reply::{Enhanced, Reply};
 pub use session::{Peer, Policy, Session, Step, Transaction};
