@@ -17,6 +17,8 @@ mod parameters;
 mod path;
 mod reply;
 mod session;
+#[cfg(test)]
+mod testing;
 mod timer;
 
 pub use body::{Body, Content, Fed};
