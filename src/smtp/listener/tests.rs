@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use super::super::testing::Recorder;
 use super::*;
 use crate::config::{Size, trusted_networks};
+use crate::message::Address;
 
 fn config() -> SmtpConfig {
     SmtpConfig {
@@ -106,7 +107,7 @@ async fn lettre_delivers_what_it_composed() {
     assert_eq!(taken.len(), 2);
     for submission in taken {
         let recipients: Vec<&str> =
-            submission.envelope.recipients.iter().map(|address| address.as_str()).collect();
+            submission.envelope.recipients.iter().map(Address::as_str).collect();
         assert_eq!(submission.envelope.sender_text(), "ada@example.org");
         assert_eq!(recipients, ["bob@example.net", "hidden@example.net"]);
         assert_eq!(submission.peer, Some(IpAddr::from([127, 0, 0, 1])));
