@@ -10,6 +10,8 @@ mod email;
 mod envelope;
 mod id;
 mod index;
+mod mime;
+mod parse;
 mod sender;
 
 pub use address::{Address, InvalidAddress};
