@@ -23,7 +23,7 @@ impl Addressing {
         let room = calls.last().map_or(0, |last| max - last.recipients().count());
         let (fitting, rest) = hidden.split_at(room.min(hidden.len()));
         if let Some(last) = calls.last_mut() {
-            last.bcc.extend(fitting.iter().map(|it| Address::clone(it)));
+            last.bcc.extend(fitting.iter().copied().cloned());
         }
         if needs_visible {
             for call in &mut calls {
@@ -47,7 +47,7 @@ impl Addressing {
     }
 
     fn hiding(chunk: &[&Address]) -> Self {
-        Self { bcc: chunk.iter().map(|it| Address::clone(it)).collect(), ..Self::default() }
+        Self { bcc: chunk.iter().copied().cloned().collect(), ..Self::default() }
     }
 
     fn alone(address: &Address) -> Self {

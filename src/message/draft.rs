@@ -1,15 +1,13 @@
 //! Messages made here: test mails, the command line, the API.
 
-use std::borrow::Cow;
-
 use mail_builder::MessageBuilder;
-use mail_builder::headers::address::Address as HeaderAddress;
 use mail_builder::headers::content_type::ContentType;
 use mail_builder::mime::MimePart;
 
 use super::address::canonical_domain;
 use super::mime::params::Parameterised;
 use super::mime::transfer;
+use super::mime::write::{self, header_address};
 use super::{Address, Attachment, Envelope, Mailbox, QueueId, Submission};
 use crate::clock::Timestamp;
 
@@ -104,18 +102,6 @@ fn check(attachment: &Attachment) -> Result<(), InvalidDraft> {
     Ok(())
 }
 
-fn header_address(mailbox: &Mailbox) -> HeaderAddress<'_> {
-    let name = Some(mailbox.name.as_str()).filter(|name| !name.is_empty());
-    let address = match mailbox.address.rsplit_once('@') {
-        // Domains travel as A-labels; a local part outside ASCII has no other form.
-        Some((local, domain)) if !domain.is_ascii() => {
-            Cow::Owned(format!("{local}@{}", canonical_domain(domain)))
-        }
-        Some(_) | None => Cow::Borrowed(mailbox.address.as_str()),
-    };
-    HeaderAddress::new_address(name, address)
-}
-
 /// Text and HTML as alternatives, inline files beside the HTML, the other files beside all.
 fn body<'a>(
     text: Option<&'a str>,
@@ -158,11 +144,7 @@ fn multipart<'a>(
 }
 
 fn file(attachment: &Attachment) -> MimePart<'_> {
-    let read = Parameterised::read(&attachment.content_type);
-    let mut content_type = ContentType::new(read.value.clone());
-    for (name, value) in read.params() {
-        content_type = content_type.attribute(name.to_owned(), value.to_owned());
-    }
+    let content_type = write::content_type(Parameterised::read(&attachment.content_type));
     // Encoded here, so that a text file keeps its line ends.
     let encoded = transfer::to_base64(&attachment.bytes, "\r\n");
     let kind = if attachment.inline { "inline" } else { "attachment" };

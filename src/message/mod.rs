@@ -12,6 +12,7 @@ mod id;
 mod index;
 mod mime;
 mod parse;
+pub mod raw;
 mod sender;
 
 pub use address::{Address, InvalidAddress};

@@ -67,7 +67,7 @@ impl Mailboxes {
                             rest.find([' ', '\t', '"', '(', '<', ',', ';', ':'])
                                 .filter(|end| *end > 0)
                         })
-                        .unwrap_or_else(|| if c == ':' { 1 } else { rest.len() });
+                        .unwrap_or(if c == ':' { 1 } else { rest.len() });
                     let (atom, tail) = rest.split_at_checked(end).unwrap_or((rest, ""));
                     entry.push(atom, atom.to_owned(), false);
                     rest = tail;

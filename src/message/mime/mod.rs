@@ -13,3 +13,4 @@ pub(super) mod params;
 pub(super) mod structure;
 pub(super) mod transfer;
 pub(super) mod words;
+pub(super) mod write;

@@ -33,9 +33,9 @@ impl Parameterised {
         self.params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// All parameters, in their order.
-    pub(crate) fn params(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.params.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    /// The value and all parameters in their order.
+    pub(crate) fn into_parts(self) -> (String, Vec<(String, String)>) {
+        (self.value, self.params)
     }
 
     /// The part before the slash.
@@ -107,7 +107,7 @@ fn sections(text: &str) -> Vec<Section<'_>> {
         let name = without_comment(name).trim().to_ascii_lowercase();
         let (value, tail) = parameter_value(tail.trim_start(), &name);
         rest = tail;
-        if let Some(section) = Section::new(name, value) {
+        if let Some(section) = Section::new(&name, value) {
             list.push(section);
         }
     }
@@ -159,10 +159,10 @@ fn without_comment(text: &str) -> &str {
 }
 
 impl<'a> Section<'a> {
-    fn new(name: String, value: Cow<'a, str>) -> Option<Self> {
+    fn new(name: &str, value: Cow<'a, str>) -> Option<Self> {
         let (base, extended) = match name.strip_suffix('*') {
             Some(base) => (base, true),
-            None => (name.as_str(), false),
+            None => (name, false),
         };
         let (base, number) = match base.split_once('*') {
             Some((base, number)) => (base, Some(number.parse().ok()?)),

@@ -60,15 +60,12 @@ fn finish(run: &mut Option<(&str, Vec<u8>)>, out: &mut String) {
     }
 }
 
-/// `text` as encoded words, if it holds anything but printable ASCII.
+/// `text` as encoded words, one to a line, even if it is ASCII.
 ///
-/// For places where mail-builder's writers do not fit; a word holds at most 42 bytes of text, so that it stays within
-/// the 75 characters of RFC 2047.
-pub(crate) fn encode(text: &str) -> Cow<'_, str> {
+/// For text that mail-builder's writers cannot fold; a word holds at most 42 bytes of it, so that it stays within the
+/// 75 characters of RFC 2047.
+pub(crate) fn encode(text: &str) -> String {
     const CHUNK: usize = 42;
-    if text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
-        return text.into();
-    }
     let mut out = String::new();
     let mut chunk = String::new();
     let mut flush = |chunk: &mut String| {
@@ -87,7 +84,7 @@ pub(crate) fn encode(text: &str) -> Cow<'_, str> {
         chunk.push(c);
     }
     flush(&mut chunk);
-    out.into()
+    out
 }
 
 /// How long a word may be to be found by [`leading`]. RFC 2047 allows 75 characters; some programs never end one.

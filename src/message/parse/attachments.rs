@@ -53,9 +53,10 @@ fn attachment(raw: &[u8], part: &Part, email: &mut Email) -> Attachment {
             if part.is("text/plain") { "application/octet-stream" } else { &part.media.value };
         guessed.unwrap_or(default).to_owned()
     };
-    let filename = part.filename().map(str::to_owned).unwrap_or_else(|| {
-        names::made_up(content_type.split(';').next().unwrap_or_default(), position)
-    });
+    let filename = match part.filename() {
+        Some(filename) => filename.to_owned(),
+        None => names::made_up(content_type.split(';').next().unwrap_or_default(), position),
+    };
     Attachment {
         filename,
         content_type,
