@@ -13,3 +13,4 @@ pub mod message;
 pub mod provider;
 pub mod queue;
 pub mod secret;
+pub mod telemetry;
