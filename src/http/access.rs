@@ -56,12 +56,6 @@ impl Access {
         }
     }
 
-    /// Whether this caller may see the details of `/health`: by token, or from a trusted network.
-    pub(super) fn is_trusted(&self, peer: IpAddr, uri: &Uri, headers: &HeaderMap) -> bool {
-        let by_token = !self.token.is_empty() && self.check_token(headers).is_ok();
-        by_token || self.check_network(peer, uri, headers).is_ok()
-    }
-
     fn check_token(&self, headers: &HeaderMap) -> Result<(), Denied> {
         match presented_token(headers) {
             Some(token) if self.token.matches(&token) => Ok(()),
@@ -246,9 +240,8 @@ mod tests {
     fn an_empty_credential_does_not_match_an_unset_token() {
         let pairs = [("authorization", "Bearer "), ("host", "localhost")];
         assert!(check("", STRANGER, &pairs).is_err());
-        let access = access("");
-        let headers = headers(&[("authorization", "Basic Og==")]);
-        assert!(!access.is_trusted(STRANGER.parse().unwrap(), &Uri::from_static("/"), &headers));
+        let pairs = [("authorization", "Basic Og=="), ("host", "localhost")];
+        assert!(check("", STRANGER, &pairs).is_err());
     }
 
     #[test]
@@ -300,18 +293,6 @@ mod tests {
             assert_eq!(check("", LAN, &[("host", name)]), Ok(()), "{name}");
         }
         assert_eq!(check("", LAN, &[]), Ok(()), "a client without Host is no browser");
-    }
-
-    #[test]
-    fn details_are_for_the_token_and_for_trusted_networks() {
-        let access = access("s3cret");
-        let uri = Uri::from_static("/health");
-        let with = headers(&[("authorization", "Bearer s3cret")]);
-        let without = headers(&[("host", "localhost")]);
-        let (lan, stranger) = (LAN.parse().unwrap(), STRANGER.parse().unwrap());
-        assert!(access.is_trusted(stranger, &uri, &with));
-        assert!(access.is_trusted(lan, &uri, &without));
-        assert!(!access.is_trusted(stranger, &uri, &without));
     }
 
     #[test]

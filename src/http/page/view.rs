@@ -1,5 +1,7 @@
 //! What the templates show, as ready texts: they contain no decisions.
 
+use std::net::SocketAddr;
+
 use askama::Template;
 use url::form_urlencoded;
 
@@ -38,7 +40,7 @@ pub(super) struct MessagePage {
     style: &'static str,
     row: Row,
     id: String,
-    from: String,
+    envelope_from: String,
     message_id: String,
     size: String,
     user: Option<String>,
@@ -64,6 +66,8 @@ struct Overview {
     tone: &'static str,
     status: &'static str,
     smtp: Vec<String>,
+    /// The same, for somebody who configures an app.
+    places: Vec<String>,
     connections: usize,
     uptime: String,
     queue: Option<QueueView>,
@@ -103,6 +107,8 @@ struct Row {
     tone: &'static str,
     received: Moment,
     /// The header's From, or the envelope's where there is none.
+    from: String,
+    /// The display name in it, or the whole of it.
     author: String,
     to: String,
     /// How many recipients are not in `to`.
@@ -156,7 +162,7 @@ impl MessagePage {
             style: &STYLE_VERSION,
             row: Row::new(summary, now),
             id: summary.id.to_string(),
-            from: summary.sender.as_ref().map_or("<>", Address::as_str).to_owned(),
+            envelope_from: summary.sender.as_ref().map_or("<>", Address::as_str).to_owned(),
             message_id: summary.index.message_id.clone(),
             size: words::size(summary.size),
             user: summary.user.clone(),
@@ -192,6 +198,7 @@ impl Overview {
             tone,
             status,
             smtp: report.listening.iter().map(ToString::to_string).collect(),
+            places: report.listening.iter().map(place).collect(),
             connections: report.connections,
             uptime: words::span(report.uptime_seconds),
             queue,
@@ -235,14 +242,18 @@ impl StateLink {
 impl Row {
     fn new(summary: &Summary, now: Timestamp) -> Self {
         let sender = || summary.sender.as_ref().map_or("<>", Address::as_str);
-        let author = Some(summary.index.header_from.as_str()).filter(|from| !from.is_empty());
+        let header = Some(summary.index.header_from.as_str()).filter(|from| !from.is_empty());
+        let from = header.unwrap_or_else(sender);
+        let name =
+            from.rsplit_once('<').map(|(name, _)| name.trim()).filter(|name| !name.is_empty());
         let to = summary.recipients.first().map_or("", |recipient| recipient.address.as_str());
         Self {
             link: format!("/messages/{}", summary.id),
             state: summary.state.name(),
             tone: tone(summary.state),
             received: Moment::past(summary.received_at, now),
-            author: author.unwrap_or_else(sender).to_owned(),
+            from: from.to_owned(),
+            author: name.unwrap_or(from).to_owned(),
             to: to.to_owned(),
             more: summary.recipients.len().saturating_sub(1),
             subject: summary.index.subject.clone(),
@@ -289,6 +300,15 @@ impl AttemptView {
             latency_ms: attempt.latency_ms,
             losses: losses.collect(),
         }
+    }
+}
+
+/// Where an app reaches a listener; "every address" is none that it could use.
+fn place(listening: &SocketAddr) -> String {
+    if listening.ip().is_unspecified() {
+        format!("port {} of this machine", listening.port())
+    } else {
+        listening.to_string()
     }
 }
 
