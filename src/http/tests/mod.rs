@@ -3,21 +3,25 @@
 mod client;
 mod dialogues;
 mod limits;
+mod provider;
 pub(super) mod sample;
 mod store;
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::client::{Answer, ask};
+use self::provider::Willing;
 use self::store::FakeStore;
 use super::{Side, SmtpStatus, bind};
-use crate::clock::TimerClock;
+use crate::clock::{SharedClock, TimerClock};
 use crate::config::{self, HttpConfig, SenderConfig};
-use crate::delivery::Delivery;
+use crate::delivery::{Backoff, Delivery, LaneSetup, RetryRules, Settings};
 use crate::secret::Secret;
 
 /// A server on a free port of this machine. It ends with the test.
@@ -32,6 +36,7 @@ struct Setup {
     token: &'static str,
     trusted: bool,
     store: FakeStore,
+    providers: &'static [&'static str],
     listening: Vec<SocketAddr>,
 }
 
@@ -41,14 +46,32 @@ impl Default for Setup {
             token: "",
             trusted: true,
             store: FakeStore::default(),
+            providers: &["resend", "ses"],
             listening: vec![SocketAddr::from(([127, 0, 0, 1], 1025))],
         }
     }
 }
 
-/// A delivery without providers.
-fn delivery() -> Arc<Delivery> {
-    Arc::new(Delivery {})
+/// A delivery that records nothing, with the providers that are named.
+fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
+    let lane = |name: &&str| LaneSetup {
+        name: (*name).to_owned(),
+        provider: Arc::new(Willing::default()),
+        concurrency: NonZeroUsize::MIN,
+        rate: None,
+        in_route: true,
+    };
+    let settings = Settings {
+        lanes: providers.iter().map(lane).collect(),
+        rules: RetryRules {
+            backoff: Backoff::new(Duration::from_secs(2), Duration::from_mins(15)),
+            give_up_after: Duration::from_hours(24),
+        },
+        sender: SenderConfig::default(),
+        log_subject: false,
+        instance: Arc::from("test"),
+    };
+    Arc::new(Delivery::new(settings, None, Arc::clone(clock), fastrand::Rng::with_seed(1)))
 }
 
 impl Setup {
@@ -58,9 +81,10 @@ impl Setup {
             token: Secret::new(self.token),
             trusted_networks: if self.trusted { config::trusted_networks() } else { Vec::new() },
         };
+        let clock: SharedClock = Arc::new(TimerClock::starting_at(sample::now()));
         let side = Side {
             store: Arc::new(self.store),
-            delivery: delivery(),
+            delivery: delivery(self.providers, &clock),
             sender: SenderConfig {
                 address: Some("app@example.org".parse().unwrap()),
                 ..SenderConfig::default()
@@ -68,7 +92,7 @@ impl Setup {
             smtp: SmtpStatus { listening: self.listening, ..SmtpStatus::default() },
             queue_backend: "memory",
             queue_messages_max: 1000,
-            clock: Arc::new(TimerClock::starting_at(sample::now())),
+            clock,
             started: sample::now(),
         };
         let server = bind(&config).await.unwrap();
