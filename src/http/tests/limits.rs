@@ -103,3 +103,15 @@ async fn a_running_request_is_answered_before_the_end() {
     server.task.await.unwrap();
     assert_eq!(request.await.unwrap().status, 503);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_never_asked_does_not_hold_up_the_end() {
+    let server = Setup::default().start().await;
+    let _silent = TcpStream::connect(server.address).await.unwrap();
+    // An answer on a later connection shows that the silent one has been taken.
+    assert_eq!(server.get("/health").await.status, 200);
+    let start = Instant::now();
+    server.shutdown.cancel();
+    server.task.await.unwrap();
+    assert!(start.elapsed() <= Duration::from_secs(16), "{:?}", start.elapsed());
+}
