@@ -9,6 +9,7 @@
 pub mod clock;
 pub mod config;
 pub mod delivery;
+pub mod http;
 pub mod message;
 pub mod provider;
 pub mod queue;

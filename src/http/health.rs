@@ -1,0 +1,298 @@
+//! `/health` and `/ready`.
+//!
+//! `down` means that a restart could help, because watchdogs restart on it: mail cannot be accepted. A provider that
+//! fails or a queue that fills is `degraded`; a restart would mend neither.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::extract::State as Shared;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use serde::{Serialize, Serializer};
+
+use super::json::Time;
+use super::server::Peer;
+use super::side::Context;
+use crate::clock::Timestamp;
+use crate::delivery::{ProviderState, ProviderStatus};
+use crate::queue::Counts;
+
+/// How long the store may take to count. It counts at once when it can be used at all.
+const COUNT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How the relay does, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Status {
+    Ok,
+    /// Mail is taken, but a person should look.
+    Degraded,
+    /// Mail is not taken.
+    Down,
+}
+
+/// What `/health` and the head of the page say. Taken at one moment.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) status: Status,
+    pub(super) listening: Vec<SocketAddr>,
+    pub(super) connections: usize,
+    pub(super) backend: &'static str,
+    /// `None`: the store could not be asked.
+    pub(super) counts: Option<Counts>,
+    pub(super) oldest_seconds: u64,
+    pub(super) uptime_seconds: u64,
+    pub(super) providers: Vec<ProviderStatus>,
+}
+
+impl Report {
+    /// Asks the store and delivery; never waits on a provider, and not for long on the store.
+    pub(super) async fn take(context: &Context) -> Self {
+        let side = &context.side;
+        let counts = tokio::time::timeout(COUNT_TIMEOUT, side.store.counts()).await;
+        let counts = counts.ok().and_then(Result::ok);
+        let providers = side.delivery.status();
+        let now = context.now();
+        Self {
+            status: judge(&side.smtp.listening, counts, side.queue_messages_max, &providers),
+            listening: side.smtp.listening.clone(),
+            connections: side.smtp.connections.load(Ordering::Relaxed),
+            backend: side.queue_backend,
+            oldest_seconds: counts.and_then(|c| c.oldest).map_or(0, |at| seconds_since(at, now)),
+            counts,
+            uptime_seconds: seconds_since(side.started, now),
+            providers,
+        }
+    }
+}
+
+/// From the parts to the one word.
+fn judge(
+    listening: &[SocketAddr],
+    counts: Option<Counts>,
+    queue_max: u64,
+    providers: &[ProviderStatus],
+) -> Status {
+    let Some(counts) = counts.filter(|_| !listening.is_empty()) else { return Status::Down };
+    let open = counts.queued.saturating_add(counts.sending);
+    let nearly_full = open >= queue_max - queue_max / 10;
+    let all_up = providers.iter().all(|provider| provider.state == ProviderState::Up);
+    if nearly_full || !all_up || providers.is_empty() { Status::Degraded } else { Status::Ok }
+}
+
+/// Whole seconds; 0 when the clock was set back meanwhile.
+fn seconds_since(then: Timestamp, now: Timestamp) -> u64 {
+    u64::try_from(now.as_second() - then.as_second()).unwrap_or(0)
+}
+
+/// `GET /health`: one word for everybody, the details for trusted callers.
+pub(super) async fn health(
+    Shared(context): Shared<Arc<Context>>,
+    Extension(Peer(peer)): Extension<Peer>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
+    let report = Report::take(&context).await;
+    let code = match report.status {
+        Status::Ok | Status::Degraded => StatusCode::OK,
+        Status::Down => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    // Behind a reverse proxy everybody comes from a trusted network: with a token, only the token is trust.
+    let details = context.access.check(peer.ip(), &uri, &headers).is_ok();
+    (code, Json(HealthJson::new(&report, details))).into_response()
+}
+
+/// `GET /ready`: whether a new message could be delivered now.
+pub(super) async fn ready(Shared(context): Shared<Arc<Context>>) -> Response {
+    // Not a question to the store: the balancer that asks wants to know about the way out.
+    let ready = context.side.delivery.ready();
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(ReadyJson { ready })).into_response()
+}
+
+#[derive(Serialize)]
+struct ReadyJson {
+    ready: bool,
+}
+
+#[derive(Serialize)]
+struct HealthJson<'a> {
+    status: Status,
+    #[serde(flatten)]
+    details: Option<DetailsJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct DetailsJson<'a> {
+    version: &'static str,
+    uptime_seconds: u64,
+    smtp: SmtpJson<'a>,
+    /// `null` when the store could not be asked.
+    queue: Option<QueueJson>,
+    #[serde(serialize_with = "by_name")]
+    providers: &'a [ProviderStatus],
+}
+
+#[derive(Serialize)]
+struct SmtpJson<'a> {
+    listening: &'a [SocketAddr],
+    connections: usize,
+}
+
+#[derive(Serialize)]
+struct QueueJson {
+    backend: &'static str,
+    queued: u64,
+    sending: u64,
+    failed: u64,
+    oldest_seconds: u64,
+}
+
+#[derive(Serialize)]
+struct ProviderJson<'a> {
+    state: &'static str,
+    last_success: Option<Time>,
+    last_error: Option<&'a str>,
+    last_error_at: Option<Time>,
+}
+
+impl<'a> HealthJson<'a> {
+    fn new(report: &'a Report, details: bool) -> Self {
+        let queue = report.counts.map(|counts| QueueJson {
+            backend: report.backend,
+            queued: counts.queued,
+            sending: counts.sending,
+            failed: counts.failed,
+            oldest_seconds: report.oldest_seconds,
+        });
+        let details = details.then(|| DetailsJson {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_seconds: report.uptime_seconds,
+            smtp: SmtpJson { listening: &report.listening, connections: report.connections },
+            queue,
+            providers: &report.providers,
+        });
+        Self { status: report.status, details }
+    }
+}
+
+/// An object in the order of preference.
+fn by_name<S: Serializer>(providers: &&[ProviderStatus], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(providers.iter().map(|provider| {
+        let error = provider.last_error.as_ref();
+        let json = ProviderJson {
+            state: provider.state.name(),
+            last_success: provider.last_success.map(Time),
+            last_error: error.map(|(_, text)| text.as_str()),
+            last_error_at: error.map(|(at, _)| Time(*at)),
+        };
+        (&provider.name, json)
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::http::tests::sample;
+
+    fn listening() -> Vec<SocketAddr> {
+        vec!["127.0.0.1:1025".parse().unwrap()]
+    }
+
+    fn counts(queued: u64, sending: u64) -> Option<Counts> {
+        Some(Counts { queued, sending, ..Counts::default() })
+    }
+
+    #[test]
+    fn down_means_that_mail_cannot_be_taken() {
+        let up = [sample::provider("resend", ProviderState::Up)];
+        assert_eq!(judge(&listening(), counts(0, 0), 10, &up), Status::Ok);
+        assert_eq!(judge(&[], counts(0, 0), 10, &up), Status::Down);
+        assert_eq!(judge(&listening(), None, 10, &up), Status::Down);
+    }
+
+    #[test]
+    fn a_provider_in_trouble_degrades_and_does_not_bring_down() {
+        for state in [
+            ProviderState::Throttled,
+            ProviderState::Exhausted,
+            ProviderState::Misconfigured,
+            ProviderState::Down,
+        ] {
+            let providers =
+                [sample::provider("resend", ProviderState::Up), sample::provider("ses", state)];
+            let status = judge(&listening(), counts(0, 0), 10, &providers);
+            assert_eq!(status, Status::Degraded, "{state:?}");
+        }
+        assert_eq!(judge(&listening(), counts(0, 0), 10, &[]), Status::Degraded);
+    }
+
+    #[test]
+    fn a_queue_near_its_limit_degrades() {
+        let up = [sample::provider("resend", ProviderState::Up)];
+        assert_eq!(judge(&listening(), counts(89, 0), 100, &up), Status::Ok);
+        assert_eq!(judge(&listening(), counts(80, 10), 100, &up), Status::Degraded);
+        assert_eq!(judge(&listening(), counts(100, 0), 100, &up), Status::Degraded);
+    }
+
+    #[test]
+    fn strangers_learn_one_word_and_trusted_callers_everything() {
+        let mut resend = sample::provider("resend", ProviderState::Misconfigured);
+        resend.last_error = Some((sample::now(), "401: API key is invalid".to_owned()));
+        let ses = sample::provider("ses", ProviderState::Up);
+        let report = Report {
+            status: Status::Degraded,
+            listening: listening(),
+            connections: 2,
+            backend: "sqlite",
+            counts: Some(Counts { queued: 3, sending: 1, failed: 4, oldest: None }),
+            oldest_seconds: 60,
+            uptime_seconds: 7,
+            providers: vec![resend, ses],
+        };
+        let stranger = serde_json::to_value(HealthJson::new(&report, false)).unwrap();
+        assert_eq!(stranger, json!({ "status": "degraded" }));
+        let text = serde_json::to_string(&HealthJson::new(&report, true)).unwrap();
+        assert!(text.find("\"resend\"") < text.find("\"ses\""), "the order of preference");
+        let trusted: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            trusted,
+            json!({
+                "status": "degraded",
+                "version": env!("CARGO_PKG_VERSION"),
+                "uptime_seconds": 7,
+                "smtp": { "listening": ["127.0.0.1:1025"], "connections": 2 },
+                "queue": {
+                    "backend": "sqlite", "queued": 3, "sending": 1, "failed": 4, "oldest_seconds": 60,
+                },
+                "providers": {
+                    "resend": {
+                        "state": "misconfigured",
+                        "last_success": null,
+                        "last_error": "401: API key is invalid",
+                        "last_error_at": "2026-11-21T10:00:00.000Z",
+                    },
+                    "ses": {
+                        "state": "up",
+                        "last_success": null,
+                        "last_error": null,
+                        "last_error_at": null,
+                    },
+                },
+            })
+        );
+    }
+
+    #[test]
+    fn a_clock_set_back_gives_no_negative_age() {
+        let now = sample::now();
+        assert_eq!(seconds_since(now + Duration::from_secs(5), now), 0);
+        assert_eq!(seconds_since(now - Duration::from_secs(5), now), 5);
+    }
+}

@@ -1,0 +1,28 @@
+//! The HTTP side: health, API and page, beside a message's way and never on it.
+//!
+//! [`access`] decides who may ask what, in plain functions. [`server`] holds the sockets and their limits, [`routes`] says
+//! which handler answers what and which of them stand behind the door. The handlers look at the queue and at delivery;
+//! nobody imports this module but `app`.
+//!
+//! [`access`]: self::access
+//! [`server`]: self::server
+//! [`routes`]: self::routes
+
+mod access;
+mod api;
+mod error;
+mod filter;
+mod health;
+mod json;
+mod limiter;
+mod page;
+mod routes;
+mod server;
+mod side;
+mod test_input;
+mod test_mail;
+#[cfg(test)]
+mod tests;
+
+pub use server::{Server, bind};
+pub use side::{Side, SmtpStatus};

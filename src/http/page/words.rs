@@ -1,0 +1,111 @@
+//! Times and sizes as people read them. All times are UTC: the page knows nobody's time zone.
+
+use crate::clock::Timestamp;
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// A moment: `machine` for `<time datetime>`, `exact` for whoever wants to know it exactly, `short` for the eye.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Moment {
+    pub(super) machine: String,
+    pub(super) exact: String,
+    pub(super) short: String,
+}
+
+impl Moment {
+    /// A moment in the past: its age within a day, then its date.
+    pub(super) fn past(at: Timestamp, now: Timestamp) -> Self {
+        let short = match u64::try_from(now.as_second() - at.as_second()).unwrap_or(0) {
+            0..10 => "just now".to_owned(),
+            age if age < DAY => format!("{} ago", span(age)),
+            _ if at.strftime("%Y").to_string() == now.strftime("%Y").to_string() => {
+                at.strftime("%-d %b, %H:%M").to_string()
+            }
+            _ => at.strftime("%-d %b %Y").to_string(),
+        };
+        Self::new(at, short)
+    }
+
+    /// A moment to come.
+    pub(super) fn to_come(at: Timestamp, now: Timestamp) -> Self {
+        let short = match u64::try_from(at.as_second() - now.as_second()).unwrap_or(0) {
+            0 => "now".to_owned(),
+            wait => format!("in {}", span(wait)),
+        };
+        Self::new(at, short)
+    }
+
+    fn new(at: Timestamp, short: String) -> Self {
+        let exact = at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
+        Self { machine: format!("{at:.3}"), exact, short }
+    }
+}
+
+/// A length of time, in its largest unit.
+pub(super) fn span(seconds: u64) -> String {
+    match seconds {
+        0..MINUTE => format!("{seconds} s"),
+        MINUTE..HOUR => format!("{} min", seconds / MINUTE),
+        HOUR..DAY => format!("{} h", seconds / HOUR),
+        _ => format!("{} d", seconds / DAY),
+    }
+}
+
+/// Octets, with one decimal from a KiB on.
+pub(super) fn size(octets: u64) -> String {
+    const KIB: u64 = 1024;
+    const MIB: u64 = KIB * KIB;
+    let tenths = |unit: u64| {
+        let tenths = octets.saturating_mul(10) / unit;
+        format!("{}.{}", tenths / 10, tenths % 10)
+    };
+    match octets {
+        0..KIB => format!("{octets} B"),
+        KIB..MIB => format!("{} KiB", tenths(KIB)),
+        _ => format!("{} MiB", tenths(MIB)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_past_is_told_by_age_and_then_by_date() {
+        let now = at("2026-11-21T10:00:00Z");
+        for (then, words) in [
+            ("2026-11-21T10:00:05Z", "just now"),
+            ("2026-11-21T09:59:55Z", "just now"),
+            ("2026-11-21T09:59:15Z", "45 s ago"),
+            ("2026-11-21T09:57:01Z", "2 min ago"),
+            ("2026-11-20T11:00:00Z", "23 h ago"),
+            ("2026-11-20T10:00:00Z", "20 Nov, 10:00"),
+            ("2025-12-31T23:59:59Z", "31 Dec 2025"),
+        ] {
+            assert_eq!(Moment::past(at(then), now).short, words, "{then}");
+        }
+    }
+
+    #[test]
+    fn what_is_to_come_is_told_by_its_distance() {
+        let now = at("2026-11-21T10:00:00Z");
+        assert_eq!(Moment::to_come(at("2026-11-21T09:00:00Z"), now).short, "now");
+        let soon = Moment::to_come(at("2026-11-21T10:02:30.5Z"), now);
+        assert_eq!(soon.short, "in 2 min");
+        assert_eq!(soon.exact, "2026-11-21 10:02:30 UTC");
+        assert_eq!(soon.machine, "2026-11-21T10:02:30.500Z");
+    }
+
+    #[test]
+    fn sizes_have_a_unit() {
+        assert_eq!(size(999), "999 B");
+        assert_eq!(size(1536), "1.5 KiB");
+        assert_eq!(size(25 * 1024 * 1024), "25.0 MiB");
+    }
+}

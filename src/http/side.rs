@@ -1,0 +1,113 @@
+//! What the HTTP side looks at.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use super::access::Access;
+use super::error::Problem;
+use super::limiter::Limiter;
+use crate::clock::{SharedClock, Timestamp};
+use crate::config::SenderConfig;
+use crate::delivery::Delivery;
+use crate::queue::{Store, StoreError};
+
+/// The parts of the running relay that the HTTP side shows.
+#[derive(Clone)]
+pub struct Side {
+    /// Where the messages are.
+    pub store: Arc<dyn Store>,
+    /// Who sends test mails, and knows how the providers do.
+    pub delivery: Arc<Delivery>,
+    /// The default From of test mails.
+    pub sender: SenderConfig,
+    /// The listener that apps talk to.
+    pub smtp: SmtpStatus,
+    /// The store's name in `/health`: `sqlite`, `memory`.
+    pub queue_backend: &'static str,
+    /// `queue.max_messages`: from nine tenths of it on, `/health` says `degraded`.
+    pub queue_messages_max: u64,
+    /// The time.
+    pub clock: SharedClock,
+    /// When the program began.
+    pub started: Timestamp,
+}
+
+impl fmt::Debug for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Side")
+            .field("smtp", &self.smtp)
+            .field("queue_backend", &self.queue_backend)
+            .field("queue_messages_max", &self.queue_messages_max)
+            .field("started", &self.started)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The SMTP listener as others see it.
+#[derive(Clone, Debug, Default)]
+pub struct SmtpStatus {
+    /// Where it listens; empty: it does not, and no mail can be accepted.
+    pub listening: Vec<SocketAddr>,
+    /// How many sessions are open.
+    pub connections: Arc<AtomicUsize>,
+}
+
+/// Test mails that one caller may send in [`TEST_MAIL_WINDOW`].
+const TEST_MAILS_MAX: u32 = 30;
+const TEST_MAIL_WINDOW: Duration = Duration::from_secs(60);
+
+/// Questions put to the store at the same time, so that a busy page leaves the disk to the mail.
+const STORE_READS_MAX: usize = 8;
+
+/// Contents held for downloads at the same time; each may be as large as the largest message.
+const DOWNLOADS_MAX: usize = 4;
+
+/// How long a page or an API call waits for the store, its turn included.
+const STORE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What every handler holds.
+pub(super) struct Context {
+    pub(super) side: Side,
+    pub(super) access: Access,
+    pub(super) test_mails: Limiter,
+    pub(super) downloads: Arc<Semaphore>,
+    reads: Semaphore,
+}
+
+impl Context {
+    pub(super) fn new(side: Side, access: Access) -> Arc<Self> {
+        Arc::new(Self {
+            side,
+            access,
+            test_mails: Limiter::new(TEST_MAILS_MAX, TEST_MAIL_WINDOW),
+            downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
+            reads: Semaphore::new(STORE_READS_MAX),
+        })
+    }
+
+    /// The present moment.
+    pub(super) fn now(&self) -> Timestamp {
+        self.side.clock.now()
+    }
+
+    /// Waits for the store's answer, but not for ever.
+    pub(super) async fn ask<T>(
+        &self,
+        question: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, Problem> {
+        let answer = async {
+            // The semaphore is never closed; were it, asking at once would do no harm.
+            let _turn = self.reads.acquire().await;
+            question.await
+        };
+        match tokio::time::timeout(STORE_TIMEOUT, answer).await {
+            Ok(answer) => answer.map_err(Problem::from),
+            Err(_) => Err(Problem::store_timed_out()),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Dialogues with the running server, over a real socket.
+
+mod client;
+mod dialogues;
+mod limits;
+mod provider;
+pub(super) mod sample;
+mod store;
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use self::client::{Answer, ask};
+use self::provider::Willing;
+use self::store::FakeStore;
+use super::{Side, SmtpStatus, bind};
+use crate::clock::{SharedClock, TimerClock};
+use crate::config::{self, HttpConfig, SenderConfig};
+use crate::delivery::{Backoff, Delivery, LaneSetup, RetryRules, Settings};
+use crate::secret::Secret;
+
+/// A server on a free port of this machine. It ends with the test.
+struct Running {
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+/// What a test wants to be different.
+struct Setup {
+    token: &'static str,
+    trusted: bool,
+    store: FakeStore,
+    providers: &'static [&'static str],
+    listening: Vec<SocketAddr>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            token: "",
+            trusted: true,
+            store: FakeStore::default(),
+            providers: &["resend", "ses"],
+            listening: vec![SocketAddr::from(([127, 0, 0, 1], 1025))],
+        }
+    }
+}
+
+/// A delivery that records nothing, with the providers that are named.
+fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
+    let lane = |name: &&str| LaneSetup {
+        name: (*name).to_owned(),
+        provider: Arc::new(Willing::default()),
+        concurrency: NonZeroUsize::MIN,
+        rate: None,
+        in_route: true,
+    };
+    let settings = Settings {
+        lanes: providers.iter().map(lane).collect(),
+        rules: RetryRules {
+            backoff: Backoff::new(Duration::from_secs(2), Duration::from_mins(15)),
+            give_up_after: Duration::from_hours(24),
+        },
+        sender: SenderConfig::default(),
+        log_subject: false,
+        instance: Arc::from("test"),
+    };
+    Arc::new(Delivery::new(settings, None, Arc::clone(clock), fastrand::Rng::with_seed(1)))
+}
+
+impl Setup {
+    async fn start(self) -> Running {
+        let config = HttpConfig {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            token: Secret::new(self.token),
+            trusted_networks: if self.trusted { config::trusted_networks() } else { Vec::new() },
+        };
+        let clock: SharedClock = Arc::new(TimerClock::starting_at(sample::now()));
+        let side = Side {
+            store: Arc::new(self.store),
+            delivery: delivery(self.providers, &clock),
+            sender: SenderConfig {
+                address: Some("app@example.org".parse().unwrap()),
+                ..SenderConfig::default()
+            },
+            smtp: SmtpStatus { listening: self.listening, ..SmtpStatus::default() },
+            queue_backend: "memory",
+            queue_messages_max: 1000,
+            clock,
+            started: sample::now(),
+        };
+        let server = bind(&config).await.unwrap();
+        let address = server.address();
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(server.run(side, shutdown.clone()));
+        Running { address, shutdown, task }
+    }
+}
+
+impl Running {
+    /// `GET path`, as curl would ask.
+    async fn get(&self, path: &str) -> Answer {
+        self.get_with(path, &[]).await
+    }
+
+    async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        ask(self.address, "GET", path, headers, b"").await
+    }
+
+    async fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        ask(self.address, "POST", path, headers, body).await
+    }
+}

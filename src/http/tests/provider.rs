@@ -1,0 +1,48 @@
+//! A provider that says yes to everything.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::provider::{
+    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, Provider, Receipt, SendError,
+    Unfit,
+};
+
+#[derive(Debug)]
+pub(super) struct Willing(Capabilities);
+
+impl Default for Willing {
+    fn default() -> Self {
+        Self(Capabilities {
+            form: Form::RawMime,
+            request_bytes_max: 1024 * 1024,
+            recipients_per_call: 50,
+            idempotency: Idempotency::None,
+            rate: None,
+            non_ascii_local_parts: true,
+        })
+    }
+}
+
+#[async_trait]
+impl Provider for Willing {
+    fn capabilities(&self) -> &Capabilities {
+        &self.0
+    }
+
+    fn prepare(&self, letter: &Letter<'_>) -> Result<Call, Unfit> {
+        Ok(Call {
+            body: Bytes::copy_from_slice(letter.raw),
+            content_type: "message/rfc822",
+            losses: Vec::new(),
+        })
+    }
+
+    async fn send(&self, _: &Call, _: &IdempotencyKey) -> Result<Receipt, SendError> {
+        Ok(Receipt { provider_message_id: Some("pigeon-1".to_owned()) })
+    }
+
+    async fn probe(&self) -> Result<(), SendError> {
+        Ok(())
+    }
+}

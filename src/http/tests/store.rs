@@ -1,0 +1,125 @@
+//! A store that only shows what a test has put in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::clock::Timestamp;
+use crate::message::{Message, QueueId};
+use crate::queue::{
+    Claim, Counts, Details, Filter, Lease, Page, Settlement, State, Store, StoreError,
+};
+
+/// Shows; keeps nothing.
+#[derive(Debug, Default)]
+pub(super) struct FakeStore {
+    /// Newest first.
+    pub(super) messages: Vec<Details>,
+    pub(super) contents: Vec<(QueueId, Bytes)>,
+    pub(super) fault: Fault,
+}
+
+/// What is wrong with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) enum Fault {
+    #[default]
+    None,
+    /// Every answer is an error.
+    Broken,
+    /// No answer ever comes.
+    Silent,
+}
+
+impl FakeStore {
+    async fn look(&self) -> Result<(), StoreError> {
+        match self.fault {
+            Fault::None => Ok(()),
+            Fault::Broken => Err(StoreError::Unavailable("the disk is gone".to_owned())),
+            Fault::Silent => std::future::pending().await,
+        }
+    }
+
+    fn count(&self, state: State) -> u64 {
+        self.messages.iter().filter(|message| message.summary.state == state).count() as u64
+    }
+}
+
+fn not_here<T>() -> Result<T, StoreError> {
+    Err(StoreError::Unavailable("this store only shows".to_owned()))
+}
+
+#[async_trait]
+impl Store for FakeStore {
+    async fn insert(&self, _: Arc<Message>, _: Option<Lease>) -> Result<(), StoreError> {
+        not_here()
+    }
+
+    async fn claim(
+        &self,
+        _: usize,
+        _: u64,
+        _: Timestamp,
+        _: Lease,
+    ) -> Result<Vec<Claim>, StoreError> {
+        not_here()
+    }
+
+    async fn settle(&self, _: Settlement) -> Result<(), StoreError> {
+        not_here()
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        not_here()
+    }
+
+    async fn list(&self, filter: Filter) -> Result<Page, StoreError> {
+        self.look().await?;
+        let mut found = self
+            .messages
+            .iter()
+            .map(|message| &message.summary)
+            .filter(|summary| filter.state.is_none_or(|state| summary.state == state))
+            .filter(|summary| filter.before.is_none_or(|before| summary.id < before))
+            .filter(|summary| {
+                filter.text.as_ref().is_none_or(|text| summary.index.subject.contains(text))
+            });
+        let messages: Vec<_> = found.by_ref().take(filter.limit).cloned().collect();
+        let next = found.next().and(messages.last()).map(|summary| summary.id);
+        Ok(Page { messages, next })
+    }
+
+    async fn show(&self, id: QueueId) -> Result<Option<Details>, StoreError> {
+        self.look().await?;
+        Ok(self.messages.iter().find(|message| message.summary.id == id).cloned())
+    }
+
+    async fn content(&self, id: QueueId) -> Result<Option<Bytes>, StoreError> {
+        self.look().await?;
+        let found = self.contents.iter().find(|(name, _)| *name == id);
+        Ok(found.map(|(_, bytes)| bytes.clone()))
+    }
+
+    async fn retry(&self, _: QueueId, _: Option<String>, _: Timestamp) -> Result<(), StoreError> {
+        not_here()
+    }
+
+    async fn cancel(&self, _: QueueId, _: Timestamp) -> Result<(), StoreError> {
+        not_here()
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        self.look().await?;
+        Ok(Counts {
+            queued: self.count(State::Queued),
+            sending: self.count(State::Sending),
+            failed: self.count(State::Failed),
+            oldest: None,
+        })
+    }
+
+    async fn sweep(&self, _: Duration, _: Duration, _: Timestamp) -> Result<usize, StoreError> {
+        not_here()
+    }
+}
