@@ -329,3 +329,27 @@ async fn a_broken_store_is_told_as_such() {
     assert_eq!(page.status, 503);
     assert!(page.text().contains("the disk is gone"));
 }
+
+#[tokio::test]
+async fn a_test_mail_is_sent_at_once_and_answered_with_the_providers_id() {
+    let server = Setup::default().start().await;
+    let answer = server.post("/send-test-email", &[JSON], SEED).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let sent = answer.json();
+    assert_eq!(sent["ok"], json!(true));
+    assert_eq!(sent["provider"], json!("resend"));
+    assert_eq!(sent["message_id"], json!("pigeon-1"));
+    assert!(sent["id"].as_str().unwrap().parse::<QueueId>().is_ok());
+    let body = br#"{"to": ["ada@example.org"], "subject": "Hi", "content": "<p>x</p>", "provider": "ses"}"#;
+    let answer = server.post("/send-test-email", &[JSON], body).await;
+    assert_eq!(answer.json()["provider"], json!("ses"));
+}
+
+#[tokio::test]
+async fn a_test_mail_that_nobody_can_take_is_a_bad_gateway() {
+    let server = Setup { providers: &[], ..Setup::default() }.start().await;
+    let answer = server.post("/send-test-email", &[JSON], SEED).await;
+    assert_eq!(answer.status, 502, "{}", answer.text());
+    assert_eq!(answer.json()["ok"], json!(false));
+    assert_eq!(answer.json()["provider"], json!(null));
+}
