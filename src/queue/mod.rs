@@ -1,14 +1,22 @@
 //! The durable home of accepted messages.
 //!
-//! [`Store`] is the promise in words; `conformance` is the suite that keeps it.
+//! [`Store`] is the promise in words; `conformance` is the suite that keeps it. [`SqliteStore`] keeps messages in a
+//! file, [`MemoryStore`] for as long as the process lives.
 
+#[cfg(test)]
+mod conformance;
 mod intake;
+mod memory;
 mod model;
+mod rules;
+mod sqlite;
 mod store;
 
 pub use intake::{Intake, Refusal};
+pub use memory::MemoryStore;
 pub use model::{
     Attempt, Claim, Counts, Details, Filter, Next, Outcome, Page, RecipientState, RecipientStatus,
     Settlement, State, Summary,
 };
+pub use sqlite::SqliteStore;
 pub use store::{Lease, Store, StoreError};

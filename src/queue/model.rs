@@ -278,11 +278,11 @@ pub struct Details {
 pub struct Filter {
     pub state: Option<State>,
     pub provider: Option<String>,
-    /// Found in sender, recipients, From, subject, Message-ID or provider id, whatever the case.
+    /// Found in sender, recipients, From, subject, Message-ID or provider id, whatever the case of ASCII letters.
     pub text: Option<String>,
     /// Only messages older than this one: the cursor.
     pub before: Option<QueueId>,
-    /// How many at the most.
+    /// How many at the most; never more than 500, and 0 means that.
     pub limit: usize,
 }
 

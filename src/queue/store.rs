@@ -45,7 +45,8 @@ pub trait Store: Send + Sync {
     /// is not held any more.
     async fn settle(&self, settlement: Settlement) -> Result<(), StoreError>;
 
-    /// When the next queued message is due; `None` when nothing waits.
+    /// When there is something to claim next: a queued message that becomes due, or a lease that runs out.
+    /// `None` when no message is open.
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
 
     /// One page of messages, newest first.
@@ -57,8 +58,9 @@ pub trait Store: Send + Sync {
     /// The raw bytes, while they are kept.
     async fn content(&self, id: QueueId) -> Result<Option<Bytes>, StoreError>;
 
-    /// Makes a queued, failed or cancelled message due now, with its unsettled and failed recipients, and lets
-    /// `give_up_after` count from now. With a provider, only that one is used.
+    /// Makes a queued, failed or cancelled message due now, for everybody who has not got it, and lets
+    /// `give_up_after` count from now. With a provider, only that one is used. The last error stays until the next
+    /// attempt. Fails with [`StoreError::ContentGone`] when there is nothing left to send.
     async fn retry(
         &self,
         id: QueueId,
@@ -66,7 +68,7 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Result<(), StoreError>;
 
-    /// Stops a message that is queued.
+    /// Stops a message that is queued; its recipients that still wait are cancelled.
     async fn cancel(&self, id: QueueId, now: Timestamp) -> Result<(), StoreError>;
 
     /// How full the queue is. Cheap at any backlog.
@@ -92,6 +94,9 @@ pub enum StoreError {
     /// The message is in a state in which this cannot be done.
     #[error("message {id} is {state}; {hint}")]
     WrongState { id: QueueId, state: super::State, hint: &'static str },
+    /// The record is kept, the content is not any more: it cannot be sent again.
+    #[error("the content of message {0} is not kept any more, so it cannot be sent again")]
+    ContentGone(QueueId),
     /// Somebody else has claimed the message meanwhile.
     #[error("the lease on message {0} was lost")]
     LeaseLost(QueueId),

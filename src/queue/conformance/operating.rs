@@ -1,0 +1,138 @@
+//! What an operator may do.
+
+use super::*;
+use crate::queue::StoreError;
+
+pub(in crate::queue) async fn a_retry_makes_a_waiting_message_due(open: Open) {
+    let store = open(ROOMY);
+    let id = queued(&*store, 0).await;
+    let first = claim_one(&*store, 0).await;
+    let next = Next::Queue { due: at(900), error: Some("busy".to_owned()), deferred: true };
+    store.settle(settlement(&first, next, 1)).await.unwrap();
+
+    store.retry(id, None, at(10)).await.unwrap();
+    let between = summary(&*store, id).await;
+    assert_eq!(between.next_attempt_at, Some(at(10)));
+    assert_eq!(between.error.as_deref(), Some("busy"), "until the next attempt");
+    assert_eq!(store.next_due().await.unwrap(), Some(at(10)));
+    let second = claim_one(&*store, 10).await;
+    assert_eq!((second.deferrals, second.trying_since), (0, at(10)));
+    assert!(second.lease > first.lease);
+}
+
+pub(in crate::queue) async fn a_retry_revives_a_failed_message(open: Open) {
+    let store = open(ROOMY);
+    let id = in_state(&*store, 0, State::Failed).await;
+
+    store.retry(id, None, at(50)).await.unwrap();
+    let between = summary(&*store, id).await;
+    assert_eq!((between.state, between.next_attempt_at), (State::Queued, Some(at(50))));
+    let claim = claim_one(&*store, 50).await;
+    assert_eq!(states(&claim.recipients), [RecipientState::Queued; 2]);
+    assert!(claim.recipients.iter().all(|recipient| recipient.reason.is_none()));
+    assert_eq!(claim.history, [("ses".to_owned(), Outcome::Rejected)]);
+    store.settle(delivered(&claim, "resend", 51)).await.unwrap();
+    assert_eq!(attempts(&*store, id).await.len(), 2);
+}
+
+pub(in crate::queue) async fn a_retry_revives_a_cancelled_message(open: Open) {
+    let store = open(ROOMY);
+    let id = in_state(&*store, 0, State::Cancelled).await;
+
+    store.retry(id, None, at(50)).await.unwrap();
+    let claim = claim_one(&*store, 50).await;
+    assert_eq!(claim.message.id, id);
+    assert_eq!(states(&claim.recipients), [RecipientState::Queued; 2]);
+}
+
+pub(in crate::queue) async fn a_retry_spares_who_has_got_it(open: Open) {
+    let store = open(ROOMY);
+    let id = queued(&*store, 0).await;
+    let first = claim_one(&*store, 0).await;
+    let mut partly = refused(&first, "ses", 1);
+    partly.recipients[0] = RecipientStatus {
+        state: RecipientState::Delivered,
+        ..RecipientStatus::queued(first.recipients[0].address.clone())
+    };
+    store.settle(partly).await.unwrap();
+
+    store.retry(id, None, at(2)).await.unwrap();
+    let second = claim_one(&*store, 2).await;
+    assert_eq!(states(&second.recipients), [RecipientState::Delivered, RecipientState::Queued]);
+}
+
+pub(in crate::queue) async fn a_retry_may_name_the_provider(open: Open) {
+    let store = open(ROOMY);
+    let id = in_state(&*store, 0, State::Failed).await;
+
+    store.retry(id, Some("resend".to_owned()), at(1)).await.unwrap();
+    let pinned = claim_one(&*store, 1).await;
+    assert_eq!(pinned.pinned_provider.as_deref(), Some("resend"));
+    store.settle(refused(&pinned, "resend", 2)).await.unwrap();
+    store.retry(id, None, at(3)).await.unwrap();
+    assert_eq!(claim_one(&*store, 3).await.pinned_provider, None, "the latest word counts");
+}
+
+pub(in crate::queue) async fn a_retry_leaves_sending_and_delivered_alone(open: Open) {
+    let store = open(ROOMY);
+    for (n, state) in [State::Sending, State::Delivered].into_iter().enumerate() {
+        let id = in_state(&*store, n as i64, state).await;
+        let before = store.show(id).await.unwrap();
+
+        let refusal = store.retry(id, None, at(9)).await.unwrap_err();
+        assert!(
+            matches!(refusal, StoreError::WrongState { id: of, state: is, .. } if of == id && is == state),
+            "{refusal}"
+        );
+        assert_eq!(store.show(id).await.unwrap(), before);
+    }
+}
+
+pub(in crate::queue) async fn a_retry_needs_the_content(open: Open) {
+    let store = open(ROOMY);
+    let id = in_state(&*store, 0, State::Cancelled).await;
+    assert_eq!(store.sweep(HOUR, Duration::ZERO, at(1)).await.unwrap(), 1);
+
+    assert_eq!(store.retry(id, None, at(2)).await, Err(StoreError::ContentGone(id)));
+    assert_eq!(summary(&*store, id).await.state, State::Cancelled);
+}
+
+pub(in crate::queue) async fn a_cancelled_message_is_not_sent(open: Open) {
+    let store = open(ROOMY);
+    let id = queued(&*store, 0).await;
+    let first = claim_one(&*store, 0).await;
+    let next = Next::Queue { due: at(9), error: Some("busy".to_owned()), deferred: true };
+    let mut partly = settlement(&first, next, 1);
+    partly.recipients[0].state = RecipientState::Delivered;
+    store.settle(partly).await.unwrap();
+
+    store.cancel(id, at(5)).await.unwrap();
+    let summary = summary(&*store, id).await;
+    assert_eq!((summary.state, summary.next_attempt_at), (State::Cancelled, None));
+    assert_eq!(states(&summary.recipients), [RecipientState::Delivered, RecipientState::Cancelled]);
+    assert!(claim(&*store, 100_000).await.is_empty());
+}
+
+pub(in crate::queue) async fn only_a_waiting_message_can_be_cancelled(open: Open) {
+    let store = open(ROOMY);
+    let others = [State::Sending, State::Delivered, State::Failed, State::Cancelled];
+    for (n, state) in others.into_iter().enumerate() {
+        let id = in_state(&*store, n as i64, state).await;
+        let before = store.show(id).await.unwrap();
+
+        let refusal = store.cancel(id, at(9)).await.unwrap_err();
+        assert!(
+            matches!(refusal, StoreError::WrongState { id: of, state: is, .. } if of == id && is == state),
+            "{refusal}"
+        );
+        assert_eq!(store.show(id).await.unwrap(), before);
+    }
+}
+
+pub(in crate::queue) async fn a_stranger_cannot_be_operated_on(open: Open) {
+    let store = open(ROOMY);
+    let id = message(0).id;
+
+    assert_eq!(store.retry(id, None, at(1)).await, Err(StoreError::NotFound(id)));
+    assert_eq!(store.cancel(id, at(1)).await, Err(StoreError::NotFound(id)));
+}

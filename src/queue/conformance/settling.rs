@@ -1,0 +1,170 @@
+//! Recording how claims ended.
+
+use super::*;
+use crate::message::Loss;
+use crate::queue::StoreError;
+
+pub(in crate::queue) async fn delivery_ends_a_message(open: Open) {
+    let store = open(ROOMY);
+    let id = queued(&*store, 0).await;
+    let first = claim_one(&*store, 0).await;
+    let next = Next::Queue { due: at(5), error: Some("busy".to_owned()), deferred: true };
+    store.settle(settlement(&first, next, 1)).await.unwrap();
+    let second = claim_one(&*store, 5).await;
+    store.settle(delivered(&second, "resend", 6)).await.unwrap();
+
+    let summary = summary(&*store, id).await;
+    assert_eq!(summary.state, State::Delivered);
+    assert_eq!(states(&summary.recipients), [RecipientState::Delivered; 2]);
+    assert_eq!(summary.provider.as_deref(), Some("resend"));
+    assert_eq!(summary.provider_message_id.as_deref(), Some("resend-6"));
+    assert_eq!((summary.next_attempt_at, summary.error), (None, None));
+    assert!(claim(&*store, 100_000).await.is_empty());
+}
+
+pub(in crate::queue) async fn refusal_ends_a_message_with_its_reason(open: Open) {
+    let store = open(ROOMY);
+    let id = in_state(&*store, 0, State::Failed).await;
+
+    let summary = summary(&*store, id).await;
+    assert_eq!(summary.state, State::Failed);
+    assert_eq!(summary.error.as_deref(), Some("550 no such user"));
+    assert_eq!(summary.recipients[1].state, RecipientState::Failed);
+    assert_eq!(summary.recipients[1].reason.as_deref(), Some("550 no such user"));
+    assert_eq!(summary.provider.as_deref(), Some("ses"));
+    assert!(claim(&*store, 100_000).await.is_empty());
+    assert!(store.content(id).await.unwrap().is_some());
+}
+
+pub(in crate::queue) async fn a_deferred_message_comes_back_when_due(open: Open) {
+    let store = open(ROOMY);
+    let id = queued(&*store, 0).await;
+    for step in 0..3 {
+        let claim = claim_one(&*store, step * 100).await;
+        assert_eq!(claim.deferrals, u32::try_from(step).unwrap());
+        let due = at((step + 1) * 100);
+        let next = Next::Queue { due, error: Some(format!("error {step}")), deferred: true };
+        store.settle(settlement(&claim, next, step * 100 + 1)).await.unwrap();
+
+        let summary = summary(&*store, id).await;
+        assert_eq!((summary.state, summary.next_attempt_at), (State::Queued, Some(due)));
+        assert_eq!(summary.error, Some(format!("error {step}")));
+        assert!(super::claim(&*store, step * 100 + 99).await.is_empty());
+    }
+}
+
+pub(in crate::queue) async fn a_message_put_back_is_not_counted_as_deferred(open: Open) {
+    let store = open(ROOMY);
+    let id = queued(&*store, 0).await;
+    let first = claim_one(&*store, 0).await;
+    let next = Next::Queue { due: at(0), error: Some("busy".to_owned()), deferred: true };
+    store.settle(settlement(&first, next, 0)).await.unwrap();
+    let second = claim_one(&*store, 1).await;
+    let next = Next::Queue { due: at(2), error: None, deferred: false };
+    store.settle(settlement(&second, next, 2)).await.unwrap();
+
+    assert_eq!(summary(&*store, id).await.error.as_deref(), Some("busy"), "still the last error");
+    assert_eq!(claim_one(&*store, 2).await.deferrals, 1);
+}
+
+pub(in crate::queue) async fn a_partial_delivery_keeps_the_lease(open: Open) {
+    let store = open(ROOMY);
+    let id = queued(&*store, 0).await;
+    let claim = claim_one(&*store, 0).await;
+    let mut first = settlement(&claim, Next::Continue, 1);
+    let address = claim.recipients[0].address.clone();
+    let call = attempt("resend", Outcome::Delivered, 1);
+    first.attempts.push(Attempt {
+        recipients: vec![address],
+        provider_message_id: Some("r-1".to_owned()),
+        ..call
+    });
+    first.recipients[0].state = RecipientState::Delivered;
+    store.settle(first.clone()).await.unwrap();
+
+    let between = summary(&*store, id).await;
+    assert_eq!(between.state, State::Sending);
+    assert_eq!(between.recipients, first.recipients);
+    assert_eq!(between.provider_message_id.as_deref(), Some("r-1"));
+    assert!(super::claim(&*store, 599).await.is_empty(), "the lease holds");
+    let mut second = delivered(&claim, "resend", 2);
+    second.attempts[0].provider_message_id = Some("r-2".to_owned());
+    store.settle(second).await.unwrap();
+
+    let after = summary(&*store, id).await;
+    assert_eq!(after.state, State::Delivered);
+    assert_eq!(after.provider_message_id.as_deref(), Some("r-2"));
+    assert_eq!(attempts(&*store, id).await.len(), 2);
+}
+
+pub(in crate::queue) async fn attempts_are_kept_whole_and_in_order(open: Open) {
+    let store = open(ROOMY);
+    let id = queued(&*store, 0).await;
+    let first = claim_one(&*store, 0).await;
+    let full = Attempt {
+        error: Some("한도 초과: \"429\"".to_owned()),
+        provider_message_id: Some("x'1".to_owned()),
+        latency_ms: 30_001,
+        recipients: vec![first.recipients[1].address.clone()],
+        losses: vec![Loss { what: "header X-A".to_owned(), why: "not taken".to_owned() }],
+        ..attempt("resend", Outcome::Throttled, 7)
+    };
+    let plain = attempt("ses", Outcome::Unknown, 6);
+    let next = Next::Queue { due: at(9), error: None, deferred: true };
+    let mut twice = settlement(&first, next, 8);
+    twice.attempts = vec![full.clone(), plain.clone()];
+    store.settle(twice).await.unwrap();
+    let second = claim_one(&*store, 9).await;
+    let last = delivered(&second, "resend", 9);
+    store.settle(last.clone()).await.unwrap();
+
+    assert_eq!(attempts(&*store, id).await, [full, plain, last.attempts[0].clone()]);
+}
+
+pub(in crate::queue) async fn a_late_settlement_writes_nothing(open: Open) {
+    let store = open(ROOMY);
+    let id = queued(&*store, 0).await;
+    let lost = claim_one(&*store, 0).await;
+    let held = claim_one(&*store, 600).await;
+    let before = store.show(id).await.unwrap();
+
+    for next in [Next::Continue, Next::Delivered, Next::Failed { error: "late".to_owned() }] {
+        let mut late = delivered(&lost, "resend", 601);
+        late.next = next;
+        assert_eq!(store.settle(late).await, Err(StoreError::LeaseLost(id)));
+    }
+    assert_eq!(store.show(id).await.unwrap(), before);
+    assert_eq!(store.counts().await.unwrap().sending, 1);
+    store.settle(delivered(&held, "ses", 602)).await.unwrap();
+    assert_eq!(summary(&*store, id).await.provider.as_deref(), Some("ses"));
+}
+
+pub(in crate::queue) async fn an_expired_lease_that_nobody_took_may_settle(open: Open) {
+    let store = open(ROOMY);
+    let id = queued(&*store, 0).await;
+    let claim = claim_one(&*store, 0).await;
+
+    store.settle(delivered(&claim, "resend", 100_000)).await.unwrap();
+    assert_eq!(summary(&*store, id).await.state, State::Delivered);
+}
+
+pub(in crate::queue) async fn a_message_is_settled_once(open: Open) {
+    let store = open(ROOMY);
+    let id = queued(&*store, 0).await;
+    let claim = claim_one(&*store, 0).await;
+    store.settle(delivered(&claim, "resend", 1)).await.unwrap();
+
+    let again = store.settle(refused(&claim, "ses", 2)).await;
+    assert_eq!(again, Err(StoreError::LeaseLost(id)));
+    assert_eq!(summary(&*store, id).await.state, State::Delivered);
+    assert_eq!(attempts(&*store, id).await.len(), 1);
+}
+
+pub(in crate::queue) async fn a_stranger_is_not_settled(open: Open) {
+    let store = open(ROOMY);
+    let claim = Claim::fresh(Arc::new(message(0)), 1);
+
+    let settled = store.settle(delivered(&claim, "resend", 1)).await;
+    assert_eq!(settled, Err(StoreError::LeaseLost(claim.message.id)));
+    assert!(store.show(claim.message.id).await.unwrap().is_none());
+}

@@ -1,0 +1,160 @@
+//! What may become of a message: the rules that all stores share, as plain functions.
+
+use super::model::{Next, RecipientState, RecipientStatus, Settlement, State};
+use super::store::StoreError;
+use crate::clock::Timestamp;
+use crate::message::QueueId;
+
+/// The longest page of a list; longer ones are cut to it, and a limit of 0 means it.
+pub(super) const PAGE_MAX: usize = 500;
+
+/// The longest search text, in characters; what is beyond is not looked at.
+pub(super) const SEARCH_MAX: usize = 200;
+
+/// How many earlier attempts a claim carries: the latest ones.
+pub(super) const HISTORY_MAX: usize = 100;
+
+/// How many messages one slice of a sweep looks after at the most.
+pub(super) const SWEEP_MAX: usize = 500;
+
+/// The number of messages on a page.
+pub(super) fn page_length(limit: usize) -> usize {
+    if limit == 0 { PAGE_MAX } else { limit.min(PAGE_MAX) }
+}
+
+/// What a list is searched for, or nothing when the text is blank.
+pub(super) fn search_text(text: Option<&str>) -> Option<String> {
+    let text: String = text?.trim().chars().take(SEARCH_MAX).collect();
+    (!text.is_empty()).then_some(text)
+}
+
+/// What becomes of the error that a message shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LastError<'a> {
+    /// It stays as it is.
+    Keep,
+    /// There is none any more.
+    Clear,
+    /// This one.
+    Set(&'a str),
+}
+
+/// What a settlement does to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Change<'a> {
+    pub(super) state: State,
+    /// The new due time; `None` leaves it as it is.
+    pub(super) due: Option<Timestamp>,
+    /// How many steps of the back-off to add.
+    pub(super) deferrals: u32,
+    /// When it was over, if it is.
+    pub(super) finished: Option<Timestamp>,
+    pub(super) error: LastError<'a>,
+    /// The provider of the last attempt; `None` leaves it as it is.
+    pub(super) provider: Option<&'a str>,
+    /// The last name that a provider gave; `None` leaves it as it is.
+    pub(super) provider_message_id: Option<&'a str>,
+}
+
+impl<'a> Change<'a> {
+    /// Reads it from the settlement.
+    pub(super) fn of(settlement: &'a Settlement) -> Self {
+        let (state, due, deferrals, error) = match &settlement.next {
+            Next::Continue => (State::Sending, None, 0, LastError::Keep),
+            Next::Queue { due, error, deferred } => {
+                let error = error.as_deref().map_or(LastError::Keep, LastError::Set);
+                (State::Queued, Some(*due), u32::from(*deferred), error)
+            }
+            Next::Delivered => (State::Delivered, None, 0, LastError::Clear),
+            Next::Failed { error } => (State::Failed, None, 0, LastError::Set(error)),
+        };
+        let attempts = || settlement.attempts.iter().rev();
+        let error = match (error, attempts().find_map(|attempt| attempt.error.as_deref())) {
+            (LastError::Keep, Some(error)) => LastError::Set(error),
+            (error, _) => error,
+        };
+        Self {
+            state,
+            due,
+            deferrals,
+            finished: (!state.is_open()).then_some(settlement.at),
+            error,
+            provider: attempts().next().map(|attempt| attempt.provider.as_str()),
+            provider_message_id: attempts()
+                .find_map(|attempt| attempt.provider_message_id.as_deref()),
+        }
+    }
+}
+
+/// Whether an operator may have a message of this state tried again.
+pub(super) fn may_retry(id: QueueId, state: State) -> Result<(), StoreError> {
+    match state {
+        State::Queued | State::Failed | State::Cancelled => Ok(()),
+        State::Sending => Err(StoreError::WrongState {
+            id,
+            state,
+            hint: "it is on its way to a provider right now, wait for the outcome",
+        }),
+        State::Delivered => Err(StoreError::WrongState {
+            id,
+            state,
+            hint: "there is nothing left to try; to have it twice, submit it again",
+        }),
+    }
+}
+
+/// Whether an operator may stop a message of this state.
+pub(super) fn may_cancel(id: QueueId, state: State) -> Result<(), StoreError> {
+    let hint = match state {
+        State::Queued => return Ok(()),
+        State::Sending => "it is on its way to a provider right now, wait for the outcome",
+        State::Delivered | State::Failed | State::Cancelled => {
+            "only a message that waits in the queue can be cancelled"
+        }
+    };
+    Err(StoreError::WrongState { id, state, hint })
+}
+
+/// A retry: everybody who has not got the message waits again.
+pub(super) fn reopen(recipients: &mut [RecipientStatus]) {
+    for recipient in recipients {
+        match recipient.state {
+            RecipientState::Failed | RecipientState::Cancelled | RecipientState::Queued => {
+                recipient.state = RecipientState::Queued;
+                recipient.reason = None;
+            }
+            RecipientState::Delivered => {}
+        }
+    }
+}
+
+/// A cancellation: nobody waits any more.
+pub(super) fn stop(recipients: &mut [RecipientStatus]) {
+    for recipient in recipients {
+        match recipient.state {
+            RecipientState::Queued => recipient.state = RecipientState::Cancelled,
+            RecipientState::Delivered | RecipientState::Failed | RecipientState::Cancelled => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_text_is_trimmed_and_cut_short() {
+        assert_eq!(search_text(None), None);
+        assert_eq!(search_text(Some("  ")), None);
+        assert_eq!(search_text(Some(" 확인 ")).as_deref(), Some("확인"));
+        let long = "한".repeat(SEARCH_MAX + 1);
+        assert_eq!(search_text(Some(&long)).map(|text| text.chars().count()), Some(SEARCH_MAX));
+    }
+
+    #[test]
+    fn a_page_has_between_one_and_500_messages() {
+        assert_eq!(page_length(0), 500);
+        assert_eq!(page_length(1), 1);
+        assert_eq!(page_length(usize::MAX), 500);
+    }
+}

@@ -1,0 +1,167 @@
+//! Handing out what is due.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, Row, params};
+
+use super::fault::Fault;
+use super::insert::content_at;
+use super::rows::{self, Id};
+use super::tally::Tally;
+use crate::clock::Timestamp;
+use crate::message::{Envelope, IndexFields, Message, QueueId};
+use crate::queue::rules::HISTORY_MAX;
+use crate::queue::{Claim, Lease, Outcome, RecipientStatus, State};
+
+/// What a claim asks for.
+#[derive(Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) limit: usize,
+    pub(super) bytes_max: u64,
+    pub(super) now: Timestamp,
+    pub(super) lease: &'a Lease,
+}
+
+/// A message that is due.
+struct Candidate {
+    id: QueueId,
+    state: State,
+}
+
+/// Claims what is due, the longest due first.
+///
+/// A record that cannot be read must not stand in the way of all others for ever: it fails, with the reason.
+pub(super) fn claim(
+    connection: &Connection,
+    tally: &mut Tally,
+    wanted: &Wanted<'_>,
+) -> Result<Vec<Claim>, Fault> {
+    let mut claims = Vec::new();
+    for candidate in due(connection, wanted)? {
+        let id = candidate.id;
+        lease(connection, id, wanted.lease)?;
+        let state = match read(connection, id) {
+            Ok(claim) => {
+                claims.push(claim);
+                State::Sending
+            }
+            Err(error) if is_unreadable(&error) => {
+                let error = format!("the queue's record of this message cannot be read: {error}");
+                tracing::error!(queue_id = %id, error, "message failed");
+                fail(connection, id, wanted.now, &error)?;
+                State::Failed
+            }
+            Err(error) => return Err(error.into()),
+        };
+        tally.moved(id, candidate.state, state);
+    }
+    Ok(claims)
+}
+
+/// Chooses by the index of open messages, which is in the order of their time.
+fn due(connection: &Connection, wanted: &Wanted<'_>) -> rusqlite::Result<Vec<Candidate>> {
+    let mut search = connection.prepare_cached(
+        "SELECT id, state, size FROM messages INDEXED BY open_by_due \
+         WHERE state < 2 AND due_at <= ?1 ORDER BY due_at, state, id LIMIT ?2",
+    )?;
+    let mut found = search.query((rows::millis(wanted.now), rows::signed(wanted.limit)))?;
+    let mut candidates: Vec<Candidate> = Vec::new();
+    let mut bytes = 0_u64;
+    while let Some(row) = found.next()? {
+        let size = rows::unsigned(row, 2)?;
+        bytes = bytes.saturating_add(size);
+        if bytes > wanted.bytes_max && !candidates.is_empty() {
+            break;
+        }
+        candidates.push(Candidate { id: rows::id(row, 0)?, state: rows::state(row, 1)? });
+    }
+    Ok(candidates)
+}
+
+/// Makes the message ours under the next number.
+fn lease(connection: &Connection, id: QueueId, lease: &Lease) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE messages SET state = 1, due_at = ?2, lease = lease + 1, lease_owner = ?3 WHERE id = ?1",
+        )?
+        .execute(params![Id(id), rows::millis(lease.expires), &*lease.owner])?;
+    Ok(())
+}
+
+/// Reads a message as it is handed out.
+fn read(connection: &Connection, id: QueueId) -> rusqlite::Result<Claim> {
+    let mut search = connection.prepare_cached(
+        "SELECT lease, deferrals, trying_since, pinned_provider, received_at, sender, recipients, smtp_utf8, \
+         header_from, subject, message_id, user, size, body, body_rows FROM messages WHERE id = ?1",
+    )?;
+    search.query_row([Id(id)], |row| {
+        let (size, first, pieces) = (rows::unsigned(row, 12)?, row.get(13)?, row.get(14)?);
+        let raw = content_at(connection, id, size, first, pieces)?
+            .ok_or(rusqlite::Error::QueryReturnedNoRows)?
+            .into_bytes();
+        let recipients: Vec<RecipientStatus> = rows::json(row, 6)?;
+        Ok(Claim {
+            lease: row.get(0)?,
+            deferrals: row.get(1)?,
+            trying_since: rows::time(row, 2)?,
+            pinned_provider: row.get(3)?,
+            history: history(connection, id)?,
+            message: Arc::new(Message {
+                id,
+                received_at: rows::time(row, 4)?,
+                envelope: envelope(row, &recipients)?,
+                raw,
+                index: IndexFields {
+                    header_from: row.get(8)?,
+                    subject: row.get(9)?,
+                    message_id: row.get(10)?,
+                },
+                user: row.get(11)?,
+            }),
+            recipients,
+        })
+    })
+}
+
+fn envelope(row: &Row<'_>, recipients: &[RecipientStatus]) -> rusqlite::Result<Envelope> {
+    Ok(Envelope {
+        sender: rows::sender(row, 5)?,
+        recipients: recipients.iter().map(|recipient| recipient.address.clone()).collect(),
+        smtp_utf8: row.get(7)?,
+    })
+}
+
+/// The latest attempts, the oldest of them first.
+fn history(connection: &Connection, id: QueueId) -> rusqlite::Result<Vec<(String, Outcome)>> {
+    let mut search = connection.prepare_cached(
+        "SELECT provider, outcome FROM attempts WHERE message = ?1 ORDER BY n DESC LIMIT ?2",
+    )?;
+    let mut history = search
+        .query_map((Id(id), rows::signed(HISTORY_MAX)), |row| {
+            Ok((row.get(0)?, rows::outcome(row, 1)?))
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    history.reverse();
+    Ok(history)
+}
+
+/// True when the record is at fault, not the database.
+fn is_unreadable(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::QueryReturnedNoRows
+            | rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::Utf8Error(..)
+    )
+}
+
+fn fail(connection: &Connection, id: QueueId, now: Timestamp, error: &str) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE messages SET state = 3, finished_at = ?2, error = ?3, lease_owner = NULL WHERE id = ?1",
+        )?
+        .execute(params![Id(id), rows::millis(now), error])?;
+    Ok(())
+}

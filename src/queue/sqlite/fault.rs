@@ -1,0 +1,77 @@
+//! What went wrong, in words for an operator.
+
+use rusqlite::ffi;
+
+use crate::queue::StoreError;
+
+/// Why a piece of work inside a transaction was not done.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// This piece cannot be done; nothing was written for it, and the others are not concerned.
+    Refused(StoreError),
+    /// The database failed: the whole transaction is void.
+    Broken(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// The error that everybody gets whose work was in the failed transaction.
+pub(super) fn unavailable(error: &rusqlite::Error) -> StoreError {
+    StoreError::Unavailable(explain(error))
+}
+
+/// Names the cause, and what to do where that is known. Never a path: a text may go to an SMTP client.
+pub(super) fn explain(error: &rusqlite::Error) -> String {
+    use rusqlite::ErrorCode::{
+        CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase,
+        PermissionDenied, ReadOnly, SystemIoFailure,
+    };
+
+    let Some(code) = error.sqlite_error_code() else {
+        return error.to_string();
+    };
+    // The shared memory of the log cannot grow: with every other I/O error this would not say "full".
+    let shm_full =
+        error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE);
+    match code {
+        DiskFull => "the disk is full".to_owned(),
+        SystemIoFailure if shm_full => "the disk is full".to_owned(),
+        SystemIoFailure => format!("the disk reports a fault: {error}"),
+        ReadOnly => "the database file, its folder or the disk is read-only".to_owned(),
+        PermissionDenied | CannotOpen => {
+            "the database file cannot be opened: it and its folder must be readable and writable"
+                .to_owned()
+        }
+        DatabaseBusy | DatabaseLocked => "another process holds the database locked".to_owned(),
+        DatabaseCorrupt => {
+            format!("the database file is damaged, restore it from a backup: {error}")
+        }
+        NotADatabase => "the file is not an SQLite database".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_names_the_cause() {
+        let failure = |code| rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+        assert_eq!(explain(&failure(ffi::SQLITE_FULL)), "the disk is full");
+        assert_eq!(explain(&failure(ffi::SQLITE_IOERR_SHMSIZE)), "the disk is full");
+        assert!(explain(&failure(ffi::SQLITE_READONLY)).contains("read-only"));
+        assert!(explain(&failure(ffi::SQLITE_BUSY)).contains("another process"));
+        assert!(explain(&failure(ffi::SQLITE_IOERR_FSYNC)).contains("the disk reports a fault"));
+    }
+}

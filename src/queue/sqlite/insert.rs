@@ -1,0 +1,119 @@
+//! Keeping a message, and getting its content back.
+
+use rusqlite::{Connection, params};
+
+use super::fault::Fault;
+use super::rows::{self, Content, Id};
+use super::tally::Tally;
+use crate::message::{Address, Message, QueueId};
+use crate::queue::{Lease, State, StoreError};
+
+/// The largest piece of content in one row, octets. SQLite copies a row twice on its way in: large messages are
+/// cut, so that it copies pieces.
+const PIECE_MAX: usize = 512 << 10;
+
+/// Writes the message: one row of record, one or more of content.
+pub(super) fn insert(
+    connection: &Connection,
+    tally: &mut Tally,
+    messages_max: u64,
+    message: &Message,
+    lease: Option<&Lease>,
+) -> Result<(), Fault> {
+    if tally.open() >= messages_max {
+        return Err(StoreError::Full(messages_max).into());
+    }
+    let (state, number, due) = match lease {
+        Some(lease) => (State::Sending, 1, lease.expires),
+        None => (State::Queued, 0, message.received_at),
+    };
+    let (first, pieces) = insert_content(connection, message)?;
+    let received_at = rows::millis(message.received_at);
+    let record = connection
+        .prepare_cached(
+            "INSERT INTO messages (id, state, due_at, lease, lease_owner, deferrals, received_at, trying_since, \
+             sender, recipients, smtp_utf8, header_from, subject, message_id, size, user, body, body_rows) \
+             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+        )?
+        .execute(params![
+            Id(message.id),
+            state as u8,
+            rows::millis(due),
+            number,
+            lease.map(|lease| &*lease.owner),
+            received_at,
+            message.envelope.sender.as_ref().map(Address::as_str),
+            rows::waiting_json(&message.envelope.recipients)?,
+            message.envelope.smtp_utf8,
+            message.index.header_from,
+            message.index.subject,
+            message.index.message_id,
+            rows::signed(message.raw.len()),
+            message.user,
+            first,
+            rows::signed(pieces),
+        ]);
+    match record {
+        Ok(_) => {}
+        Err(error)
+            if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) =>
+        {
+            connection.prepare_cached("DELETE FROM bodies WHERE n >= ?1")?.execute([first])?;
+            let problem = format!("there is a message {} already", message.id);
+            return Err(StoreError::Unavailable(problem).into());
+        }
+        Err(error) => return Err(error.into()),
+    }
+    tally.came(message.id, state);
+    Ok(())
+}
+
+/// Appends the rows of content. Returns the number of the first, and how many there are: they follow each other,
+/// because only this transaction appends.
+fn insert_content(connection: &Connection, message: &Message) -> rusqlite::Result<(i64, usize)> {
+    let mut append =
+        connection.prepare_cached("INSERT INTO bodies (message, raw) VALUES (?1, ?2)")?;
+    let (piece, mut rest) = split(&message.raw);
+    let first = append.insert((Id(message.id), piece))?;
+    let mut pieces = 1;
+    while !rest.is_empty() {
+        let (piece, after) = split(rest);
+        append.insert((Id(message.id), piece))?;
+        rest = after;
+        pieces += 1;
+    }
+    Ok((first, pieces))
+}
+
+fn split(content: &[u8]) -> (&[u8], &[u8]) {
+    content.split_at(content.len().min(PIECE_MAX))
+}
+
+/// The content of a message, while it is kept.
+pub(super) fn content(connection: &Connection, id: QueueId) -> rusqlite::Result<Option<Content>> {
+    let mut find =
+        connection.prepare_cached("SELECT size, body, body_rows FROM messages WHERE id = ?1")?;
+    let mut found = find.query([Id(id)])?;
+    let Some(row) = found.next()? else { return Ok(None) };
+    let (size, first, pieces) = (rows::unsigned(row, 0)?, row.get(1)?, row.get(2)?);
+    content_at(connection, id, size, first, pieces)
+}
+
+/// The content whose rows are known.
+pub(super) fn content_at(
+    connection: &Connection,
+    id: QueueId,
+    size: u64,
+    first: i64,
+    pieces: i64,
+) -> rusqlite::Result<Option<Content>> {
+    let mut read = connection.prepare_cached(
+        "SELECT raw FROM bodies WHERE n >= ?1 AND n < ?1 + ?2 AND message = ?3 ORDER BY n",
+    )?;
+    let mut found = read.query((first, pieces, Id(id)))?;
+    let mut content: Option<Content> = None;
+    while let Some(row) = found.next()? {
+        content.get_or_insert_with(|| Content::with_capacity(size)).add(row, 0)?;
+    }
+    Ok(content)
+}

@@ -1,0 +1,123 @@
+//! One page of messages, newest first.
+
+use rusqlite::{Connection, ToSql, params_from_iter};
+
+use super::rows::{self, Id};
+use crate::message::QueueId;
+use crate::queue::{Filter, Page, State, rules};
+
+/// Conditions in SQL with their parameters.
+#[derive(Default)]
+struct Conditions {
+    sql: String,
+    parameters: Vec<Box<dyn ToSql>>,
+}
+
+impl Conditions {
+    /// Adds a condition; `?` in it stands for the parameter, as often as it occurs.
+    fn add(&mut self, condition: &str, parameter: impl ToSql + 'static) {
+        self.parameters.push(Box::new(parameter));
+        let number = self.parameters.len();
+        self.add_plain(&condition.replace('?', &format!("?{number}")));
+    }
+
+    fn add_plain(&mut self, condition: &str) {
+        self.sql.push_str(if self.sql.is_empty() { " WHERE " } else { " AND " });
+        self.sql.push_str(condition);
+    }
+}
+
+/// The newest messages that match, and where the next page begins.
+pub(super) fn list(connection: &Connection, filter: &Filter) -> rusqlite::Result<Page> {
+    let length = rules::page_length(filter.limit);
+    let mut conditions = conditions(filter);
+    // One more than the page holds tells whether there is another.
+    conditions.parameters.push(Box::new(rows::signed(length + 1)));
+    let sql = format!(
+        "SELECT {} FROM messages AS m{}{} ORDER BY m.id DESC LIMIT ?{}",
+        rows::SUMMARY_COLUMNS,
+        index(filter),
+        conditions.sql,
+        conditions.parameters.len(),
+    );
+    let mut messages = connection
+        .prepare_cached(&sql)?
+        .query_map(params_from_iter(conditions.parameters), rows::summary)?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    let more = messages.len() > length;
+    messages.truncate(length);
+    let next: Option<QueueId> = messages.last().filter(|_| more).map(|last| last.id);
+    Ok(Page { messages, next })
+}
+
+/// The index for a state that few messages have. Delivered ones are most of all: walking over all is as good.
+fn index(filter: &Filter) -> &'static str {
+    match filter.state {
+        Some(State::Queued | State::Sending) => " INDEXED BY open_by_due",
+        Some(State::Failed | State::Cancelled) => " INDEXED BY stopped",
+        Some(State::Delivered) | None => "",
+    }
+}
+
+fn conditions(filter: &Filter) -> Conditions {
+    let mut conditions = Conditions::default();
+    if let Some(state) = filter.state {
+        conditions.add("m.state = ?", state as u8);
+        match state {
+            State::Queued | State::Sending => conditions.add_plain("m.state < 2"),
+            State::Failed | State::Cancelled => conditions.add_plain("m.state >= 3"),
+            State::Delivered => {}
+        }
+    }
+    if let Some(before) = filter.before {
+        conditions.add("m.id < ?", Id(before));
+    }
+    if let Some(provider) = &filter.provider {
+        conditions.add("m.provider = ?", provider.clone());
+    }
+    if let Some(text) = rules::search_text(filter.text.as_deref()) {
+        conditions.add(search(&text), pattern(&text));
+    }
+    conditions
+}
+
+/// Looks into the addresses of the recipients, not at the names and states beside them. Where JSON shows a text as it
+/// is, a look at the whole spares reading it.
+fn search(text: &str) -> &'static str {
+    const AS_IT_IS: &str = "(m.sender LIKE ? ESCAPE '\\' OR m.header_from LIKE ? ESCAPE '\\' \
+         OR m.subject LIKE ? ESCAPE '\\' OR m.message_id LIKE ? ESCAPE '\\' \
+         OR m.provider_message_id LIKE ? ESCAPE '\\' \
+         OR (m.recipients LIKE ? ESCAPE '\\' AND EXISTS (SELECT 1 FROM json_each(m.recipients) AS r \
+             WHERE r.value ->> 'address' LIKE ? ESCAPE '\\')))";
+    const ESCAPED: &str = "(m.sender LIKE ? ESCAPE '\\' OR m.header_from LIKE ? ESCAPE '\\' \
+         OR m.subject LIKE ? ESCAPE '\\' OR m.message_id LIKE ? ESCAPE '\\' \
+         OR m.provider_message_id LIKE ? ESCAPE '\\' \
+         OR EXISTS (SELECT 1 FROM json_each(m.recipients) AS r \
+             WHERE r.value ->> 'address' LIKE ? ESCAPE '\\'))";
+    let changed_by_json = |c: char| c.is_control() || c == '"' || c == '\\';
+    if text.contains(changed_by_json) { ESCAPED } else { AS_IT_IS }
+}
+
+/// The text anywhere, its own wildcards taken literally.
+fn pattern(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 8);
+    pattern.push('%');
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_in_a_search_are_ordinary_characters() {
+        assert_eq!(pattern("100%_a\\"), "%100\\%\\_a\\\\%");
+    }
+}

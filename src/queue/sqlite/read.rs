@@ -1,0 +1,77 @@
+//! Reading beside the writer, on connections that cannot write.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension};
+use tokio::sync::Mutex;
+
+use super::fault::unavailable;
+use super::file::{self, Purpose};
+use super::line::stopped;
+use super::rows::{self, Id};
+use crate::clock::Timestamp;
+use crate::message::QueueId;
+use crate::queue::{Details, StoreError};
+
+/// One connection, one query at a time. Who waits for it holds no thread.
+#[derive(Clone)]
+pub(super) struct Reader {
+    connection: Arc<Mutex<Connection>>,
+}
+
+impl Reader {
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        let connection = file::connect(path, Purpose::Reading)?;
+        Ok(Self { connection: Arc::new(Mutex::new(connection)) })
+    }
+
+    /// Runs a query on a thread for blocking work.
+    pub(super) async fn run<T, F>(&self, query: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let connection = Arc::clone(&self.connection).lock_owned().await;
+        tokio::task::spawn_blocking(move || query(&connection))
+            .await
+            // It ended by a panic, or the runtime is shutting down.
+            .map_err(|_| stopped())?
+            .map_err(|error| unavailable(&error))
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").finish_non_exhaustive()
+    }
+}
+
+/// The first entry of the index of open messages: a queued one, or a lease that runs out.
+pub(super) fn next_due(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    connection
+        .prepare_cached(
+            "SELECT due_at FROM messages INDEXED BY open_by_due WHERE state < 2 ORDER BY due_at LIMIT 1",
+        )?
+        .query_row([], |row| rows::time(row, 0))
+        .optional()
+}
+
+/// One message with its attempts, oldest first.
+pub(super) fn show(connection: &Connection, id: QueueId) -> rusqlite::Result<Option<Details>> {
+    // Both queries must see the same moment.
+    let moment = connection.unchecked_transaction()?;
+    let columns = rows::SUMMARY_COLUMNS;
+    let summary = moment
+        .prepare_cached(&format!("SELECT {columns} FROM messages AS m WHERE m.id = ?1"))?
+        .query_row([Id(id)], rows::summary)
+        .optional()?;
+    let Some(summary) = summary else { return Ok(None) };
+    let columns = rows::ATTEMPT_COLUMNS;
+    let attempts = moment
+        .prepare_cached(&format!("SELECT {columns} FROM attempts WHERE message = ?1 ORDER BY n"))?
+        .query_map([Id(id)], rows::attempt)?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(Some(Details { summary, attempts }))
+}

@@ -1,0 +1,180 @@
+//! Between rows and types.
+
+use bytes::Bytes;
+use rusqlite::types::{FromSqlError, ToSqlOutput, Type, ValueRef};
+use rusqlite::{Row, ToSql};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::clock::Timestamp;
+use crate::message::{Address, IndexFields, QueueId};
+use crate::queue::{Attempt, Outcome, RecipientState, RecipientStatus, State, Summary};
+
+/// An id as a parameter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Id(pub(super) QueueId);
+
+impl ToSql for Id {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Blob(self.0.as_bytes())))
+    }
+}
+
+/// A moment as the tables keep it.
+pub(super) fn millis(time: Timestamp) -> i64 {
+    time.as_millisecond()
+}
+
+/// A count as the tables keep it; larger than the largest is the largest.
+pub(super) fn signed(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}
+
+/// The columns that [`summary`] reads, in its order.
+pub(super) const SUMMARY_COLUMNS: &str = "m.id, m.state, m.received_at, m.sender, m.recipients, m.header_from, \
+     m.subject, m.message_id, m.size, m.user, m.provider, m.provider_message_id, m.due_at, m.error";
+
+/// A message as lists show it.
+pub(super) fn summary(row: &Row<'_>) -> rusqlite::Result<Summary> {
+    let state = state(row, 1)?;
+    Ok(Summary {
+        id: id(row, 0)?,
+        state,
+        received_at: time(row, 2)?,
+        sender: sender(row, 3)?,
+        recipients: json(row, 4)?,
+        index: IndexFields {
+            header_from: row.get(5)?,
+            subject: row.get(6)?,
+            message_id: row.get(7)?,
+        },
+        size: unsigned(row, 8)?,
+        user: row.get(9)?,
+        provider: row.get(10)?,
+        provider_message_id: row.get(11)?,
+        next_attempt_at: (state == State::Queued).then(|| time(row, 12)).transpose()?,
+        error: row.get(13)?,
+    })
+}
+
+/// The columns that [`attempt`] reads, in its order.
+pub(super) const ATTEMPT_COLUMNS: &str =
+    "at, provider, outcome, error, provider_message_id, latency_ms, recipients, losses";
+
+/// One recorded call.
+pub(super) fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
+    Ok(Attempt {
+        at: time(row, 0)?,
+        provider: row.get(1)?,
+        outcome: outcome(row, 2)?,
+        error: row.get(3)?,
+        provider_message_id: row.get(4)?,
+        latency_ms: unsigned(row, 5)?,
+        recipients: json_or_empty(row, 6)?,
+        losses: json_or_empty(row, 7)?,
+    })
+}
+
+pub(super) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<QueueId> {
+    row.get(column).map(QueueId::from_bytes)
+}
+
+pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
+    let number: u8 = row.get(column)?;
+    State::ALL
+        .get(usize::from(number))
+        .copied()
+        .ok_or_else(|| unreadable(column, "a state", number))
+}
+
+pub(super) fn outcome(row: &Row<'_>, column: usize) -> rusqlite::Result<Outcome> {
+    let name = row.get_ref(column)?.as_str()?;
+    Outcome::from_name(name).ok_or_else(|| unreadable(column, "an outcome", name))
+}
+
+pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    let millis = row.get(column)?;
+    Timestamp::from_millisecond(millis).map_err(|_| unreadable(column, "a time", millis))
+}
+
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let number: i64 = row.get(column)?;
+    u64::try_from(number).map_err(|_| FromSqlError::OutOfRange(number).into())
+}
+
+pub(super) fn sender(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Address>> {
+    let text: Option<String> = row.get(column)?;
+    text.map(|text| text.parse().map_err(|_| unreadable(column, "an address", text))).transpose()
+}
+
+pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    from_json(row.get_ref(column)?.as_str()?, column)
+}
+
+fn json_or_empty<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<T>> {
+    match row.get_ref(column)?.as_str_or_null()? {
+        Some(text) => from_json(text, column),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn from_json<T: DeserializeOwned>(text: &str, column: usize) -> rusqlite::Result<T> {
+    serde_json::from_str(text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, error.into())
+    })
+}
+
+/// The pieces of a content, put together.
+#[derive(Debug, Default)]
+pub(super) struct Content(Vec<u8>);
+
+impl Content {
+    pub(super) fn with_capacity(size: u64) -> Self {
+        // What the record says is not trusted with more than one allocation of a sensible size.
+        Self(Vec::with_capacity(usize::try_from(size).unwrap_or(0).min(64 << 20)))
+    }
+
+    pub(super) fn add(&mut self, row: &Row<'_>, column: usize) -> rusqlite::Result<()> {
+        self.0.extend_from_slice(row.get_ref(column)?.as_blob()?);
+        Ok(())
+    }
+
+    pub(super) fn into_bytes(self) -> Bytes {
+        self.0.into()
+    }
+}
+
+/// Recipients as they are stored.
+pub(super) fn recipients_json(recipients: &[RecipientStatus]) -> rusqlite::Result<String> {
+    to_json(&recipients)
+}
+
+/// Recipients of a message that has just come in, without a copy of each address.
+pub(super) fn waiting_json(addresses: &[Address]) -> rusqlite::Result<String> {
+    /// Written like [`RecipientStatus`].
+    #[derive(Serialize)]
+    struct Waiting<'a> {
+        address: &'a str,
+        state: RecipientState,
+    }
+    let waiting: Vec<_> = addresses
+        .iter()
+        .map(|address| Waiting { address: address.as_str(), state: RecipientState::Queued })
+        .collect();
+    to_json(&waiting)
+}
+
+/// A list as it is stored: nothing when it is empty.
+pub(super) fn list_json<T: Serialize>(list: &[T]) -> rusqlite::Result<Option<String>> {
+    if list.is_empty() { Ok(None) } else { to_json(&list).map(Some) }
+}
+
+fn to_json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
+    serde_json::to_string(value)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+fn unreadable(column: usize, what: &str, value: impl std::fmt::Display) -> rusqlite::Error {
+    let problem = format!("{value} is not {what}");
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Null, problem.into())
+}

@@ -1,0 +1,76 @@
+//! Recording how a claim ended.
+
+use rusqlite::{Connection, params};
+
+use super::fault::Fault;
+use super::rows::{self, Id};
+use super::tally::Tally;
+use crate::message::QueueId;
+use crate::queue::rules::{Change, LastError};
+use crate::queue::{Attempt, Settlement, State, StoreError};
+
+/// Writes the new state under the lease that is expected, and the attempts.
+pub(super) fn settle(
+    connection: &Connection,
+    tally: &mut Tally,
+    settlement: &Settlement,
+) -> Result<(), Fault> {
+    let change = Change::of(settlement);
+    let (keeps_error, error) = match change.error {
+        LastError::Keep => (true, None),
+        LastError::Clear => (false, None),
+        LastError::Set(error) => (false, Some(error)),
+    };
+    let held = connection
+        .prepare_cached(
+            "UPDATE messages SET state = ?3, due_at = coalesce(?4, due_at), deferrals = deferrals + ?5, \
+             finished_at = ?6, recipients = ?7, provider = coalesce(?8, provider), \
+             provider_message_id = coalesce(?9, provider_message_id), error = iif(?10, error, ?11), \
+             lease_owner = iif(?3 = 1, lease_owner, NULL) \
+             WHERE id = ?1 AND state = 1 AND lease = ?2",
+        )?
+        .execute(params![
+            Id(settlement.id),
+            settlement.lease,
+            change.state as u8,
+            change.due.map(rows::millis),
+            change.deferrals,
+            change.finished.map(rows::millis),
+            rows::recipients_json(&settlement.recipients)?,
+            change.provider,
+            change.provider_message_id,
+            keeps_error,
+            error,
+        ])?;
+    if held == 0 {
+        return Err(StoreError::LeaseLost(settlement.id).into());
+    }
+    for attempt in &settlement.attempts {
+        record(connection, settlement.id, attempt)?;
+    }
+    tally.moved(settlement.id, State::Sending, change.state);
+    Ok(())
+}
+
+/// Adds an attempt after those that are there.
+fn record(connection: &Connection, id: QueueId, attempt: &Attempt) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO attempts (message, n, at, provider, outcome, error, provider_message_id, latency_ms, \
+             recipients, losses) VALUES (?1, \
+             (SELECT coalesce(max(n), 0) + 1 FROM attempts WHERE message = ?1), \
+             ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![
+            Id(id),
+            rows::millis(attempt.at),
+            attempt.provider,
+            attempt.outcome.name(),
+            attempt.error,
+            attempt.provider_message_id,
+            rows::signed(attempt.latency_ms),
+            rows::list_json(&attempt.recipients)?,
+            rows::list_json(&attempt.losses)?,
+        ])?;
+    Ok(())
+}

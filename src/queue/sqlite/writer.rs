@@ -1,0 +1,250 @@
+//! The one thread that writes.
+//!
+//! It takes all that waits, does it in one transaction, commits once and then answers everybody: under load the
+//! price of a commit is shared, and a lone message waits for one and for no timer.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::checkpoint::Checkpointer;
+use super::claim::{self, Wanted};
+use super::fault::{Fault, explain, unavailable};
+use super::line::{Job, Line};
+use super::tally::Tally;
+use super::{insert, operator, settle};
+use crate::queue::{Counts, StoreError};
+
+/// The most work in one transaction: pieces, and octets of content. One piece always fits.
+const BATCH_JOBS_MAX: usize = 1_000;
+const BATCH_BYTES_MAX: usize = 16 << 20;
+
+/// Octets in a page of the file.
+const PAGE: usize = 4096;
+
+/// The state of the writing thread.
+#[derive(Debug)]
+pub(super) struct Writer {
+    connection: Connection,
+    line: Arc<Line>,
+    tally: Tally,
+    /// `PRAGMA data_version` when the tally was read: another number says that another process has written since.
+    version: i64,
+    messages_max: u64,
+    checkpointer: Option<Checkpointer>,
+}
+
+/// Whatever ends the thread, nobody is left waiting.
+struct Abandon(Arc<Line>);
+
+impl Drop for Abandon {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+impl Writer {
+    /// Takes over the connection and counts what is there.
+    pub(super) fn new(
+        connection: Connection,
+        line: Arc<Line>,
+        messages_max: u64,
+        checkpointer: Option<Checkpointer>,
+    ) -> rusqlite::Result<Self> {
+        let version = data_version(&connection)?;
+        let tally = Tally::read(&connection)?;
+        Ok(Self { connection, line, tally, version, messages_max, checkpointer })
+    }
+
+    /// Works until the line is closed and empty, then leaves the file tidy.
+    pub(super) fn run(mut self) {
+        let _abandon = Abandon(Arc::clone(&self.line));
+        let mut jobs = Vec::new();
+        while self.line.take(&mut jobs) {
+            while !jobs.is_empty() {
+                let rest = jobs.split_off(portion(&jobs));
+                self.serve(std::mem::replace(&mut jobs, rest));
+            }
+        }
+        if self.checkpointer.take().is_some() {
+            let tidy = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            if let Err(error) = tidy {
+                tracing::warn!(error = explain(&error), "queue checkpoint at the end failed");
+            }
+        }
+    }
+
+    /// Does one portion and answers it.
+    fn serve(&mut self, jobs: Vec<Job>) {
+        let (counts, mut jobs): (Vec<Job>, Vec<Job>) =
+            jobs.into_iter().partition(|job| matches!(job, Job::Count { .. }));
+        // Who has hung up was told nothing, and must not find the message sent or claimed all the same.
+        jobs.retain(|job| !is_unwanted(job));
+        if !jobs.is_empty() {
+            self.transact_and_answer(jobs);
+        }
+        for mut job in counts {
+            if let Job::Count { answer } = &mut job {
+                answer.keep(self.counts().map_err(|error| unavailable(&error)));
+            }
+            job.finish(Ok(()));
+        }
+    }
+
+    fn transact_and_answer(&mut self, mut jobs: Vec<Job>) {
+        let pages = pages(&jobs);
+        let Err(error) = self.transact(&mut jobs) else {
+            for job in jobs {
+                job.finish(Ok(()));
+            }
+            if let Some(checkpointer) = &mut self.checkpointer {
+                checkpointer.written(&self.connection, pages);
+            }
+            return;
+        };
+        let error = unavailable(&error);
+        let (inserts, others): (Vec<Job>, Vec<Job>) =
+            jobs.into_iter().partition(|job| matches!(job, Job::Insert { .. }));
+        // A disk too full for new messages may still have room to note what became of the old ones.
+        let again = !inserts.is_empty() && !others.is_empty();
+        for job in inserts {
+            job.finish(Err(&error));
+        }
+        if again {
+            self.transact_and_answer(others);
+        } else {
+            for job in others {
+                job.finish(Err(&error));
+            }
+        }
+    }
+
+    /// All or nothing: after an error neither the file nor the tally has changed.
+    fn transact(&mut self, jobs: &mut [Job]) -> rusqlite::Result<()> {
+        let tally = self.tally;
+        let result = self.attempt(jobs);
+        if result.is_err() {
+            self.tally = tally;
+            self.roll_back();
+        }
+        result
+    }
+
+    fn attempt(&mut self, jobs: &mut [Job]) -> rusqlite::Result<()> {
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        for job in jobs {
+            self.apply(job)?;
+        }
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
+    }
+
+    /// SQLite has often done it already, after a full disk for instance.
+    fn roll_back(&self) {
+        if self.connection.is_autocommit() {
+            return;
+        }
+        if let Err(error) = self.connection.execute_batch("ROLLBACK") {
+            tracing::error!(error = explain(&error), "queue roll-back failed");
+        }
+    }
+
+    /// Does one piece of work and keeps its answer until the commit.
+    fn apply(&mut self, job: &mut Job) -> rusqlite::Result<()> {
+        let connection = &self.connection;
+        let tally = &mut self.tally;
+        match job {
+            Job::Insert { message, lease, answer } => answer.keep(sort(insert::insert(
+                connection,
+                tally,
+                self.messages_max,
+                message,
+                lease.as_ref(),
+            ))?),
+            Job::Settle { settlement, answer } => {
+                answer.keep(sort(settle::settle(connection, tally, settlement))?);
+            }
+            Job::Claim { limit, bytes_max, now, lease, answer } => {
+                let wanted = Wanted { limit: *limit, bytes_max: *bytes_max, now: *now, lease };
+                answer.keep(sort(claim::claim(connection, tally, &wanted))?);
+            }
+            Job::Retry { id, provider, now, answer } => answer.keep(sort(operator::retry(
+                connection,
+                tally,
+                *id,
+                provider.as_deref(),
+                *now,
+            ))?),
+            Job::Cancel { id, now, answer } => {
+                answer.keep(sort(operator::cancel(connection, tally, *id, *now))?);
+            }
+            Job::Sweep { slice, answer } => {
+                answer.keep(sort(slice.remove(connection, tally))?);
+            }
+            // Answered after the commit, see `serve`.
+            Job::Count { .. } => {}
+            #[cfg(test)]
+            Job::Test { act, answer } => answer.keep(Ok(act(connection))),
+        }
+        Ok(())
+    }
+
+    fn counts(&mut self) -> rusqlite::Result<Counts> {
+        let version = data_version(&self.connection)?;
+        if version != self.version {
+            self.tally = Tally::read(&self.connection)?;
+            self.version = version;
+        }
+        self.tally.counts(&self.connection)
+    }
+}
+
+/// Changes when another connection has written.
+fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
+}
+
+/// A refusal concerns one piece of work, a broken database all of them.
+fn sort<T>(result: Result<T, Fault>) -> rusqlite::Result<Result<T, StoreError>> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(Fault::Refused(error)) => Ok(Err(error)),
+        Err(Fault::Broken(error)) => Err(error),
+    }
+}
+
+fn is_unwanted(job: &Job) -> bool {
+    match job {
+        Job::Insert { answer, .. } => answer.is_unwanted(),
+        Job::Claim { answer, .. } => answer.is_unwanted(),
+        // What has happened must be recorded, whoever asks.
+        Job::Settle { .. }
+        | Job::Retry { .. }
+        | Job::Cancel { .. }
+        | Job::Sweep { .. }
+        | Job::Count { .. } => false,
+        #[cfg(test)]
+        Job::Test { .. } => false,
+    }
+}
+
+/// How many jobs from the front make one transaction.
+fn portion(jobs: &[Job]) -> usize {
+    let mut bytes = 0;
+    let fitting = jobs
+        .iter()
+        .take(BATCH_JOBS_MAX)
+        .take_while(|job| {
+            bytes += job.bytes();
+            bytes <= BATCH_BYTES_MAX
+        })
+        .count();
+    fitting.max(1)
+}
+
+/// About how many pages these jobs write.
+fn pages(jobs: &[Job]) -> usize {
+    /// The roots and the edges of the tables and indexes, which every commit writes.
+    const EACH_COMMIT: usize = 6;
+    EACH_COMMIT + jobs.iter().map(|job| 1 + job.bytes().div_ceil(PAGE)).sum::<usize>()
+}
