@@ -22,6 +22,8 @@ mod pump;
 mod settle;
 mod standing;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -81,6 +81,7 @@ impl From<StoreError> for Problem {
             StoreError::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             StoreError::WrongState { .. } => (StatusCode::CONFLICT, "wrong_state"),
             StoreError::LeaseLost(_) => (StatusCode::CONFLICT, "lease_lost"),
+            StoreError::ContentGone(_) => (StatusCode::GONE, "content_gone"),
             StoreError::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "queue_full"),
             StoreError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
         };

@@ -8,6 +8,7 @@ mod conformance;
 mod intake;
 mod memory;
 mod model;
+mod retention;
 mod rules;
 mod sqlite;
 mod store;
@@ -18,5 +19,6 @@ pub use model::{
     Attempt, Claim, Counts, Details, Filter, Next, Outcome, Page, RecipientState, RecipientStatus,
     Settlement, State, Summary,
 };
+pub use retention::Retention;
 pub use sqlite::SqliteStore;
 pub use store::{Lease, Store, StoreError};

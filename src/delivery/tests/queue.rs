@@ -1,0 +1,76 @@
+//! The way from and to the queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::scripted::{Scripted, World, pass, rules, settings};
+use crate::provider::{Rate, Verdict};
+use crate::queue::{Filter, State, Store};
+
+const BOB: &[&str] = &["bob@example.net"];
+
+#[tokio::test(start_paused = true)]
+async fn a_backlog_that_built_up_during_an_outage_goes_out_afterwards() {
+    let provider = Arc::new(Scripted::new().always(Err(Verdict::Misconfigured)));
+    provider.probe_says(Err(Verdict::Misconfigured));
+    let world = World::new(&[("resend", &provider)]);
+    for _ in 0..500 {
+        world.submit(BOB).await;
+    }
+    pass(Duration::from_mins(5)).await;
+    assert_eq!(world.store.counts().await.unwrap().queued, 500);
+    provider.probe_says(Ok(()));
+    provider.from_now_on(Ok(()));
+    pass(Duration::from_mins(3)).await;
+    let counts = world.store.counts().await.unwrap();
+    assert_eq!((counts.queued, counts.sending), (0, 0));
+    let before_the_mend = 1;
+    assert_eq!(provider.seen().len(), 500 + before_the_mend);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_shutdown_finishes_running_calls_and_keeps_the_rest() {
+    let provider = Arc::new(Scripted::with_latency(Duration::from_secs(3)));
+    let world = World::new(&[("resend", &provider)]);
+    for _ in 0..20 {
+        world.submit(BOB).await;
+    }
+    pass(Duration::from_secs(1)).await;
+    let store = world.stop().await;
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.queued, counts.sending), (16, 0));
+    let delivered = Filter { state: Some(State::Delivered), limit: 100, ..Filter::default() };
+    assert_eq!(store.list(delivered).await.unwrap().messages.len(), 4);
+    assert_eq!(provider.seen().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_keep_to_the_rate() {
+    let provider = Arc::new(Scripted::new());
+    let mut settings = settings(&[("resend", &provider)], rules());
+    settings.lanes[0].rate = Some(Rate { calls: 10, per: Duration::from_secs(1) });
+    let world = World::with(settings);
+    for _ in 0..50 {
+        world.submit(BOB).await;
+    }
+    pass(Duration::from_secs(6)).await;
+    let seen = provider.seen();
+    assert_eq!(seen.len(), 50);
+    for (index, call) in seen.iter().enumerate().skip(11) {
+        assert!(call.at - seen[index - 11].at >= Duration::from_secs(1), "{index}");
+    }
+    assert!(seen[49].at < Duration::from_millis(5_200), "{:?}", seen[49].at);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_provider_is_not_given_more_calls_than_its_limit() {
+    let provider = Arc::new(Scripted::with_latency(Duration::from_secs(1)));
+    let world = World::new(&[("resend", &provider)]);
+    for _ in 0..12 {
+        world.submit(BOB).await;
+    }
+    pass(Duration::from_millis(3_500)).await;
+    let seen = provider.seen();
+    assert_eq!(seen.len(), 12);
+    assert!(seen[4].at >= seen[0].at + Duration::from_secs(1), "four at a time");
+}

@@ -1,0 +1,247 @@
+//! A provider that answers as it is told, and a delivery around it.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use fastrand::Rng;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{SharedClock, TimerClock};
+use crate::config::SenderConfig;
+use crate::delivery::{Backoff, Delivery, LaneSetup, RetryRules, Settings};
+use crate::message::{Envelope, QueueId, Submission};
+use crate::provider::{
+    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, Provider, Receipt, SendError,
+    Unfit, Verdict,
+};
+use crate::queue::{Details, Intake, MemoryStore, State, Store};
+
+/// One call as the provider saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) key: String,
+    pub(super) recipients: Vec<String>,
+    pub(super) at: Duration,
+}
+
+#[derive(Debug)]
+pub(super) struct Scripted {
+    capabilities: Capabilities,
+    /// Answers to the next calls; `usual` when there are none.
+    script: Mutex<VecDeque<Result<(), Verdict>>>,
+    usual: Mutex<Result<(), Verdict>>,
+    probe: Mutex<Result<(), Verdict>>,
+    seen: Mutex<Vec<Seen>>,
+    probes: AtomicUsize,
+    unfit: bool,
+    latency: Duration,
+    started: tokio::time::Instant,
+}
+
+pub(super) fn error(verdict: Verdict) -> SendError {
+    SendError { verdict, status: Some(499), reason: format!("{verdict:?}"), unclear: false }
+}
+
+impl Scripted {
+    pub(super) fn new() -> Self {
+        let capabilities = Capabilities {
+            form: Form::Structured,
+            request_bytes_max: 1 << 20,
+            recipients_per_call: 2,
+            idempotency: Idempotency::None,
+            rate: None,
+            non_ascii_local_parts: true,
+        };
+        Self {
+            capabilities,
+            script: Mutex::default(),
+            usual: Mutex::new(Ok(())),
+            probe: Mutex::new(Ok(())),
+            seen: Mutex::default(),
+            probes: AtomicUsize::new(0),
+            unfit: false,
+            latency: Duration::from_millis(5),
+            started: tokio::time::Instant::now(),
+        }
+    }
+
+    pub(super) fn that_cannot_carry_it() -> Self {
+        Self { unfit: true, ..Self::new() }
+    }
+
+    pub(super) fn with_latency(latency: Duration) -> Self {
+        Self { latency, ..Self::new() }
+    }
+
+    pub(super) fn answers(self, script: impl IntoIterator<Item = Result<(), Verdict>>) -> Self {
+        self.script.lock().unwrap().extend(script);
+        self
+    }
+
+    pub(super) fn always(self, answer: Result<(), Verdict>) -> Self {
+        self.from_now_on(answer);
+        self
+    }
+
+    pub(super) fn from_now_on(&self, answer: Result<(), Verdict>) {
+        *self.usual.lock().unwrap() = answer;
+    }
+
+    pub(super) fn probe_says(&self, answer: Result<(), Verdict>) {
+        *self.probe.lock().unwrap() = answer;
+    }
+
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    pub(super) fn probes(&self) -> usize {
+        self.probes.load(Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl Provider for Scripted {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn prepare(&self, letter: &Letter<'_>) -> Result<Call, Unfit> {
+        if self.unfit {
+            return Err(Unfit { reason: "it is signed".to_owned() });
+        }
+        let recipients: Vec<&str> = letter.addressing.recipients().collect();
+        let body = Bytes::from(recipients.join(","));
+        Ok(Call { body, content_type: "text/plain", losses: Vec::new() })
+    }
+
+    async fn send(&self, call: &Call, key: &IdempotencyKey) -> Result<Receipt, SendError> {
+        tokio::time::sleep(self.latency).await;
+        let number = {
+            let mut seen = self.seen.lock().unwrap();
+            let recipients = String::from_utf8_lossy(&call.body);
+            seen.push(Seen {
+                key: key.as_str().to_owned(),
+                recipients: recipients.split(',').map(str::to_owned).collect(),
+                at: self.started.elapsed(),
+            });
+            seen.len()
+        };
+        let next = self.script.lock().unwrap().pop_front();
+        let answer = next.unwrap_or(*self.usual.lock().unwrap());
+        match answer {
+            Ok(()) => Ok(Receipt { provider_message_id: Some(format!("id-{number}")) }),
+            Err(verdict) => Err(error(verdict)),
+        }
+    }
+
+    async fn probe(&self) -> Result<(), SendError> {
+        self.probes.fetch_add(1, Ordering::Relaxed);
+        self.probe.lock().unwrap().map_err(error)
+    }
+}
+
+/// A running delivery over the in-memory store.
+pub(super) struct World {
+    pub(super) store: Arc<MemoryStore>,
+    pub(super) delivery: Delivery,
+    pub(super) intake: Arc<dyn Intake>,
+    pub(super) clock: SharedClock,
+    shutdown: CancellationToken,
+    running: tokio::task::JoinHandle<()>,
+}
+
+pub(super) fn rules() -> RetryRules {
+    RetryRules {
+        backoff: Backoff::new(Duration::from_secs(2), Duration::from_mins(15)),
+        give_up_after: Duration::from_hours(24),
+    }
+}
+
+pub(super) fn settings(providers: &[(&str, &Arc<Scripted>)], rules: RetryRules) -> Settings {
+    let lane = |(name, provider): &(&str, &Arc<Scripted>)| LaneSetup {
+        name: (*name).to_owned(),
+        provider: Arc::clone(*provider) as Arc<dyn Provider>,
+        concurrency: NonZeroUsize::new(4).unwrap(),
+        rate: None,
+        in_route: true,
+    };
+    Settings {
+        lanes: providers.iter().map(lane).collect(),
+        rules,
+        sender: SenderConfig::default(),
+        log_subject: true,
+        instance: "test".into(),
+    }
+}
+
+impl World {
+    pub(super) fn new(providers: &[(&str, &Arc<Scripted>)]) -> Self {
+        Self::with(settings(providers, rules()))
+    }
+
+    pub(super) fn with(settings: Settings) -> Self {
+        let start = "2026-11-21T00:00:00Z".parse().unwrap();
+        let clock: SharedClock = Arc::new(TimerClock::starting_at(start));
+        let store = Arc::new(MemoryStore::new(1_000));
+        let recorded = Arc::clone(&store) as Arc<dyn Store>;
+        let delivery =
+            Delivery::new(settings, Some(recorded), Arc::clone(&clock), Rng::with_seed(7));
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn({
+            let (delivery, shutdown) = (delivery.clone(), shutdown.clone());
+            async move { delivery.run(shutdown, Duration::from_secs(30)).await }
+        });
+        Self { store, intake: delivery.queue_first(), delivery, clock, shutdown, running }
+    }
+
+    pub(super) async fn submit(&self, recipients: &[&str]) -> QueueId {
+        self.intake.accept(submission(recipients)).await.unwrap()
+    }
+
+    pub(super) async fn show(&self, id: QueueId) -> Details {
+        self.store.show(id).await.unwrap().unwrap()
+    }
+
+    /// Lets (paused) time pass until the message is in `state`.
+    pub(super) async fn until(&self, id: QueueId, state: State) -> Details {
+        for _ in 0..200_000 {
+            let details = self.show(id).await;
+            if details.summary.state == state {
+                return details;
+            }
+            pass(Duration::from_millis(500)).await;
+        }
+        panic!("{id} is still {}", self.show(id).await.summary.state);
+    }
+
+    pub(super) async fn stop(self) -> Arc<MemoryStore> {
+        self.shutdown.cancel();
+        self.running.await.unwrap();
+        self.store
+    }
+}
+
+/// Lets paused time pass.
+pub(super) async fn pass(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+pub(super) fn submission(recipients: &[&str]) -> Submission {
+    let raw = "From: ada@example.org\r\nTo: undisclosed:;\r\nMessage-ID: <1@example.org>\r\n\r\nhi\r\n";
+    Submission {
+        envelope: Envelope {
+            sender: Some("ada@example.org".parse().unwrap()),
+            recipients: recipients.iter().map(|r| r.parse().unwrap()).collect(),
+            smtp_utf8: false,
+        },
+        raw: Bytes::from(raw),
+        user: None,
+        peer: None,
+    }
+}
