@@ -35,11 +35,6 @@ const LINGER_OCTETS_MAX: usize = 256 * 1024;
 /// Replies collected for one write.
 const OUTPUT_MAX: usize = 16 * 1024;
 
-/// Room for content at first: what an ordinary mail needs, and the most that a SIZE= is believed before
-/// there is something to show for it.
-const FIRST_ROOM: usize = 8 * 1024;
-const FIRST_ROOM_MAX: usize = 64 * 1024;
-
 /// What all connections of a listener work with.
 pub(super) struct Service {
     pub(super) policy: Arc<Policy>,
@@ -166,14 +161,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         self.flush().await?;
         let mut held = self.service.memory.reservation();
         let limit = usize::try_from(self.service.policy.max_message_size).unwrap_or(usize::MAX);
-        let mut body = Body::new(limit);
-        let announced = transaction.announced_size.and_then(|size| usize::try_from(size).ok());
-        // The final dot may come in the same read as the content before it.
-        let expected = announced.map_or(FIRST_ROOM, |size| (size + 5).min(FIRST_ROOM_MAX));
+        let mut body = Body::new(limit, transaction.announced_size);
         loop {
             let arriving = self.input.unread().len();
             if arriving > 0 {
-                if let Some(room) = body.room_wanted(arriving, expected) {
+                if let Some(room) = body.room_wanted(arriving) {
                     if held.cover(room, MEMORY_PATIENCE).await {
                         body.make_room(room);
                     } else {
