@@ -45,12 +45,14 @@ use tokio_util::sync::CancellationToken;
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 #[test]
-fn dialogues_hold_in_memory() {
+fn dialogues_hold_in_memory_however_the_input_is_cut() {
     let mut failures = Vec::new();
     for (name, dialogue) in dialogues() {
-        let mut server = InMemory::new(&dialogue.settings);
-        if let Err(failure) = dialogue.play_in_memory(&mut server) {
-            failures.push(format!("{name}: {failure}"));
+        for read_size in [usize::MAX, 1, 2, 3, 7] {
+            let mut server = InMemory::new(&dialogue.settings);
+            if let Err(failure) = dialogue.play_in_memory(&mut server, read_size) {
+                failures.push(format!("{name}, reads of {read_size}: {failure}"));
+            }
         }
     }
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
@@ -153,11 +155,13 @@ impl Dialogue {
         Self { settings, turns }
     }
 
-    fn play_in_memory(&self, server: &mut InMemory) -> Result<(), String> {
+    fn play_in_memory(&self, server: &mut InMemory, read_size: usize) -> Result<(), String> {
         for (number, turn) in &self.turns {
             let at = |failure: String| format!("line {number}: {failure}");
             match turn {
-                Turn::Send(octets) => server.receive(octets),
+                Turn::Send(octets) => {
+                    octets.chunks(read_size).for_each(|read| server.receive(read));
+                }
                 Turn::Reply(pattern) => loop {
                     let line = server.replies.pop_front().unwrap_or_default();
                     if matches(pattern, &line).map_err(at)? {
@@ -314,7 +318,8 @@ impl InMemory {
                 Step::Reply(reply) | Step::Refuse(reply) => self.say(&reply),
                 Step::ReadBody(transaction) => {
                     let limit = usize::try_from(self.max_message_size).unwrap();
-                    self.body = Some((transaction.envelope, Body::new(limit)));
+                    let body = Body::new(limit, transaction.announced_size);
+                    self.body = Some((transaction.envelope, body));
                     self.say(&Reply::GO_AHEAD);
                 }
                 Step::Close(reply) => {

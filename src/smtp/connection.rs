@@ -14,7 +14,7 @@ use crate::queue::Intake;
 
 use super::body::{Body, Content};
 use super::input::Input;
-use super::memory::MemoryBudget;
+use super::memory::{MemoryBudget, Reservation};
 use super::reply::Reply;
 use super::session::{Peer, Policy, Session, Step, Transaction};
 use super::timer::Timer;
@@ -34,11 +34,6 @@ const LINGER_OCTETS_MAX: usize = 256 * 1024;
 
 /// Replies collected for one write.
 const OUTPUT_MAX: usize = 16 * 1024;
-
-/// Room for content at first: what an ordinary mail needs, and the most that a SIZE= is believed before
-/// there is something to show for it.
-const FIRST_ROOM: usize = 8 * 1024;
-const FIRST_ROOM_MAX: usize = 64 * 1024;
 
 /// What all connections of a listener work with.
 pub(super) struct Service {
@@ -164,42 +159,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn transfer(&mut self, transaction: Transaction) -> Result<(), End> {
         self.say(&Reply::GO_AHEAD);
         self.flush().await?;
+        // Held until the intake has answered: what it takes over, it counts itself.
         let mut held = self.service.memory.reservation();
-        let limit = usize::try_from(self.service.policy.max_message_size).unwrap_or(usize::MAX);
-        let mut body = Body::new(limit);
-        let announced = transaction.announced_size.and_then(|size| usize::try_from(size).ok());
-        // The final dot may come in the same read as the content before it.
-        let expected = announced.map_or(FIRST_ROOM, |size| (size + 5).min(FIRST_ROOM_MAX));
-        loop {
-            let arriving = self.input.unread().len();
-            if arriving > 0 {
-                if let Some(room) = body.room_wanted(arriving, expected) {
-                    if held.cover(room, MEMORY_PATIENCE).await {
-                        body.make_room(room);
-                    } else {
-                        body.discard();
-                        held.release();
-                    }
-                }
-                let fed = body.feed(self.input.unread());
-                self.input.consume(fed.used);
-                // Bare line feeds have become two octets each: count what that has taken.
-                if body.room() == 0 {
-                    held.release();
-                } else if !held.cover(body.room(), MEMORY_PATIENCE).await {
-                    body.discard();
-                    held.release();
-                }
-                if fed.ended {
-                    break;
-                }
-            }
-            self.give_time();
-            self.read(Awaited::Content).await?;
-        }
-        self.input.narrow();
+        let content = self.receive(transaction.announced_size, &mut held).await?;
         self.transaction_due = None;
-        let reply = match body.finish() {
+        let reply = match content {
             Content::Whole(raw) => {
                 let peer = Some(self.session.peer().address);
                 let envelope = transaction.envelope;
@@ -218,6 +182,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         drop(held);
         self.say(&reply);
         Ok(())
+    }
+
+    /// Reads content to its end. What is kept of it is covered by `held`.
+    async fn receive(
+        &mut self,
+        announced_size: Option<u64>,
+        held: &mut Reservation,
+    ) -> Result<Content, End> {
+        let limit = usize::try_from(self.service.policy.max_message_size).unwrap_or(usize::MAX);
+        let mut body = Body::new(limit, announced_size);
+        loop {
+            let arriving = self.input.unread().len();
+            if arriving > 0 {
+                if let Some(room) = body.room_wanted(arriving) {
+                    if held.cover(room, MEMORY_PATIENCE).await {
+                        body.make_room(room);
+                    } else {
+                        body.discard();
+                    }
+                }
+                let fed = body.feed(self.input.unread());
+                self.input.consume(fed.used);
+                // Bare line feeds have become two octets each: count what that has taken.
+                if !held.cover(body.room(), MEMORY_PATIENCE).await {
+                    body.discard();
+                }
+                if body.room() == 0 {
+                    held.release();
+                }
+                if fed.ended {
+                    self.input.narrow();
+                    return Ok(body.finish());
+                }
+            }
+            self.give_time();
+            self.read(Awaited::Content).await?;
+        }
     }
 
     fn say(&mut self, reply: &Reply) {

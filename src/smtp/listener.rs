@@ -24,6 +24,9 @@ use super::session::{Peer, Policy};
 /// The pause after a failed accept: without file descriptors it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// No client may be silent for longer, whatever the configuration says.
+const IDLE_TIMEOUT_MAX: Duration = Duration::from_hours(24);
+
 /// Sockets that are bound and wait for [`Listener::run`].
 #[derive(Debug)]
 pub struct Listener {
@@ -57,7 +60,7 @@ impl Listener {
             policy: Arc::new(policy),
             admission: Arc::new(admission),
             trusted_networks: config.trusted_networks.clone().into(),
-            idle_timeout: config.idle_timeout,
+            idle_timeout: config.idle_timeout.min(IDLE_TIMEOUT_MAX),
         })
     }
 
