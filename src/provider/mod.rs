@@ -12,7 +12,6 @@ mod endpoint;
 mod exchange;
 mod fields;
 mod filename;
-
 mod people;
 mod refusal;
 mod resend;

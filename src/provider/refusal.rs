@@ -84,13 +84,16 @@ pub(super) fn json(answer: &Answer) -> Option<Value> {
     serde_json::from_slice(&answer.body).ok()
 }
 
-/// What an answer that is not in the API's form says.
+/// What an answer that is not in the API's form says. Of a page, the text between the tags is left.
 pub(super) fn other_words(answer: &Answer) -> String {
     let text = String::from_utf8_lossy(&answer.body);
-    if text.trim_start().starts_with('<') {
-        return "an HTML page instead of an answer of the API".to_owned();
+    if !text.trim_start().starts_with('<') {
+        return shorten(&text);
     }
-    shorten(&text)
+    let between_tags =
+        text.split('<').map(|piece| piece.split_once('>').map_or("", |(_, text)| text));
+    let words = between_tags.collect::<Vec<_>>().join(" ");
+    shorten(&format!("a page instead of an answer of the API: {words}"))
 }
 
 /// One line of at most [`WORDS_MAX`] characters.
@@ -146,10 +149,10 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_not_quoted() {
+    fn of_a_page_the_text_is_quoted() {
         assert_eq!(
-            other_words(&answer(200, "\n<!doctype html><p>hello")),
-            "an HTML page instead of an answer of the API"
+            other_words(&answer(403, "\n<!doctype html><title>403 Forbidden</title><p>nginx<")),
+            "a page instead of an answer of the API: 403 Forbidden nginx"
         );
     }
 

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
@@ -52,8 +53,12 @@ fn direct_resolver() -> Option<TokioResolver> {
     let mut builder = TokioResolver::builder_tokio()
         .inspect_err(|error| tracing::debug!(%error, "no name servers configured"))
         .ok()?;
+    let options = builder.options_mut();
     // Both families, so that connecting can fall back from one to the other.
-    builder.options_mut().ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
+    options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
+    // Servers that are silent must leave time, within the time for connecting, to ask the system.
+    options.timeout = Duration::from_secs(2);
+    options.attempts = 1;
     builder.build().ok()
 }
 

@@ -33,11 +33,12 @@ pub(super) fn read(answer: &Answer, now: Timestamp) -> Result<Receipt, SendError
     Err(refusal(answer, Verdict::Misconfigured, &words))
 }
 
-/// Reads the answer to `GET /domains`: the refusal, if it is a clear one. A key that may only send is refused here
-/// with `restricted_api_key`, which proves that it is alive.
+/// Reads the answer to `GET /domains`: the refusal, if it is a clear one. A key that may only send is refused here for
+/// want of permission, which proves that it is alive.
 pub(super) fn read_domains(answer: &Answer, now: Timestamp) -> Option<SendError> {
     let body = json(answer)?;
-    if body.get("name").is_some_and(|name| name == "restricted_api_key") {
+    let name = body.get("name")?.as_str()?;
+    if matches!(name, "restricted_api_key" | "invalid_permission") {
         return None;
     }
     clear_refusal(answer, read(answer, now))
@@ -70,7 +71,6 @@ fn verdict(answer: &Answer, name: &str, message: &str, now: Timestamp) -> Verdic
     let message = message.to_ascii_lowercase();
     let about_the_account = message.contains("api key is invalid")
         || message.contains("testing emails")
-        || message.contains("domain is not verified")
         || (message.contains("domain") && message.contains("not verified"));
 
     match (answer.status, name) {
@@ -263,6 +263,7 @@ mod tests {
         for alive in [
             answer(200, r#"{"data":[]}"#),
             error(401, "restricted_api_key", "This API key is restricted to only send emails"),
+            error(403, "invalid_permission", ""),
             error(404, "not_found", ""),
             error(429, "rate_limit_exceeded", ""),
             error(500, "application_error", ""),

@@ -105,6 +105,6 @@ impl Api for Resend {
     }
 
     fn secrets(&self) -> Vec<&str> {
-        vec![self.key.expose()]
+        vec![self.key.expose().trim()]
     }
 }

@@ -29,7 +29,8 @@ pub(super) fn read(answer: &Answer, now: Timestamp) -> Result<Receipt, SendError
     Err(refusal(answer, Verdict::Misconfigured, &words))
 }
 
-/// Reads the answer to `GET /v3/scopes`: the refusal, if it is a clear one. A key without `mail.send` cannot send.
+/// Reads the answer to `GET /v3/scopes`: the refusal, if it is a clear one. A key without `mail.send` cannot send. 403
+/// may only mean that the key must not see its scopes.
 pub(super) fn read_scopes(answer: &Answer, now: Timestamp) -> Option<SendError> {
     let body = json(answer)?;
     if answer.status == 200 {
@@ -39,7 +40,7 @@ pub(super) fn read_scopes(answer: &Answer, now: Timestamp) -> Option<SendError> 
             refusal(answer, Verdict::Misconfigured, "the key does not have the scope mail.send")
         });
     }
-    clear_refusal(answer, read(answer, now))
+    clear_refusal(answer, read(answer, now)).filter(|_| answer.status == 401)
 }
 
 fn refused(answer: &Answer, now: Timestamp) -> SendError {
@@ -200,7 +201,6 @@ mod tests {
         let now = NOW.parse().unwrap();
         for dead in [
             error(401, "authorization required", None),
-            error(403, "access forbidden", None),
             answer(200, r#"{"scopes":["alerts.read"]}"#),
         ] {
             assert_eq!(read_scopes(&dead, now).unwrap().verdict, Verdict::Misconfigured);
@@ -210,6 +210,7 @@ mod tests {
             answer(200, "{}"),
             answer(200, "<html>"),
             error(401, "Maximum credits exceeded", None),
+            error(403, "access forbidden", None),
             error(404, "not found", None),
             error(500, "", None),
             answer(403, "<html>"),

@@ -97,6 +97,6 @@ impl Api for SendGrid {
     }
 
     fn secrets(&self) -> Vec<&str> {
-        vec![self.key.expose()]
+        vec![self.key.expose().trim()]
     }
 }

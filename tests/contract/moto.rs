@@ -1,0 +1,94 @@
+//! SES as moto plays it, with signatures checked.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use mailferry::config::{ProviderConfig, ProviderKind};
+use mailferry::provider::Verdict;
+use mailferry::secret::Secret;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Child;
+
+use crate::letters::{Sample, faithful};
+use crate::support::{config, key, oracle, provider, python};
+
+/// The running moto. It ends when its standard input does, at the latest with this process.
+struct Moto {
+    account: ProviderConfig,
+    url: String,
+    _process: Child,
+}
+
+impl Moto {
+    /// `None` when there is no Python for it.
+    async fn start(senders: &[&str]) -> Option<Self> {
+        let python = python()?;
+        let mut process = oracle(&python, "moto_ses.py").args(senders).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let line = tokio::time::timeout(Duration::from_mins(2), lines.next_line()).await;
+        let line = line.expect("moto starts").unwrap().expect("moto says where it listens");
+        let said: Value = serde_json::from_str(&line).unwrap();
+        let text = |name: &str| said[name].as_str().unwrap().to_owned();
+        let url = text("url");
+        let account = ProviderConfig {
+            region: Some(text("region")),
+            access_key_id: Some(text("access_key_id")),
+            secret_access_key: Secret::new(text("secret_access_key")),
+            ..config(ProviderKind::Ses, &url)
+        };
+        Some(Self { account, url, _process: process })
+    }
+
+    /// The messages that it has taken.
+    async fn messages(&self) -> Vec<Value> {
+        let data = reqwest::get(format!("{}/moto-api/data.json", self.url)).await.unwrap();
+        let data: Value = data.json().await.unwrap();
+        data["ses"]["RawMessage"].as_array().cloned().unwrap_or_default()
+    }
+}
+
+fn sample(name: &str) -> Sample {
+    faithful().into_iter().find(|sample| sample.name == name).unwrap()
+}
+
+#[tokio::test]
+async fn a_signed_message_arrives_as_it_was_submitted() {
+    let Some(moto) = Moto::start(&["ada@example.org"]).await else { return };
+    let sample = sample("copies, hidden copies and a reply address");
+    let provider = provider(&moto.account);
+    let call = provider.prepare(&sample.letter()).unwrap();
+    let receipt = provider.send(&call, &key(&sample, &call)).await.unwrap();
+
+    let messages = moto.messages().await;
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    let taken = &messages[0];
+    assert_eq!(taken["id"].as_str(), receipt.provider_message_id.as_deref());
+    let raw = taken["raw_data"].as_str().unwrap();
+    let raw = STANDARD.decode(raw).unwrap_or_else(|_| raw.as_bytes().to_vec());
+    assert_eq!(String::from_utf8(raw).unwrap(), String::from_utf8(sample.raw.clone()).unwrap());
+    for recipient in sample.addressing.recipients() {
+        assert!(taken["destinations"].to_string().contains(recipient), "{taken}");
+    }
+
+    // It has no GetAccount, which says nothing about the key.
+    assert_eq!(provider.probe().await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_wrong_key_is_a_misconfiguration() {
+    let Some(moto) = Moto::start(&["ada@example.org"]).await else { return };
+    let sample = sample("plain");
+    let secret = ProviderConfig { secret_access_key: Secret::new("wrong"), ..moto.account.clone() };
+    let unknown =
+        ProviderConfig { access_key_id: Some("AKIANOBODY".to_owned()), ..moto.account.clone() };
+    for (account, words) in [(secret, "SignatureDoesNotMatch"), (unknown, "InvalidClientTokenId")] {
+        let provider = provider(&account);
+        let call = provider.prepare(&sample.letter()).unwrap();
+        let error = provider.send(&call, &key(&sample, &call)).await.unwrap_err();
+        assert_eq!(error.verdict, Verdict::Misconfigured, "{error}");
+        assert!(error.reason.contains(words), "{error}");
+    }
+    assert_eq!(moto.messages().await.len(), 0);
+}

@@ -1,0 +1,112 @@
+//! What the tests share: the configured accounts, and the things from outside that may be absent.
+
+use std::io::Write as _;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailferry::clock::SystemClock;
+use mailferry::config::{ProviderConfig, ProviderKind};
+use mailferry::provider::{Call, HttpClient, IdempotencyKey, Provider, build};
+use mailferry::secret::Secret;
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::letters::Sample;
+
+pub(crate) const REGION: &str = "eu-west-1";
+
+/// An account of this kind, reached at `base_url`.
+pub(crate) fn config(kind: ProviderKind, base_url: &str) -> ProviderConfig {
+    ProviderConfig {
+        name: kind.name().to_owned(),
+        kind,
+        api_key: Secret::new("key-of-the-test"),
+        base_url: Some(base_url.parse().unwrap()),
+        rate: None,
+        concurrency: NonZeroUsize::MIN,
+        timeout: Duration::from_secs(60),
+        region: Some(REGION.to_owned()),
+        access_key_id: Some("AKIAIOSFODNN7EXAMPLE".to_owned()),
+        secret_access_key: Secret::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
+        session_token: Secret::default(),
+    }
+}
+
+pub(crate) fn provider(config: &ProviderConfig) -> Arc<dyn Provider> {
+    build(config, &HttpClient::new().unwrap(), Arc::new(SystemClock)).unwrap()
+}
+
+/// The call for this message, made by an account that is never reached.
+pub(crate) fn call(kind: ProviderKind, sample: &Sample) -> Call {
+    provider(&config(kind, "http://127.0.0.1:9")).prepare(&sample.letter()).unwrap()
+}
+
+pub(crate) fn key(sample: &Sample, call: &Call) -> IdempotencyKey {
+    IdempotencyKey::new(sample.id, &call.body)
+}
+
+/// The published description at this path, or `None` with a word about it.
+pub(crate) fn spec(path: &str) -> Option<Value> {
+    let root = std::env::var_os("MAILFERRY_SPECS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/specs"),
+        PathBuf::from,
+    );
+    match std::fs::read(root.join(path)) {
+        Ok(text) => Some(serde_json::from_slice(&text).unwrap()),
+        Err(error) => {
+            absent(&format!("the description {path} in {} ({error})", root.display()));
+            None
+        }
+    }
+}
+
+/// The Python of the test environment, or `None` with a word about it.
+pub(crate) fn python() -> Option<PathBuf> {
+    let path = std::env::var_os("MAILFERRY_TEST_PYTHON").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-venv/bin/python"),
+        PathBuf::from,
+    );
+    if path.exists() {
+        return Some(path);
+    }
+    absent(&format!("{} with the packages of tests/oracle/requirements.txt", path.display()));
+    None
+}
+
+/// A script of tests/oracle, ready to be run.
+pub(crate) fn oracle(python: &Path, script: &str) -> Command {
+    let mut command = Command::new(python);
+    command
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oracle").join(script))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("NO_PROXY", "127.0.0.1")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+/// Runs a script of tests/oracle with this on its standard input, and returns what it printed.
+pub(crate) async fn ask(python: &Path, script: &str, argument: &str, input: &Value) -> String {
+    let mut child = oracle(python, script).arg(argument).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.to_string().as_bytes()).await.unwrap();
+    drop(stdin);
+    let ended = tokio::time::timeout(Duration::from_mins(2), child.wait_with_output());
+    let ended = ended.await.expect("the script ends").unwrap();
+    assert!(ended.status.success(), "{script} failed, see above");
+    String::from_utf8(ended.stdout).unwrap()
+}
+
+fn absent(what: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "absent: {what}");
+    // Not by eprintln!, which is swallowed when a test succeeds.
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let words = format!("\n*** SKIPPED {test}, absent: {what} ***\n");
+    std::io::stderr().write_all(words.as_bytes()).unwrap();
+}
