@@ -109,7 +109,11 @@ where
             }
         }
         self.fields(&mut writer, |visitor| event.record(visitor))?;
-        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+        for span in context
+            .event_scope()
+            .into_iter()
+            .flat_map(tracing_subscriber::registry::Scope::from_root)
+        {
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
                 writer.write_str(fields.fields.as_str())?;
             }
