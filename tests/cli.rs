@@ -1,7 +1,6 @@
 //! The program as it is called: exit codes, and what is said.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     reason = "a test that cannot go on stops here, in its helpers as well"
 )]
 

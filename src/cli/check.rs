@@ -82,7 +82,8 @@ pub fn print(findings: &[Finding]) {
 
 /// The findings when the configuration cannot be loaded.
 pub fn configuration_errors(errors: &ConfigErrors) -> Vec<Finding> {
-    let errors_found = errors.errors.iter().map(|fault| error(fault.to_string()));
+    let errors_found =
+        errors.errors.iter().map(|fault| error(fault.to_string().replace('\n', " ")));
     let warnings = errors.warnings.iter().map(|text| warning(text.clone()));
     errors_found.chain(warnings).collect()
 }
