@@ -1,1 +1,56 @@
-fn main() {}
+//! The `mailferry` program: which command does what.
+
+use std::process::ExitCode;
+
+use mailferry::app;
+use mailferry::cli::{self, Cli, Command, DevStore, Exit};
+use mailferry::clock::SystemClock;
+use mailferry::config::Purpose;
+
+fn main() -> ExitCode {
+    let done = Cli::read(std::env::args_os()).and_then(run);
+    done.err().unwrap_or(Exit::Done).into()
+}
+
+fn run(cli: Cli) -> Result<(), Exit> {
+    let environment: Vec<(String, String)> = std::env::vars_os()
+        // What is not UTF-8 keeps a mark of it, and is refused if it is ours.
+        .map(|(name, value)| (name.to_string_lossy().into(), value.to_string_lossy().into()))
+        .collect();
+    let load = |purpose| cli::load(cli.config.as_deref(), &environment, purpose);
+
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => {
+            let loaded = load(Purpose::Serve)?;
+            cli::start_log(&loaded)?;
+            cli::daemon(app::serve(loaded.config))
+        }
+        Command::Dev(args) => {
+            let store = DevStore::new(args.store)?;
+            let loaded = load(Purpose::Dev { queue: store.file().to_owned() })?;
+            cli::start_log(&loaded)?;
+            cli::daemon(app::dev(loaded.config))
+        }
+        Command::Check(args) => {
+            let loaded = cli::load_to_check(cli.config.as_deref(), &environment)?;
+            cli::check::run(&loaded, args.offline, || app::providers(&loaded.config))
+        }
+        Command::Send(args) => {
+            let loaded = load(Purpose::Serve)?;
+            cli::start_quiet_log(&loaded)?;
+            let draft = cli::send::draft(&args, &loaded.config)?;
+            let sending = app::send(loaded.config, draft, args.provider.as_deref());
+            cli::send::report(cli::wait(sending)?)
+        }
+        Command::Queue(args) => {
+            let config = load(Purpose::Tool)?.config;
+            cli::queue::must_exist(&config)?;
+            cli::queue::run(&args, app::store(&config), &SystemClock)
+        }
+        Command::Health(args) => cli::health::run(args, || load(Purpose::Tool)),
+        Command::Config => {
+            cli::out(&mailferry::config::render(&load(Purpose::Tool)?.effective));
+            Ok(())
+        }
+    }
+}

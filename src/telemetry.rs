@@ -15,7 +15,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFi
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry};
+use tracing_subscriber::{EnvFilter, Registry};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{LogConfig, LogFormat};
@@ -67,9 +67,8 @@ where
         .with_ansi(color)
         // It would report a failed write to the very place that failed.
         .log_internal_errors(false)
-        .with_writer(writer)
-        .with_filter(filter);
-    Ok(Registry::default().with(layer))
+        .with_writer(writer);
+    Ok(Registry::default().with(filter).with(layer))
 }
 
 /// How a line is written.
@@ -109,7 +108,11 @@ where
             }
         }
         self.fields(&mut writer, |visitor| event.record(visitor))?;
-        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+        for span in context
+            .event_scope()
+            .into_iter()
+            .flat_map(tracing_subscriber::registry::Scope::from_root)
+        {
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>() {
                 writer.write_str(fields.fields.as_str())?;
             }

@@ -57,6 +57,12 @@ impl Leaf {
         Value::from(vec![path])
     }
 
+    /// Whether this is a secret that is in a file.
+    fn names_file(&self) -> bool {
+        let key = super::schema::key_of(&self.path.join("."));
+        key.is_some_and(|key| key.secret) && Self::is_file_reference(&self.value).is_some()
+    }
+
     pub(super) fn is_file_reference(value: &Value) -> Option<&str> {
         match value {
             Value::Array(_, items) => items.first().and_then(Value::as_str),
@@ -113,11 +119,22 @@ impl Gathered {
 
     /// A secret that one layer gives both itself and as a file: which of them is meant, only its owner knows.
     pub(super) fn refuse_double_secrets(&mut self) {
+        // `api_key = ""` beside `api_key_file` is the example's line left in place.
+        let files: Vec<(Layer, Vec<String>)> = self
+            .leaves
+            .iter()
+            .filter(|leaf| leaf.names_file())
+            .map(|leaf| (leaf.layer, leaf.path.clone()))
+            .collect();
+        self.leaves.retain(|leaf| {
+            leaf.value.as_str() != Some("")
+                || !files.iter().any(|(layer, path)| *layer == leaf.layer && *path == leaf.path)
+        });
+
         let mut seen: BTreeMap<(Layer, &[String]), (&Leaf, bool)> = BTreeMap::new();
         let mut doubles = Vec::new();
         for leaf in &self.leaves {
-            let is_file = super::schema::key_of(&leaf.path.join(".")).is_some_and(|key| key.secret)
-                && Leaf::is_file_reference(&leaf.value).is_some();
+            let is_file = leaf.names_file();
             match seen.insert((leaf.layer, &leaf.path), (leaf, is_file)) {
                 Some((other, other_is_file)) if other_is_file != is_file => {
                     doubles.push((leaf.path.join("."), other.origin.clone(), leaf.origin.clone()));

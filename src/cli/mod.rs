@@ -1,0 +1,160 @@
+//! The command line: what is asked for, and what is said about it.
+//!
+//! Nothing here starts the server or opens a store. `main` brings the parts together.
+
+mod args;
+pub mod check;
+mod dev;
+pub mod health;
+mod output;
+pub mod queue;
+pub mod send;
+
+pub use args::{
+    CheckArgs, Cli, Command, DevArgs, HealthArgs, ListArgs, QueueAction, QueueArgs, SendArgs,
+};
+pub use dev::DevStore;
+pub use output::{complain, out};
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::config::{Config, ConfigErrors, Layer, LoadOptions, Loaded, LogConfig, Purpose};
+use crate::telemetry;
+
+/// How the program ends. Whoever returns it has already said why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All is well.
+    Done,
+    /// What was asked for did not succeed.
+    Failed,
+    /// The command line makes no sense.
+    Usage,
+    /// The configuration makes no sense (`EX_CONFIG`).
+    BadConfiguration,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::BadConfiguration => 78,
+        })
+    }
+}
+
+impl Cli {
+    /// Reads the command line. Help and version are answered here.
+    pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, Exit> {
+        Self::try_parse_from(args).map_err(|error| {
+            if error.use_stderr() {
+                complain(&error.render().to_string());
+                Exit::Usage
+            } else {
+                out(&error.render().to_string());
+                Exit::Done
+            }
+        })
+    }
+}
+
+/// Loads the configuration; if it is faulty, says everything that is wrong with it.
+pub fn load(
+    file: Option<&Path>,
+    environment: &[(String, String)],
+    purpose: Purpose,
+) -> Result<Loaded, Exit> {
+    // The daemon's warnings go to its log.
+    let warn = purpose == Purpose::Tool;
+    match read(file, environment, purpose) {
+        Ok(loaded) => {
+            for warning in loaded.warnings.iter().filter(|_| warn) {
+                complain(&format!("warning: {warning}\n"));
+            }
+            Ok(loaded)
+        }
+        Err(ConfigErrors { errors, warnings }) => {
+            complain("mailferry: the configuration is not usable\n");
+            for warning in warnings {
+                complain(&format!("warning: {warning}\n"));
+            }
+            for error in errors {
+                complain(&format!("error: {error}\n"));
+            }
+            Err(Exit::BadConfiguration)
+        }
+    }
+}
+
+/// The same for `mailferry check`, which prints findings.
+pub fn load_to_check(
+    file: Option<&Path>,
+    environment: &[(String, String)],
+) -> Result<Loaded, Exit> {
+    read(file, environment, Purpose::Serve).map_err(|errors| {
+        check::print(&check::configuration_errors(&errors));
+        Exit::BadConfiguration
+    })
+}
+
+fn read(
+    file: Option<&Path>,
+    environment: &[(String, String)],
+    purpose: Purpose,
+) -> Result<Loaded, ConfigErrors> {
+    Config::load(&LoadOptions::new(file.map(Path::to_owned), environment.to_vec(), purpose))
+}
+
+/// Starts the log, and begins it with what the configuration's owner should look at.
+pub fn start_log(loaded: &Loaded) -> Result<(), Exit> {
+    log_with(&loaded.config.log)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("configuration: {warning}");
+    }
+    Ok(())
+}
+
+/// The log of a command that prints a result: only what is wrong, unless a level was asked for.
+pub fn start_quiet_log(loaded: &Loaded) -> Result<(), Exit> {
+    let level = loaded.effective.iter().find(|shown| shown.key == "log.level");
+    let asked = level.is_some_and(|shown| shown.layer != Layer::Default);
+    let log = loaded.config.log.clone();
+    log_with(&if asked { log } else { LogConfig { level: "warn".to_owned(), ..log } })
+}
+
+fn log_with(log: &LogConfig) -> Result<(), Exit> {
+    telemetry::init(log).map_err(|error| {
+        complain(&format!("mailferry: {error}\n"));
+        Exit::BadConfiguration
+    })
+}
+
+/// Runs a daemon to its end.
+pub fn daemon<E: fmt::Display>(running: impl Future<Output = Result<(), E>>) -> Result<(), Exit> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(running).map_err(|error| error.to_string()),
+        Err(error) => Err(format!("no runtime: {error}")),
+    };
+    ended.map_err(|error| {
+        complain(&format!("mailferry: {error}\n"));
+        Exit::Failed
+    })
+}
+
+/// Waits for one thing, on this thread.
+pub fn wait<T>(task: impl Future<Output = T>) -> Result<T, Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| {
+        complain(&format!("mailferry: no runtime: {error}\n"));
+        Exit::Failed
+    })?;
+    Ok(runtime.block_on(task))
+}

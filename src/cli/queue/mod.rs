@@ -1,0 +1,110 @@
+//! `mailferry queue`: looks at and acts on the queue, beside the running server.
+
+mod json;
+mod table;
+
+use std::sync::Arc;
+
+use super::{Exit, QueueAction, QueueArgs, complain, out};
+use crate::clock::Clock;
+use crate::config::{Config, QueueUrl};
+use crate::queue::{Filter, Store, StoreError};
+
+/// Looking must not make an empty queue where there is none: a wrong file name would look like "no mail".
+pub fn must_exist(config: &Config) -> Result<(), Exit> {
+    let QueueUrl::Sqlite(file) = &config.queue.url;
+    if file.exists() {
+        return Ok(());
+    }
+    complain(&format!(
+        "mailferry: there is no queue at {} (queue.url); is this the server's configuration and directory?\n",
+        file.display()
+    ));
+    Err(Exit::Failed)
+}
+
+/// Does what is asked, and prints it.
+pub fn run(
+    args: &QueueArgs,
+    store: Result<Arc<dyn Store>, StoreError>,
+    clock: &dyn Clock,
+) -> Result<(), Exit> {
+    let done = match store {
+        Ok(store) => super::wait(act(args, store.as_ref(), clock))?,
+        Err(error) => Answer { text: String::new(), errors: vec![error.to_string()] },
+    };
+    out(&done.text);
+    for error in &done.errors {
+        complain(&format!("mailferry: {error}\n"));
+    }
+    if done.errors.is_empty() { Ok(()) } else { Err(Exit::Failed) }
+}
+
+/// What goes to standard output, and what went wrong.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Answer {
+    text: String,
+    errors: Vec<String>,
+}
+
+async fn act(args: &QueueArgs, store: &dyn Store, clock: &dyn Clock) -> Answer {
+    let mut answer = Answer::default();
+    match &args.action {
+        QueueAction::List(list) => {
+            let filter = Filter {
+                state: list.state,
+                provider: list.provider.clone(),
+                text: list.search.clone(),
+                before: list.before,
+                limit: usize::from(list.limit),
+            };
+            match store.list(filter).await {
+                Ok(page) if args.json => answer.text = json::page(&page),
+                Ok(page) => answer.text = table::page(&page),
+                Err(error) => answer.errors.push(error.to_string()),
+            }
+        }
+        QueueAction::Show { id } => match store.show(*id).await {
+            Ok(Some(details)) if args.json => answer.text = json::details(&details),
+            Ok(Some(details)) => answer.text = table::details(&details),
+            Ok(None) => answer.errors.push(StoreError::NotFound(*id).to_string()),
+            Err(error) => answer.errors.push(error.to_string()),
+        },
+        QueueAction::Retry { id: ids, provider } => {
+            for id in ids {
+                let done = store.retry(*id, provider.clone(), clock.now()).await;
+                answer.add(*id, done, "is due now", args.json);
+            }
+        }
+        QueueAction::Cancel { id: ids } => {
+            for id in ids {
+                let done = store.cancel(*id, clock.now()).await;
+                answer.add(*id, done, "is cancelled", args.json);
+            }
+        }
+    }
+    answer
+}
+
+impl Answer {
+    /// One line for one message that was acted on.
+    fn add(
+        &mut self,
+        id: crate::message::QueueId,
+        done: Result<(), StoreError>,
+        what: &str,
+        as_json: bool,
+    ) {
+        match (&done, as_json) {
+            (Ok(()), false) => self.text.push_str(&format!("{id} {what}\n")),
+            (Ok(()) | Err(_), true) => self.text.push_str(&json::acted(id, done.as_ref().err())),
+            (Err(_), false) => {}
+        }
+        if let Err(error) = done {
+            self.errors.push(error.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

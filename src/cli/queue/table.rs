@@ -1,0 +1,111 @@
+//! Messages for eyes. Whatever comes from a message is tidied first: a subject must not steer the terminal.
+
+use crate::cli::output::tidy;
+use crate::queue::{Details, Page, RecipientState, RecipientStatus, Summary};
+
+const ADDRESS_WIDTH: usize = 60;
+const TEXT_WIDTH: usize = 100;
+
+pub(super) fn page(page: &Page) -> String {
+    if page.messages.is_empty() {
+        return "no messages\n".to_owned();
+    }
+    let mut text = String::new();
+    for summary in &page.messages {
+        text.push_str(&format!(
+            "{}  {:<9}  {:.0}  {} -> {}  {}\n",
+            summary.id,
+            summary.state.name(),
+            summary.received_at,
+            sender(summary),
+            recipients(&summary.recipients),
+            tidy(&summary.index.subject, TEXT_WIDTH),
+        ));
+        if let Some(error) = summary.error.as_ref().filter(|error| !error.is_empty()) {
+            let provider = summary.provider.as_ref().map(|name| format!("{name}: "));
+            text.push_str(&format!(
+                "    {}{}\n",
+                provider.unwrap_or_default(),
+                tidy(error, TEXT_WIDTH)
+            ));
+        }
+    }
+    if let Some(next) = page.next {
+        text.push_str(&format!("there are more: --before {next}\n"));
+    }
+    text
+}
+
+fn sender(summary: &Summary) -> String {
+    summary.sender.as_ref().map_or("<>".to_owned(), |sender| tidy(sender.as_str(), ADDRESS_WIDTH))
+}
+
+fn recipients(recipients: &[RecipientStatus]) -> String {
+    match recipients {
+        [] => "nobody".to_owned(),
+        [only] => tidy(only.address.as_str(), ADDRESS_WIDTH),
+        [first, others @ ..] => {
+            format!("{} (+{})", tidy(first.address.as_str(), ADDRESS_WIDTH), others.len())
+        }
+    }
+}
+
+pub(super) fn details(details: &Details) -> String {
+    let summary = &details.summary;
+    let mut text = String::new();
+    let mut row = |name: &str, value: &str| {
+        if !value.is_empty() {
+            text.push_str(&format!("{name:<12}  {}\n", tidy(value, 1000)));
+        }
+    };
+    row("id", &summary.id.to_string());
+    row("state", summary.state.name());
+    row("error", summary.error.as_deref().unwrap_or_default());
+    row("received", &format!("{:.0}", summary.received_at));
+    if let Some(next) = summary.next_attempt_at {
+        row("next attempt", &format!("{next:.0}"));
+    }
+    row("sender", &sender(summary));
+    row("from", &summary.index.header_from);
+    row("subject", &summary.index.subject);
+    row("message id", &summary.index.message_id);
+    row("size", &format!("{} bytes", summary.size));
+    row("user", summary.user.as_deref().unwrap_or_default());
+    row("provider", summary.provider.as_deref().unwrap_or_default());
+    row("provider id", summary.provider_message_id.as_deref().unwrap_or_default());
+
+    text.push_str("recipients\n");
+    for recipient in &summary.recipients {
+        let state = match recipient.state {
+            RecipientState::Queued => "queued",
+            RecipientState::Delivered => "delivered",
+            RecipientState::Failed => "failed",
+            RecipientState::Cancelled => "cancelled",
+        };
+        let reason = recipient.reason.as_deref().unwrap_or_default();
+        let line = format!("  {state:<9}  {}  {}", recipient.address, tidy(reason, 1000));
+        text.push_str(&format!("{}\n", line.trim_end()));
+    }
+    if details.attempts.is_empty() {
+        text.push_str("no attempts yet\n");
+        return text;
+    }
+    text.push_str("attempts\n");
+    for attempt in &details.attempts {
+        let said = attempt.error.as_deref().or(attempt.provider_message_id.as_deref());
+        let line = format!(
+            "  {:.0}  {}  {}  {} ms  {}",
+            attempt.at,
+            attempt.provider,
+            attempt.outcome.name(),
+            attempt.latency_ms,
+            tidy(said.unwrap_or_default(), 1000)
+        );
+        text.push_str(&format!("{}\n", line.trim_end()));
+        for loss in &attempt.losses {
+            let line = format!("    not carried: {} ({})", loss.what, loss.why);
+            text.push_str(&format!("{}\n", tidy(&line, 1000)));
+        }
+    }
+    text
+}

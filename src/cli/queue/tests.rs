@@ -1,0 +1,222 @@
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::*;
+use crate::cli::ListArgs;
+use crate::clock::{SystemClock, Timestamp};
+use crate::message::{IndexFields, Loss, Message, QueueId};
+use crate::queue::{
+    Attempt, Claim, Counts, Details, Lease, Outcome, Page, RecipientState, RecipientStatus,
+    Settlement, State, Summary,
+};
+
+const ID: &str = "01937b5e-8f00-7000-8000-000000000001";
+const OTHER: &str = "01937b5e-8f00-7000-8000-000000000002";
+
+/// A queue with one failed message, which remembers what it was asked.
+#[derive(Default)]
+struct OneMessage {
+    asked: Mutex<Vec<String>>,
+}
+
+impl OneMessage {
+    fn note(&self, what: String) {
+        self.asked.lock().unwrap().push(what);
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn id() -> QueueId {
+    ID.parse().unwrap()
+}
+
+fn summary() -> Summary {
+    Summary {
+        id: id(),
+        state: State::Failed,
+        received_at: "2026-11-21T10:00:00Z".parse().unwrap(),
+        sender: Some("app@example.org".parse().unwrap()),
+        recipients: vec![
+            RecipientStatus {
+                address: "ada@example.com".parse().unwrap(),
+                state: RecipientState::Failed,
+                reason: Some("no such user".to_owned()),
+            },
+            RecipientStatus::queued("bob@example.com".parse().unwrap()),
+        ],
+        index: IndexFields {
+            header_from: "App <app@example.org>".to_owned(),
+            subject: "Verify\u{1b}[2J\r\nyour mail".to_owned(),
+            message_id: "1@example.org".to_owned(),
+        },
+        size: 4096,
+        user: None,
+        provider: Some("resend".to_owned()),
+        provider_message_id: None,
+        next_attempt_at: None,
+        error: Some("422: no such user".to_owned()),
+    }
+}
+
+#[async_trait]
+impl Store for OneMessage {
+    async fn list(&self, filter: Filter) -> Result<Page, StoreError> {
+        self.note(format!("list {:?} {:?} {}", filter.state, filter.text, filter.limit));
+        Ok(Page { messages: vec![summary()], next: Some(id()) })
+    }
+
+    async fn show(&self, wanted: QueueId) -> Result<Option<Details>, StoreError> {
+        let attempts = vec![Attempt {
+            at: "2026-11-21T10:00:01Z".parse().unwrap(),
+            provider: "resend".to_owned(),
+            outcome: Outcome::Rejected,
+            error: Some("422: no such user".to_owned()),
+            provider_message_id: None,
+            latency_ms: 87,
+            recipients: Vec::new(),
+            losses: vec![Loss { what: "header X".to_owned(), why: "reserved".to_owned() }],
+        }];
+        Ok((wanted == id()).then(|| Details { summary: summary(), attempts }))
+    }
+
+    async fn retry(
+        &self,
+        wanted: QueueId,
+        provider: Option<String>,
+        _now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.note(format!("retry {wanted} {provider:?}"));
+        if wanted == id() { Ok(()) } else { Err(StoreError::NotFound(wanted)) }
+    }
+
+    async fn cancel(&self, wanted: QueueId, _now: Timestamp) -> Result<(), StoreError> {
+        self.note(format!("cancel {wanted}"));
+        let hint = "only queued messages can be cancelled";
+        Err(StoreError::WrongState { id: wanted, state: State::Failed, hint })
+    }
+
+    async fn insert(&self, _: Arc<Message>, _: Option<Lease>) -> Result<(), StoreError> {
+        Err(StoreError::Unavailable("not asked for".to_owned()))
+    }
+
+    async fn claim(
+        &self,
+        _: usize,
+        _: u64,
+        _: Timestamp,
+        _: Lease,
+    ) -> Result<Vec<Claim>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn settle(&self, _: Settlement) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
+    async fn content(&self, _: QueueId) -> Result<Option<Bytes>, StoreError> {
+        Ok(None)
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        Ok(Counts::default())
+    }
+
+    async fn sweep(&self, _: Duration, _: Duration, _: Timestamp) -> Result<usize, StoreError> {
+        Ok(0)
+    }
+}
+
+async fn ask(store: &OneMessage, action: QueueAction, json: bool) -> Answer {
+    act(&QueueArgs { action, json }, store, &SystemClock).await
+}
+
+fn list() -> QueueAction {
+    QueueAction::List(ListArgs {
+        state: Some(State::Failed),
+        provider: None,
+        search: Some("ada".to_owned()),
+        before: None,
+        limit: 7,
+    })
+}
+
+#[tokio::test]
+async fn a_list_shows_a_message_on_a_line_and_its_error_below() {
+    let store = OneMessage::default();
+    let answer = ask(&store, list(), false).await;
+    let lines: Vec<&str> = answer.text.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            &format!(
+                "{ID}  failed     2026-11-21T10:00:00Z  app@example.org -> ada@example.com (+1)  \
+                 Verify [2J  your mail"
+            ),
+            "    resend: 422: no such user",
+            &format!("there are more: --before {ID}"),
+        ]
+    );
+    assert_eq!(store.asked(), ["list Some(Failed) Some(\"ada\") 7"]);
+}
+
+#[tokio::test]
+async fn json_has_the_form_of_the_api() {
+    let store = OneMessage::default();
+    let page: Value = serde_json::from_str(&ask(&store, list(), true).await.text).unwrap();
+    assert_eq!(page["next"], ID);
+    let message = &page["messages"][0];
+    assert_eq!(message["from"], "app@example.org");
+    assert_eq!(message["state"], "failed");
+    assert_eq!(message["received_at"], "2026-11-21T10:00:00Z");
+    assert_eq!(message["recipients"][0]["reason"], "no such user");
+    assert!(message.get("attempts").is_none());
+
+    let shown = ask(&store, QueueAction::Show { id: id() }, true).await.text;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["attempts"][0]["outcome"], "rejected");
+    assert_eq!(shown["attempts"][0]["latency_ms"], 87);
+}
+
+#[tokio::test]
+async fn one_message_is_shown_with_recipients_attempts_and_losses() {
+    let answer = ask(&OneMessage::default(), QueueAction::Show { id: id() }, false).await;
+    for line in [
+        "state         failed",
+        "  failed     ada@example.com  no such user",
+        "  queued     bob@example.com",
+        "  2026-11-21T10:00:01Z  resend  rejected  87 ms  422: no such user",
+        "    not carried: header X (reserved)",
+    ] {
+        assert!(answer.text.lines().any(|shown| shown == line), "{line:?}\n{}", answer.text);
+    }
+    let other = QueueAction::Show { id: OTHER.parse().unwrap() };
+    let none = ask(&OneMessage::default(), other, false).await;
+    assert_eq!(none.errors, [format!("there is no message {OTHER}")]);
+}
+
+#[tokio::test]
+async fn each_message_is_acted_on_even_when_one_fails() {
+    let store = OneMessage::default();
+    let ids = || vec![OTHER.parse().unwrap(), id()];
+    let retry = QueueAction::Retry { id: ids(), provider: Some("ses".to_owned()) };
+    let answer = ask(&store, retry, false).await;
+    assert_eq!(answer.text, format!("{ID} is due now\n"));
+    assert_eq!(answer.errors, [format!("there is no message {OTHER}")]);
+    assert_eq!(store.asked()[1], format!("retry {ID} Some(\"ses\")"));
+
+    let answer = ask(&store, QueueAction::Cancel { id: vec![id()] }, true).await;
+    let acted: Value = serde_json::from_str(&answer.text).unwrap();
+    assert_eq!((&acted["id"], &acted["ok"]), (&Value::from(ID), &Value::from(false)));
+    assert!(answer.errors[0].contains("only queued messages"), "{:?}", answer.errors);
+}
