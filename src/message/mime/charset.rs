@@ -62,6 +62,7 @@ pub(crate) fn decode<'a>(
         "iso-2022-kr" | "csiso2022kr" => {
             with("euc-kr", &shifted_to_eight_bit(bytes)).map(|text| Cow::Owned(text.into_owned()))
         }
+        "iso-2022-jp" | "csiso2022jp" => with("iso-2022-jp", &without_idle_escapes(bytes)),
         label if WINDOWS_949.contains(&label) => with("euc-kr", bytes),
         label => with(label, bytes),
     };
@@ -108,6 +109,24 @@ fn shifted_to_eight_bit(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
+/// ISO-2022-JP without escape sequences that the next one undoes at once, which stand where encoded words or lines meet.
+/// The decoder of the web takes them for an attack.
+fn without_idle_escapes(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = match rest {
+            [0x1b, b'$', b'(', _, next @ ..] if next.starts_with(b"\x1b") => next,
+            [0x1b, b'$' | b'(', _, next @ ..] if next.starts_with(b"\x1b") => next,
+            _ => {
+                out.push(byte);
+                tail
+            }
+        };
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +145,10 @@ mod tests {
     #[test]
     fn other_charsets_become_utf_8() {
         assert_eq!(decode(b"\x1b$B%O%m!<\x1b(B", Some("ISO-2022-JP")).0, "ハロー");
+        assert_eq!(
+            decode(b"\x1b$B%O\x1b(B\x1b$B%m\x1b(B", Some("iso-2022-jp")),
+            ("ハロ".into(), None)
+        );
         assert_eq!(decode(b"\xc4\xe3\xba\xc3", Some("gb18030")).0, "你好");
         assert_eq!(decode(b"\x93hi\x94 \x80", Some("windows-1252")).0, "“hi” €");
         assert_eq!(decode(b"\xcf\xf0\xe8", Some("windows-1251")).0, "При");

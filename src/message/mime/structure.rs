@@ -22,7 +22,7 @@ pub(crate) struct Part {
     pub(crate) children: Vec<usize>,
     /// The multipart was read as such; false for leaves.
     pub(crate) multipart: bool,
-    /// As in IMAP: `2.1` is the first part of the second. The message itself is `1` unless it is a multipart.
+    /// As in IMAP: `2.1` is the first part of the second, and a message that is no multipart is its own part `1`.
     pub(crate) number: String,
     /// Where its fields stand, without the empty line.
     pub(crate) header: Range<usize>,
@@ -59,8 +59,11 @@ impl Part {
         self.disposition.as_ref().is_some_and(|it| it.value == "attachment")
     }
 
-    /// As losses name it: `part 2.1 (text/x-amp-html)`.
+    /// As losses name it: `part 2.1 (text/x-amp-html)`, `message (multipart/report)`.
     pub(crate) fn label(&self) -> String {
+        if self.parent.is_none() && self.media.main_type() == "multipart" {
+            return format!("message ({})", self.media.value);
+        }
         format!("part {} ({})", self.number, self.media.value)
     }
 }

@@ -2,9 +2,6 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use super::{charset, transfer};
 
 /// The longest charset name that is taken for one.
@@ -58,33 +55,6 @@ fn finish(run: &mut Option<(&str, Vec<u8>)>, out: &mut String) {
     if let Some((label, bytes)) = run.take() {
         out.push_str(&charset::decode(&bytes, Some(label)).0);
     }
-}
-
-/// `text` as encoded words, one to a line, even if it is ASCII.
-///
-/// For text that mail-builder's writers cannot fold; a word holds at most 42 bytes of it, so that it stays within the
-/// 75 characters of RFC 2047.
-pub(crate) fn encode(text: &str) -> String {
-    const CHUNK: usize = 42;
-    let mut out = String::new();
-    let mut chunk = String::new();
-    let mut flush = |chunk: &mut String| {
-        if !out.is_empty() {
-            out.push_str("\r\n ");
-        }
-        out.push_str("=?utf-8?B?");
-        STANDARD.encode_string(chunk.as_bytes(), &mut out);
-        out.push_str("?=");
-        chunk.clear();
-    };
-    for c in text.chars() {
-        if chunk.len() + c.len_utf8() > CHUNK {
-            flush(&mut chunk);
-        }
-        chunk.push(c);
-    }
-    flush(&mut chunk);
-    out
 }
 
 /// How long a word may be to be found by [`leading`]. RFC 2047 allows 75 characters; some programs never end one.
@@ -197,18 +167,6 @@ mod tests {
             ["=?", "a =? b", "=?utf-8?X?a?=", "=??Q?a?=", "https://x/?a=?b&c?=d", "=?utf-8?B?"]
         {
             assert_eq!(decode(text), text);
-        }
-    }
-
-    #[test]
-    fn encoding_is_undone_by_decoding() {
-        for text in
-            ["plain", "한글 제목입니다 아주 긴 제목이라서 여러 낱말로 나뉩니다", "é\u{1f600}"]
-        {
-            let encoded = encode(text);
-            assert!(encoded.is_ascii());
-            assert!(encoded.lines().all(|line| line.len() <= 76));
-            assert_eq!(decode(&encoded.replace("\r\n", "")), text);
         }
     }
 

@@ -8,7 +8,6 @@ use mail_builder::headers::content_type::ContentType;
 use mail_builder::headers::text::Text;
 
 use super::params::Parameterised;
-use super::words;
 use crate::message::Mailbox;
 use crate::message::address::canonical_domain;
 
@@ -27,9 +26,22 @@ pub(crate) fn text_field(name: &str, text: &str) -> Vec<u8> {
     out
 }
 
-/// `Name: text` with every word encoded, for text that no blank lets be folded.
-pub(crate) fn encoded_field(name: &str, text: &str) -> Vec<u8> {
-    format!("{name}:\r\n {}\r\n", words::encode(text)).into_bytes()
+/// `Name: text` for ASCII text in which nothing may be encoded: folded at blanks that are there, ended by CRLF.
+pub(crate) fn folded_field(name: &str, text: &str) -> Vec<u8> {
+    const WIDTH: usize = 78;
+    let mut out = format!("{name}:");
+    let mut width = out.len();
+    for word in text.split(' ') {
+        if width + 1 + word.len() > WIDTH && !word.is_empty() {
+            out.push_str("\r\n");
+            width = 0;
+        }
+        out.push(' ');
+        out.push_str(word);
+        width += 1 + word.len();
+    }
+    out.push_str("\r\n");
+    out.into_bytes()
 }
 
 /// `Name: value; parameter=…`, ended by CRLF.

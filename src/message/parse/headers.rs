@@ -36,7 +36,7 @@ const OPTION_PREFIXES: [&str; 6] =
     ["X-PM-", "X-Mailgun-", "X-SES-", "X-Mailin-", "X-MJ-", "X-Mailjet-"];
 
 /// True for a field that is an instruction to a provider and no part of the message.
-pub(in crate::message) fn is_provider_option(name: &str) -> bool {
+pub(crate) fn is_provider_option(name: &str) -> bool {
     OPTIONS.iter().any(|option| name.eq_ignore_ascii_case(option))
         || OPTION_PREFIXES.iter().any(|prefix| {
             name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))

@@ -3,13 +3,11 @@
 mod attachments;
 mod bodies;
 mod flowed;
-mod headers;
+pub(super) mod headers;
 mod names;
 
 use super::mime::structure::{Nested, Structure};
 use super::{Email, Loss, Protection};
-
-pub(super) use headers::is_provider_option;
 
 impl Email {
     /// Reads any bytes as a message. Never fails: what cannot be read is a loss.

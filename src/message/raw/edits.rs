@@ -41,6 +41,11 @@ impl<'a> Edits<'a> {
         self.replace(range, Vec::new());
     }
 
+    /// True when what ends at `end` is replaced already.
+    pub(super) fn reaches(&self, end: usize) -> bool {
+        self.list.iter().any(|(range, _)| range.end == end && !range.is_empty())
+    }
+
     pub(super) fn apply(mut self) -> Cow<'a, [u8]> {
         if self.list.is_empty() {
             return self.raw.into();

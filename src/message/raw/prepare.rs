@@ -11,7 +11,7 @@ use crate::message::address::canonical_domain;
 use crate::message::mime::fields::{Field, Fields};
 use crate::message::mime::mailboxes::Mailboxes;
 use crate::message::mime::write;
-use crate::message::parse::is_provider_option;
+use crate::message::parse::headers::is_provider_option;
 use crate::message::{Address, Email, Envelope, QueueId};
 
 /// Fields that a provider must not see: hidden recipients, and the trace that the final delivery adds.
@@ -69,7 +69,8 @@ pub fn prepare_raw<'a>(raw: &'a [u8], edits: &RawEdits<'_>) -> Cow<'a, [u8]> {
         // The body began without an empty line. With one, no reader can take its first lines for fields.
         added.extend_from_slice(b"\r\n");
     }
-    if open && end == raw.len() && !added.is_empty() && !raw.is_empty() && !raw.ends_with(b"\n") {
+    let unended = end == raw.len() && !raw.is_empty() && !raw.ends_with(b"\n");
+    if unended && !added.is_empty() && !header.edits.reaches(end) {
         added.splice(0..0, *b"\r\n");
     }
     if !added.is_empty() {

@@ -243,12 +243,12 @@ fn is_protected(part: &Part) -> bool {
     )
 }
 
-/// True when quoted-printable, three octets for each that is not printable, is the shorter form.
+/// True when quoted-printable, three octets for each that is not printable, is readable and not much the longer form.
 fn is_mostly_printable(bytes: &[u8]) -> bool {
     let plain =
         |byte: &&u8| byte.is_ascii_graphic() || matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
     let others = bytes.len() - bytes.iter().filter(plain).count();
-    others * 6 < bytes.len()
+    others * 3 < bytes.len()
 }
 
 /// The field in 7-bit lines.
@@ -271,12 +271,12 @@ fn encoded(field: &Field<'_>, hint: Option<&str>) -> Result<Vec<u8>, Untouchable
     if field.is("Content-Type") || field.is("Content-Disposition") {
         return checked(name, write::parameter_field(name, Parameterised::read(&text)));
     }
-    let text = field.decoded(hint);
-    let written = write::text_field(name, &text);
-    if !fits(&written) && field.is("Subject") {
-        return checked(name, write::encoded_field(name, &text));
+    // Only long lines are the trouble, and what reads the field may know nothing of encoded words.
+    let as_it_is = text.is_ascii() && !field.is("Subject");
+    if as_it_is {
+        return checked(name, write::folded_field(name, &text));
     }
-    checked(name, written)
+    checked(name, write::text_field(name, &field.decoded(hint)))
 }
 
 fn checked(name: &str, written: Vec<u8>) -> Result<Vec<u8>, Untouchable> {
