@@ -1,0 +1,10 @@
+//! The program from outside: real clients before it, a fake provider behind it, crashes and full disks under it.
+//!
+//! One theme per file, one test program for all of them: it links once.
+
+#![cfg(test)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod fake_provider;
