@@ -8,4 +8,7 @@
 mod support;
 
 mod clients;
+mod direct;
+mod failover;
 mod fake_provider;
+mod outcomes;
