@@ -8,7 +8,9 @@
 mod support;
 
 mod clients;
+mod crash;
 mod direct;
+mod disk_full;
 mod failover;
 mod fake_provider;
 mod outcomes;
