@@ -7,10 +7,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cli_flow;
 mod clients;
 mod crash;
 mod direct;
 mod disk_full;
 mod failover;
 mod fake_provider;
+mod http_api;
 mod outcomes;
