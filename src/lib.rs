@@ -13,3 +13,6 @@ pub mod message;
 pub mod provider;
 pub mod queue;
 pub mod secret;
+pub mod shutdown;
+pub mod smtp;
+pub mod telemetry;

@@ -3,12 +3,16 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::reader::Reader;
+use super::value::choice;
+
 /// How messages are delivered.
 #[derive(Clone, Debug)]
 pub struct DeliveryConfig {
     /// Queue first, or wait for the provider.
     pub mode: Mode,
-    /// Provider names in order of preference; never empty after loading, except in `dev`.
+    /// Provider names in order of preference. Every one is in [`super::Config::providers`]. Never empty where the
+    /// configuration was loaded to deliver.
     pub providers: Vec<String>,
     /// The first back-off ceiling.
     pub retry_min: Duration,
@@ -30,4 +34,40 @@ pub enum Mode {
     Queue,
     /// When the provider has said yes; nothing is stored.
     Direct,
+}
+
+choice!(Mode, "one of queue, direct", "queue" => Self::Queue, "direct" => Self::Direct);
+
+/// Beyond this a lone message would wait longer than its reader.
+const BATCH_LINGER_MAX: Duration = Duration::from_secs(60);
+const BATCH_MAX: usize = 1_000;
+
+impl DeliveryConfig {
+    pub(super) fn read(reader: &mut Reader) -> Self {
+        let config = Self {
+            mode: reader.get("delivery.mode"),
+            providers: reader.get("delivery.providers"),
+            retry_min: reader.get("delivery.retry_min"),
+            retry_max: reader.get("delivery.retry_max"),
+            give_up_after: reader.get("delivery.give_up_after"),
+            batch_max: reader.get("delivery.batch_max"),
+            batch_linger: reader.get("delivery.batch_linger"),
+        };
+        if config.retry_min < Duration::from_millis(100) {
+            reader.fault("delivery.retry_min", "must be at least 100ms");
+        }
+        if config.retry_min > config.retry_max {
+            reader.fault("delivery.retry_min", "must not be longer than delivery.retry_max");
+        }
+        if config.give_up_after < config.retry_min {
+            reader.fault("delivery.give_up_after", "must not be shorter than delivery.retry_min");
+        }
+        if config.batch_max.get() > BATCH_MAX {
+            reader.fault("delivery.batch_max", format!("must not be above {BATCH_MAX}"));
+        }
+        if config.batch_linger > BATCH_LINGER_MAX {
+            reader.fault("delivery.batch_linger", "must not be longer than 1m");
+        }
+        config
+    }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
+use super::reader::Reader;
 use crate::secret::Secret;
 
 /// How the HTTP side listens and whom it trusts.
@@ -15,4 +16,14 @@ pub struct HttpConfig {
     pub token: Secret,
     /// Without a token, only these may use those endpoints.
     pub trusted_networks: Vec<IpNet>,
+}
+
+impl HttpConfig {
+    pub(super) fn read(reader: &mut Reader) -> Self {
+        Self {
+            listen: reader.get("http.listen"),
+            token: reader.get("http.token"),
+            trusted_networks: reader.get("http.trusted_networks"),
+        }
+    }
 }

@@ -1,19 +1,34 @@
 //! Configuration, parsed once into the types the code uses. One section per file.
 
+mod accounts;
 mod delivery;
+mod environment;
+mod error;
+mod file;
 mod http;
+mod layer;
+mod load;
 mod log;
 mod providers;
 mod queue;
+mod reader;
+mod schema;
 mod sender;
 mod smtp;
 mod units;
+mod value;
 
 pub use delivery::{DeliveryConfig, Mode};
+pub use error::{ConfigError, ConfigErrors};
+pub use file::DEFAULT_FILES;
 pub use http::HttpConfig;
+pub use layer::Layer;
+pub use load::{LoadOptions, Loaded, Purpose};
 pub use log::{LogConfig, LogFormat};
 pub use providers::{ProviderConfig, ProviderKind};
 pub use queue::{QueueConfig, QueueUrl};
+pub use reader::{Effective, render};
+pub use schema::{KEYS, Key};
 pub use sender::{Rewrite, SenderConfig};
 pub use smtp::SmtpConfig;
 pub use units::{RateLimit, Size};

@@ -55,6 +55,30 @@ impl ProviderKind {
             Self::Capture => "capture",
         }
     }
+
+    /// The kind of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// The keys of a provider's table that this kind has no use for.
+    pub(super) fn useless_keys(self) -> &'static [&'static str] {
+        const SES: [&str; 4] = ["region", "access_key_id", "secret_access_key", "session_token"];
+        const OTHERS_OF_CAPTURE: [&str; 7] = [
+            "api_key",
+            "base_url",
+            "rate",
+            "region",
+            "access_key_id",
+            "secret_access_key",
+            "session_token",
+        ];
+        match self {
+            Self::Resend | Self::SendGrid => &SES,
+            Self::Ses => &["api_key"],
+            Self::Capture => &OTHERS_OF_CAPTURE,
+        }
+    }
 }
 
 impl fmt::Display for ProviderKind {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::reader::Reader;
 use super::units::Size;
+use super::value::choice;
 
 /// How the SMTP side listens and whom it trusts.
 #[derive(Clone, Debug)]
@@ -27,4 +29,72 @@ pub struct SmtpConfig {
     pub idle_timeout: Duration,
     /// Clients that may send without authentication.
     pub trusted_networks: Vec<IpNet>,
+}
+
+/// `smtp.auth`. While AUTH is not offered, `auto` and `off` come to the same: only trusted networks may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Auth {
+    Auto,
+    Off,
+    Required,
+    Provider,
+}
+
+choice!(Auth, "one of auto, required, off, provider",
+    "auto" => Self::Auto, "off" => Self::Off, "required" => Self::Required, "provider" => Self::Provider);
+
+const MESSAGE_SIZE_MIN: Size = Size(1 << 10);
+const MESSAGE_SIZE_MAX: Size = Size(1 << 30);
+const RECIPIENTS_MAX: usize = 100_000;
+const CONNECTIONS_MAX: usize = 1_000_000;
+
+impl SmtpConfig {
+    pub(super) fn read(reader: &mut Reader) -> Self {
+        let config = Self {
+            listen: reader.get("smtp.listen"),
+            hostname: reader.get("smtp.hostname"),
+            max_message_size: reader.get("smtp.max_message_size"),
+            max_recipients: reader.get("smtp.max_recipients"),
+            max_connections: reader.get("smtp.max_connections"),
+            max_connections_per_ip: reader.get("smtp.max_connections_per_ip"),
+            idle_timeout: reader.get("smtp.idle_timeout"),
+            trusted_networks: reader.get("smtp.trusted_networks"),
+        };
+        let auth: Auth = reader.get("smtp.auth");
+        config.check(auth, reader);
+        config
+    }
+
+    fn check(&self, auth: Auth, reader: &mut Reader) {
+        if self.listen.is_empty() {
+            reader.fault("smtp.listen", "names no listener; at least one is needed");
+        }
+        let named = |c: char| c.is_alphanumeric() || ".-_:[]".contains(c);
+        if !self.hostname.chars().all(named) || self.hostname.len() > 255 {
+            reader.fault("smtp.hostname", "is not a host name such as \"mail.example.org\"");
+        }
+        if !(MESSAGE_SIZE_MIN..=MESSAGE_SIZE_MAX).contains(&self.max_message_size) {
+            reader.fault("smtp.max_message_size", "must be between 1 KiB and 1 GiB");
+        }
+        for (path, value, max) in [
+            ("smtp.max_recipients", self.max_recipients, RECIPIENTS_MAX),
+            ("smtp.max_connections", self.max_connections, CONNECTIONS_MAX),
+            ("smtp.max_connections_per_ip", self.max_connections_per_ip, CONNECTIONS_MAX),
+        ] {
+            if value.get() > max {
+                reader.fault(path, format!("must not be above {max}"));
+            }
+        }
+        if self.idle_timeout < Duration::from_secs(1) {
+            reader.fault("smtp.idle_timeout", "must be at least 1s; RFC 5321 asks for 5m");
+        }
+        match auth {
+            Auth::Auto | Auth::Off => {}
+            Auth::Required | Auth::Provider => reader.fault(
+                "smtp.auth",
+                "AUTH is not in this version yet, so this would refuse every client; \
+                 instead: leave \"auto\" and name the clients in smtp.trusted_networks",
+            ),
+        }
+    }
 }

@@ -2,26 +2,115 @@
 //!
 //! Each provider has a lane. Delivery takes due messages from the queue, picks the lane, makes the calls and settles
 //! what came of them. Waiting, retrying, failing over and pausing happen here and nowhere else.
+//!
+//! The decisions are plain functions: [`standing`] (does a provider take mail), [`board`] (which lane), [`course`]
+//! (what follows for the message), [`pace`] and [`backoff`] (when). `engine`, `attempt`, `pump`, `at_once` and `intake`
+//! carry them out.
 
+mod at_once;
+mod attempt;
+mod backoff;
+mod board;
+mod course;
+mod engine;
+mod events;
+mod intake;
+mod job;
+mod lanes;
+mod pace;
+mod pump;
+mod settle;
+mod standing;
 mod status;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use tokio_util::sync::CancellationToken;
+
+pub use backoff::Backoff;
+pub use board::LaneSetup;
+pub use course::RetryRules;
 pub use status::{Cause, NotSent, ProviderState, ProviderStatus, Sent};
 
-use crate::message::Submission;
+use crate::clock::SharedClock;
+use crate::config::SenderConfig;
+use crate::message::{QueueId, Submission};
+use crate::queue::{Intake, Store};
+use board::Board;
+use engine::{Engine, StoreHandle};
+use events::EventLog;
+
+/// The longest wait between two checks of a closed provider.
+const CHECK_MAX: Duration = Duration::from_mins(1);
+
+/// What delivery needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Every configured provider; those of the route in the order of preference.
+    pub lanes: Vec<LaneSetup>,
+    /// How long and how often messages are tried.
+    pub rules: RetryRules,
+    /// The From rules.
+    pub sender: SenderConfig,
+    /// Whether log lines carry the subject.
+    pub log_subject: bool,
+    /// This instance's name on its leases.
+    pub instance: Arc<str>,
+}
 
 /// The running delivery, as the other parts see it.
-#[derive(Debug)]
-pub struct Delivery {}
+#[derive(Clone, Debug)]
+pub struct Delivery(Arc<Engine>);
 
 impl Delivery {
+    /// Delivery over a queue; without a store (direct mode, the command line) nothing is recorded.
+    pub fn new(
+        settings: Settings,
+        store: Option<Arc<dyn Store>>,
+        clock: SharedClock,
+        rng: Rng,
+    ) -> Self {
+        let Settings { lanes, rules, sender, log_subject, instance } = settings;
+        let checks = Backoff::new(rules.backoff.ceiling(0), CHECK_MAX.min(rules.backoff.max()));
+        let board = Board::new(lanes, checks, rng);
+        let log = EventLog { subject: log_subject };
+        Self(Arc::new(Engine::new(board, store, rules, sender, log, clock, instance)))
+    }
+
+    /// Reads the queue and checks closed providers until `shutdown`; then finishes the calls that are under way, for at
+    /// most `grace`. What is not finished stays in the queue.
+    pub async fn run(&self, shutdown: CancellationToken, grace: Duration) {
+        let engine = Arc::clone(&self.0);
+        Arc::clone(&engine).pump(shutdown).await;
+        engine.tasks.close();
+        if tokio::time::timeout(grace, engine.tasks.wait()).await.is_err() {
+            tracing::warn!(
+                calls = engine.tasks.len(),
+                "calls to providers did not end in time; their messages stay in the queue"
+            );
+        }
+    }
+
+    /// The door for listeners: the message is in the queue before they answer.
+    pub fn queue_first(&self) -> Arc<dyn Intake> {
+        Arc::new(intake::QueueFirst(Arc::clone(&self.0)))
+    }
+
+    /// The door for listeners in direct mode: they answer what the provider says.
+    pub fn direct(&self) -> Arc<dyn Intake> {
+        Arc::new(intake::Direct(Arc::clone(&self.0)))
+    }
+
     /// How each provider does, in the order of preference.
     pub fn status(&self) -> Vec<ProviderStatus> {
-        Vec::new()
+        self.0.board().status(self.0.now())
     }
 
     /// True when a new message could be delivered now: at least one provider is up.
     pub fn ready(&self) -> bool {
-        false
+        self.status().iter().any(|provider| provider.state == ProviderState::Up)
     }
 
     /// Delivers a message at once through the route, or through the one provider that is named, and records it in
@@ -31,11 +120,36 @@ impl Delivery {
         submission: Submission,
         provider: Option<&str>,
     ) -> Result<Sent, NotSent> {
-        let _ = (submission, provider);
-        std::future::ready(()).await;
-        Err(NotSent { id: None, provider: None, error: String::new(), cause: Cause::NoProvider })
+        let engine = &self.0;
+        if let Some(name) = provider
+            && engine.board().find(name).is_none()
+        {
+            let names: Vec<String> = self.status().into_iter().map(|status| status.name).collect();
+            let error = format!("no provider is called {name:?}; there is {}", names.join(", "));
+            return Err(NotSent { id: None, provider: None, error, cause: Cause::NoProvider });
+        }
+        let now = engine.now();
+        let message = Arc::new(intake::message(QueueId::new(now), submission, now));
+        if let Some(StoreHandle(store)) = &engine.store {
+            store.insert(Arc::clone(&message), Some(engine.lease())).await.map_err(|error| {
+                let error = error.to_string();
+                NotSent { id: None, provider: None, error, cause: Cause::Store }
+            })?;
+        }
+        engine.log.accepted(&message);
+        // In a task of its own: the caller may hang up, the record must be completed all the same.
+        let (task, provider) = (Arc::clone(engine), provider.map(str::to_owned));
+        let sending =
+            engine.tasks.spawn(async move { task.at_once(message, provider.as_deref()).await });
+        sending.await.unwrap_or_else(|_| {
+            let error = "the delivery was interrupted".to_owned();
+            Err(NotSent { id: None, provider: None, error, cause: Cause::Unavailable })
+        })
     }
 
     /// Says that something in the queue may be due now.
-    pub fn wake(&self) {}
+    pub fn wake(&self) {
+        self.0.backlog.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.0.pump.notify_one();
+    }
 }

@@ -1,5 +1,6 @@
 //! Addresses as they stand in the envelope.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -34,20 +35,51 @@ impl Address {
         &self.0
     }
 
-    /// True when both name the same mailbox: local parts equal, domains equal but for case.
+    /// True when both name the same mailbox: local parts equal, domains equal but for case or their A-labels
+    /// (`예시.한국` is `xn--vv4b11d.xn--3e0b707e`).
     pub fn same_mailbox(&self, other: &str) -> bool {
-        match other.rsplit_once('@') {
-            Some((local, domain)) => {
-                self.local_part() == local && self.domain().eq_ignore_ascii_case(domain)
-            }
-            None => false,
-        }
+        self.as_str() == other || self.mailbox_key() == Self::key_of(other)
+    }
+
+    /// A text that is equal for two spellings of one mailbox, and for nothing else.
+    pub(super) fn mailbox_key(&self) -> String {
+        Self::key_of(self.as_str())
+    }
+
+    /// [`Self::mailbox_key`] of an address in a header.
+    pub(super) fn key_of(address: &str) -> String {
+        let Some((local, domain)) = address.rsplit_once('@') else { return address.to_owned() };
+        let local = unquoted(local).unwrap_or(local);
+        let mut key = String::with_capacity(address.len());
+        key.push_str(local);
+        key.push('@');
+        key.push_str(&canonical_domain(domain));
+        key
     }
 
     fn split(&self) -> (&str, &str) {
         // Every constructor has checked that there is an `@`.
         self.0.rsplit_once('@').unwrap_or((&self.0, ""))
     }
+}
+
+/// The content of a quoted local part that needs no quotes: `"ada"@example.org` is `ada@example.org`.
+fn unquoted(local: &str) -> Option<&str> {
+    let content = local.strip_prefix('"')?.strip_suffix('"')?;
+    let dot_atom =
+        content.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atom_char));
+    dot_atom.then_some(content)
+}
+
+/// A domain in A-labels and lower case; one that is none only in lower case.
+pub(super) fn canonical_domain(domain: &str) -> Cow<'_, str> {
+    if domain.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        return domain.into();
+    }
+    if domain.is_ascii() {
+        return domain.to_ascii_lowercase().into();
+    }
+    idna::domain_to_ascii(domain).map_or_else(|_| domain.to_lowercase().into(), Cow::Owned)
 }
 
 /// The longest local part and domain, in octets (RFC 5321 §4.5.3.1).
@@ -172,5 +204,16 @@ mod tests {
         let address: Address = "Ada@Example.org".parse().unwrap();
         assert!(address.same_mailbox("Ada@EXAMPLE.ORG"));
         assert!(!address.same_mailbox("ada@example.org"));
+        assert!(!address.same_mailbox("Ada"));
+    }
+
+    #[test]
+    fn an_international_domain_is_the_same_in_both_spellings() {
+        let address: Address = "hong@예시.한국".parse().unwrap();
+        assert!(address.same_mailbox("hong@xn--vv4b11d.XN--3e0b707e"));
+        assert!(!address.same_mailbox("hong@보기.한국"));
+        let quoted: Address = "\"hong\"@x.kr".parse().unwrap();
+        assert!(quoted.same_mailbox("hong@x.kr"));
+        assert!(!quoted.same_mailbox("\"ho ng\"@x.kr"));
     }
 }

@@ -83,11 +83,11 @@ pub struct Email {
     pub losses: Vec<Loss>,
 }
 
-impl Email {
-    /// Reads any bytes as a message. Never fails: what cannot be read is a loss.
-    pub fn parse(raw: &[u8]) -> Self {
-        let _ = raw;
-        Self::default()
+impl Attachment {
+    /// True for the AMP alternative of a message. It is no file: an API that has no place for it must leave it out and
+    /// say so, rather than attach it.
+    pub fn is_amp(&self) -> bool {
+        self.content_type.split(';').next().is_some_and(|it| it.trim() == "text/x-amp-html")
     }
 }
 

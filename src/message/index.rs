@@ -1,11 +1,124 @@
 //! The few header fields that are read at acceptance.
 
-use super::IndexFields;
+use super::mime::fields::{Field, Fields, clean};
+use super::mime::mailboxes::Mailboxes;
+use super::{IndexFields, Mailbox};
+
+/// How much of a message is looked at.
+const SECTION_MAX: usize = 64 * 1024;
+/// How much of a field is decoded: enough for what is kept, however it is encoded.
+const VALUE_MAX: usize = 8 * 1024;
+/// How much of a field is kept, characters.
+const KEPT_MAX: usize = 500;
 
 impl IndexFields {
     /// Reads them from a raw message. Never fails: what cannot be read stays empty.
+    ///
+    /// Every accepted message pays for this, so it stops at the last of the three fields and never reaches the body.
     pub fn read(raw: &[u8]) -> Self {
-        let _ = raw;
-        Self::default()
+        let section = raw.get(..SECTION_MAX).unwrap_or(raw);
+        let (mut from, mut subject, mut message_id) = (None, None, None);
+        for field in Fields::of_message(section) {
+            if from.is_none() && field.is("From") {
+                from = Some(authors(&field));
+            } else if subject.is_none() && field.is("Subject") {
+                subject = Some(cut(short(&field).decoded(None)));
+            } else if message_id.is_none() && field.is("Message-ID") {
+                let id = short(&field).decoded(None);
+                let id = id.trim().trim_start_matches('<').trim_end_matches('>').trim();
+                message_id = Some(cut(id.to_owned()));
+            }
+            if from.is_some() && subject.is_some() && message_id.is_some() {
+                break;
+            }
+        }
+        Self {
+            header_from: from.unwrap_or_default(),
+            subject: subject.unwrap_or_default(),
+            message_id: message_id.unwrap_or_default(),
+        }
+    }
+}
+
+/// The beginning of a field, not cut within a character of UTF-8.
+fn short<'a>(field: &Field<'a>) -> Field<'a> {
+    let Some(mut value) = field.value.get(..VALUE_MAX) else { return field.clone() };
+    while let Some((last, shorter)) = value.split_last()
+        && !last.is_ascii()
+    {
+        value = shorter;
+        if *last >= 0xc0 {
+            break;
+        }
+    }
+    Field { value, ..field.clone() }
+}
+
+fn authors(field: &Field<'_>) -> String {
+    let field = short(field);
+    let read = Mailboxes::read(&field.text(None));
+    if read.list.is_empty() {
+        return cut(field.decoded(None));
+    }
+    let shown: Vec<String> = read.list.iter().map(shown).collect();
+    cut(shown.join(", "))
+}
+
+fn shown(mailbox: &Mailbox) -> String {
+    match mailbox.name.as_str() {
+        "" => mailbox.address.clone(),
+        name => format!("{name} <{}>", mailbox.address),
+    }
+}
+
+/// Cuts at a character, not within one.
+fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(KEPT_MAX) {
+        text.truncate(end);
+    }
+    match clean(text.as_str().into()) {
+        std::borrow::Cow::Borrowed(cleaned) if cleaned.len() == text.len() => text,
+        cleaned => cleaned.into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_three_fields_are_decoded() {
+        let index = IndexFields::read(
+            b"Received: x\r\nMessage-ID: <1@x.org>\r\nFrom: =?euc-kr?B?yKux5rW/?= <h@x.kr>,\r\n b@x.kr\r\n\
+              Subject: =?utf-8?B?7J247KadIOuplOydvA==?=\r\n\r\nSubject: body\r\n",
+        );
+        assert_eq!(
+            index,
+            IndexFields {
+                header_from: "홍길동 <h@x.kr>, b@x.kr".to_owned(),
+                subject: "인증 메일".to_owned(),
+                message_id: "1@x.org".to_owned(),
+            }
+        );
+    }
+
+    #[test]
+    fn what_is_absent_or_unreadable_stays_harmless() {
+        assert_eq!(IndexFields::read(b""), IndexFields::default());
+        assert_eq!(IndexFields::read(b"hello\r\nSubject: in the body\r\n"), IndexFields::default());
+        let index = IndexFields::read(b"From: root\r\nSubject: a\xff\r\n\r\n");
+        assert_eq!((index.header_from.as_str(), index.subject.as_str()), ("root", "aÿ"));
+    }
+
+    #[test]
+    fn long_fields_are_cut_between_characters() {
+        let raw = format!("Subject: {}\r\n\r\n", "한".repeat(20_000));
+        assert_eq!(IndexFields::read(raw.as_bytes()).subject, "한".repeat(KEPT_MAX));
+    }
+
+    #[test]
+    fn only_the_beginning_of_a_message_is_looked_at() {
+        let raw = format!("X: {}\r\nSubject: late\r\n\r\n", "x".repeat(SECTION_MAX));
+        assert_eq!(IndexFields::read(raw.as_bytes()).subject, "");
     }
 }

@@ -10,6 +10,9 @@ mod email;
 mod envelope;
 mod id;
 mod index;
+mod mime;
+mod parse;
+pub mod raw;
 mod sender;
 
 pub use address::{Address, InvalidAddress};

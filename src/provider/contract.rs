@@ -48,24 +48,32 @@ pub struct Unfit {
 
 /// Names a request, so that a provider can recognise a repeat.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct IdempotencyKey(String);
+pub struct IdempotencyKey {
+    message: QueueId,
+    text: String,
+}
 
 impl IdempotencyKey {
     /// The key for this body of this message: the same after a crash, another when the configuration changed the body.
     pub fn new(id: QueueId, body: &[u8]) -> Self {
         let hash = digest::digest(&digest::SHA256, body);
-        let mut key = format!("mailferry-{id}-");
+        let mut text = format!("mailferry-{id}-");
         for byte in &hash.as_ref()[..8] {
             use fmt::Write as _;
             // Writing to a String does not fail.
-            let _ = write!(key, "{byte:02x}");
+            let _ = write!(text, "{byte:02x}");
         }
-        Self(key)
+        Self { message: id, text }
     }
 
     /// The text of the key: 1 to 256 ASCII characters.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The message that the request carries.
+    pub fn message(&self) -> QueueId {
+        self.message
     }
 }
 

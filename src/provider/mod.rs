@@ -4,9 +4,64 @@
 //! `delivery`'s alone.
 
 mod answer;
+mod api;
 mod capabilities;
+mod capture;
 mod contract;
+mod endpoint;
+mod exchange;
+mod fields;
+mod filename;
+
+mod people;
+mod refusal;
+mod resend;
+mod resolve;
+mod sendgrid;
+mod ses;
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod samples;
 
 pub use answer::{Receipt, SendError, Verdict};
 pub use capabilities::{Capabilities, Form, Idempotency, Rate};
 pub use contract::{Call, IdempotencyKey, Letter, Provider, Unfit};
+pub use endpoint::BuildError;
+pub use exchange::{ClientError, HttpClient};
+
+use std::sync::Arc;
+
+use self::api::{Api, HttpProvider};
+use self::capture::Capture;
+use self::resend::Resend;
+use self::sendgrid::SendGrid;
+use self::ses::Ses;
+use crate::clock::SharedClock;
+use crate::config::{ProviderConfig, ProviderKind};
+
+/// Sets up a configured account. Nothing is asked of the service yet.
+pub fn build(
+    config: &ProviderConfig,
+    client: &HttpClient,
+    clock: SharedClock,
+) -> Result<Arc<dyn Provider>, BuildError> {
+    Ok(match config.kind {
+        ProviderKind::Resend => over_http(Resend::new(config)?, config, client, clock),
+        ProviderKind::SendGrid => over_http(SendGrid::new(config)?, config, client, clock),
+        ProviderKind::Ses => over_http(Ses::new(config)?, config, client, clock),
+        ProviderKind::Capture => Arc::new(Capture::new()),
+    })
+}
+
+fn over_http(
+    api: impl Api,
+    config: &ProviderConfig,
+    client: &HttpClient,
+    clock: SharedClock,
+) -> Arc<dyn Provider> {
+    Arc::new(HttpProvider { api, client: client.clone(), clock, timeout: config.timeout })
+}

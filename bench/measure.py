@@ -1,0 +1,331 @@
+"""Measures, compares and prints. Started by bench/run, which has installed and built what this needs."""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from contextlib import contextmanager
+from pathlib import Path
+
+import probes
+from programs import ENVIRONMENT, Floor, Mailferry, Postfix, ProviderSink
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+MESSAGE_OCTETS = 4096
+SESSIONS = (1, 16, 100)
+PACE_PER_SECOND = 200
+WAIT_MAX = 180
+
+
+def main() -> None:
+    options = arguments()
+    work = Path(tempfile.mkdtemp(prefix="mailferry-bench.", dir=options.dir))
+    # Postfix's and nginx's unprivileged processes must be able to walk through it.
+    work.chmod(0o755)
+    try:
+        bench = Bench(options, work)
+        bench.run()
+        print(bench.table())
+        if options.json:
+            Path(options.json).write_text(json.dumps(bench.samples, indent=1) + "\n")
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench/run", description="Measures mailferry; see bench/README.md.")
+    parser.add_argument("--quick", action="store_true", help="two short rounds and a tenth of the backlog")
+    parser.add_argument("--rounds", type=int, help="rounds of interleaved runs (default: 5, quick: 2)")
+    parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS), help="measure these groups only")
+    parser.add_argument("--binary", type=Path, help="measure this program instead of building target/release/mailferry")
+    parser.add_argument("--dir", default="/var/tmp", help="where stores and queues go: the disk that is measured (default: /var/tmp)")
+    parser.add_argument("--json", metavar="FILE", help="also write every sample there")
+    options = parser.parse_args()
+    options.rounds = options.rounds or (2 if options.quick else 5)
+    options.backlog = 10_000 if options.quick else 100_000
+    options.scale = 0.25 if options.quick else 1.0
+    options.binary = (options.binary or REPOSITORY / "target/release/mailferry").resolve()
+    if not options.binary.exists():
+        parser.error(f"{options.binary} does not exist")
+    return options
+
+
+class Bench:
+    """All runs of one sitting, and what they gave."""
+
+    def __init__(self, options: argparse.Namespace, work: Path):
+        self.options = options
+        self.work = work
+        self.samples: dict[str, list[float]] = defaultdict(list)
+        self.folders = 0
+
+    def run(self) -> None:
+        with Floor(self.folder()) as self.floor, ProviderSink(self.folder()) as self.sink:
+            for round_number in range(self.options.rounds):
+                for name, group in GROUPS.items():
+                    if name in self.options.only and (group not in ONCE or round_number == 0):
+                        say(f"round {round_number + 1} of {self.options.rounds}: {name}")
+                        group(self)
+
+    # The groups: what is compared with each other is measured side by side, once in every round.
+
+    def accept(self) -> None:
+        """Mail in, none out: the provider refuses the key, so mailferry sets it aside and keeps the mail."""
+        for sessions in SESSIONS:
+            count = self.count(3_000 if sessions == 1 else 20_000)
+            self.note(f"floor {sessions}", rate(self.floor.port, sessions, count))
+            with self.set_aside() as mailferry:
+                self.note(f"accept {sessions}", rate(mailferry.port, sessions, count))
+        self.compare_each("accept {0} / floor", "accept {0}", "floor {0}", SESSIONS)
+
+    def postfix(self) -> None:
+        """The same load on Postfix, its queue on the same disk."""
+        if os.geteuid() != 0:
+            say("not root: Postfix does not start, skipped")
+            return
+        count = self.count(20_000)
+        with self.set_aside() as mailferry:
+            self.note("accept beside postfix", rate(mailferry.port, 16, count))
+        for keeping in Postfix.KEEPING:
+            with Postfix(self.folder(), keeping) as postfix:
+                send(postfix.port, 16, 200)
+                self.note(f"postfix {keeping}", rate(postfix.port, 16, self.count(3_000)))
+        self.compare_each("accept / postfix {0}", "accept beside postfix", "postfix {0}", Postfix.KEEPING)
+
+    def end_to_end(self) -> None:
+        """From the first byte of the first message to the provider's yes to the last."""
+        count = self.count(20_000)
+        self.note("floor beside end to end", rate(self.floor.port, 16, count))
+        with self.delivering() as mailferry:
+            requests, cpu = self.sink.requests(), probes.cpu_seconds(mailferry.pid)
+            started = time.perf_counter()
+            send(mailferry.port, 16, count)
+            wait_until(lambda: self.sink.requests() >= requests + count, "the provider has every message")
+            self.note("end to end", count / (time.perf_counter() - started))
+            wait_until(lambda: mailferry.waiting() == 0, "every delivery is settled")
+            self.note("cpu per 1000", (probes.cpu_seconds(mailferry.pid) - cpu) * 1000 / count)
+            self.note("rss peak end to end", probes.resident_peak_mib(mailferry.pid))
+            self.note("calls per message", (self.sink.requests() - requests) / count)
+        self.compare("end to end / floor", "end to end", "floor beside end to end")
+
+    def pace(self) -> None:
+        """How long a 250 takes while nothing is short: 200 messages a second, delivered behind."""
+        self.note("fdatasync", probes.fdatasyncs_per_second(self.work))
+        with self.delivering() as mailferry:
+            output = subprocess.run(
+                [REPOSITORY / "target/bench/pace", f"127.0.0.1:{mailferry.port}", str(PACE_PER_SECOND),
+                 str(20 * self.options.scale), "16", str(MESSAGE_OCTETS)],
+                env=ENVIRONMENT, check=True, capture_output=True, text=True, timeout=WAIT_MAX,
+            ).stdout  # fmt: skip
+            pace = json.loads(output)
+            self.note("rss peak pace", probes.resident_peak_mib(mailferry.pid))
+        self.note("fdatasync", probes.fdatasyncs_per_second(self.work))
+        disk = statistics.mean(self.samples["fdatasync"][-2:])
+        for share in ("p50", "p99"):
+            self.note(f"250 {share} ms", pace[f"{share}_us"] / 1000)
+            self.note(f"250 {share} in fdatasyncs", pace[f"{share}_us"] / 1e6 * disk)
+
+    def start(self) -> None:
+        """An empty store: time to the greeting, and the memory of a process that does nothing."""
+        mailferry = self.mailferry(self.sink.port)
+        try:
+            self.note("start empty ms", mailferry.start() * 1000)
+            time.sleep(2)
+            self.note("rss idle", probes.resident_mib(mailferry.pid))
+        finally:
+            self.end(mailferry)
+
+    def backlog(self) -> None:
+        """A provider set aside and everything waiting: memory, and how long a restart takes."""
+        with self.set_aside() as mailferry:
+            send(mailferry.port, 100, self.options.backlog)
+            waiting = mailferry.waiting()
+            if waiting < self.options.backlog:
+                raise SystemExit(f"{waiting} messages wait, {self.options.backlog} were expected")
+            time.sleep(5)
+            self.note("rss after filling", probes.resident_mib(mailferry.pid))
+            for _ in range(5):
+                mailferry.stop()
+                self.note("start backlog ms", mailferry.start() * 1000)
+            time.sleep(5)
+            self.note("rss backlog", probes.resident_mib(mailferry.pid))
+
+    # mailferry in the three conditions that are measured
+
+    def mailferry(self, provider_port: int) -> Mailferry:
+        return Mailferry(self.folder(), self.options.binary, provider_port)
+
+    @contextmanager
+    def delivering(self):
+        """With a provider that takes everything; warmed up."""
+        mailferry = self.mailferry(self.sink.port)
+        try:
+            mailferry.start()
+            send(mailferry.port, 16, 200)
+            wait_until(lambda: mailferry.waiting() == 0, "the warm-up is delivered")
+            yield mailferry
+        finally:
+            self.end(mailferry)
+
+    @contextmanager
+    def set_aside(self):
+        """With a provider that refuses the key and is therefore left alone; warmed up."""
+        mailferry = self.mailferry(self.sink.refusing_port)
+        try:
+            mailferry.start()
+            send(mailferry.port, 16, 200)
+            wait_until(lambda: mailferry.provider_state() == "misconfigured", "the provider is set aside")
+            yield mailferry
+        finally:
+            self.end(mailferry)
+
+    def end(self, mailferry: Mailferry) -> None:
+        mailferry.stop()
+        shutil.rmtree(mailferry.folder)
+
+    # Samples
+
+    def folder(self) -> Path:
+        self.folders += 1
+        return self.work / str(self.folders)
+
+    def count(self, messages: int) -> int:
+        return int(messages * self.options.scale)
+
+    def note(self, name: str, value: float) -> None:
+        self.samples[name].append(value)
+        say(f"  {name}: {value:.4g}")
+
+    def compare(self, name: str, ours: str, theirs: str) -> None:
+        """The ratio of the newest samples: of two runs that were neighbours."""
+        self.note(name, self.samples[ours][-1] / self.samples[theirs][-1])
+
+    def compare_each(self, name: str, ours: str, theirs: str, cases) -> None:
+        for case in cases:
+            self.compare(name.format(case), ours.format(case), theirs.format(case))
+
+    # The table
+
+    def table(self) -> str:
+        options = self.options
+        samples = dict(self.samples)
+        if options.binary.exists():
+            samples["binary MiB"] = [options.binary.stat().st_size / probes.MIB]
+        for name in ("start backlog ms", "rss after filling", "rss backlog"):
+            samples.setdefault(name, [])
+        lines = [
+            f"{probes.machine()}; {options.rounds} rounds; messages of {MESSAGE_OCTETS} octets; median (lowest to highest)",
+            "",
+            "| figure | measured | compared with | ratio | target | |",
+            "|---|---|---|---|---|---|",
+        ]
+        for figure, measured, unit, reference, ratio, target in ROWS:
+            judged = samples.get(ratio or measured)
+            if not judged:
+                continue
+            verdict = ""
+            if target:
+                met = judge(statistics.median(judged), target)
+                verdict = "pass" if met else "**miss**"
+            cells = [
+                figure.format(backlog=options.backlog),
+                spread(samples[measured], unit),
+                f"{reference[0]} {spread(samples[reference[1]], reference[2])}" if reference else "",
+                spread(samples[ratio], "") if ratio else "",
+                f"{target[0]} {target[1]}" if target else "",
+                verdict,
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+        return "\n".join(lines)
+
+
+# name of a group on the command line, and what measures it
+GROUPS = {
+    "accept": Bench.accept,
+    "postfix": Bench.postfix,
+    "end-to-end": Bench.end_to_end,
+    "pace": Bench.pace,
+    "start": Bench.start,
+    "backlog": Bench.backlog,
+}
+# Too long to repeat in every round, and steady.
+ONCE = {Bench.backlog}
+
+# figure, sample, unit, (what it is compared with, its sample, unit), sample of the ratio, target
+ROWS = [
+    *((f"accept, {n} session{'s' * (n > 1)}", f"accept {n}", "/s", ("smtp-sink", f"floor {n}", "/s"),
+       f"accept {n} / floor", {1: None, 16: ("≥", 0.6), 100: ("≥", 0.7)}[n]) for n in SESSIONS),
+    ("accept, 16 sessions", "accept beside postfix", "/s", ("Postfix, deferring", "postfix deferred", "/s"),
+     "accept / postfix deferred", ("≥", 7)),
+    ("accept, 16 sessions", "accept beside postfix", "/s", ("Postfix, mail on hold", "postfix held", "/s"),
+     "accept / postfix held", None),
+    ("end to end, 16 sessions", "end to end", "/s", ("smtp-sink", "floor beside end to end", "/s"),
+     "end to end / floor", ("≥", 0.5)),
+    ("calls to the provider per message", "calls per message", "", None, None, None),
+    ("CPU per 1,000 messages, end to end", "cpu per 1000", "s", None, None, ("≤", 0.15)),
+    ("250 at 200 messages/s, p50", "250 p50 ms", "ms", ("fdatasync", "fdatasync", "/s"), "250 p50 in fdatasyncs", None),
+    ("250 at 200 messages/s, p99", "250 p99 ms", "ms", ("fdatasync", "fdatasync", "/s"), "250 p99 in fdatasyncs", ("≤", 5)),
+    ("memory, idle", "rss idle", "MiB", None, None, ("≤", 16)),
+    ("memory, highest at 200 messages/s", "rss peak pace", "MiB", None, None, ("≤", 64)),
+    ("memory, highest end to end at full speed", "rss peak end to end", "MiB", None, None, ("≤", 64)),
+    ("memory, {backlog:,} waiting, in the process that took them", "rss after filling", "MiB", None, None, ("≤", 28)),
+    ("memory, {backlog:,} waiting, after a restart", "rss backlog", "MiB", None, None, ("≤", 28)),
+    ("start to greeting, empty store", "start empty ms", "ms", None, None, ("≤", 50)),
+    ("start to greeting, {backlog:,} waiting", "start backlog ms", "ms", None, None, ("≤", 200)),
+    ("release binary", "binary MiB", "MiB", None, None, ("≤", 20)),
+]  # fmt: skip
+
+
+def judge(value: float, target: tuple[str, float]) -> bool:
+    return value >= target[1] if target[0] == "≥" else value <= target[1]
+
+
+def spread(values: list[float], unit: str) -> str:
+    def show(value: float) -> str:
+        return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+    middle = show(statistics.median(values))
+    unit = unit if unit.startswith("/") or not unit else f" {unit}"
+    if len(values) == 1:
+        return f"{middle}{unit}"
+    return f"{middle}{unit} ({show(min(values))} to {show(max(values))})"
+
+
+def send(port: int, sessions: int, count: int) -> None:
+    """Sends `count` messages over `sessions` connections that stay open, with Postfix's load generator."""
+    done = subprocess.run(
+        ["smtp-source", "-d", "-s", str(sessions), "-m", str(count), "-l", str(MESSAGE_OCTETS),
+         "-f", "a@example.org", "-t", "b@example.org", f"127.0.0.1:{port}"],
+        env=ENVIRONMENT, capture_output=True, text=True, timeout=WAIT_MAX,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise SystemExit(f"smtp-source failed: {done.stderr.strip()}")
+
+
+def rate(port: int, sessions: int, count: int) -> float:
+    """Messages per second, each with its 250."""
+    started = time.perf_counter()
+    send(port, sessions, count)
+    return count / (time.perf_counter() - started)
+
+
+def wait_until(condition, meaning: str) -> None:
+    deadline = time.perf_counter() + WAIT_MAX
+    while not condition():
+        if time.perf_counter() > deadline:
+            raise SystemExit(f"waited {WAIT_MAX} s in vain until {meaning}")
+        time.sleep(0.01)
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,311 @@
+//! Which providers are configured, in which order, and whether each has what it needs.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use url::Url;
+
+use super::layer::Layer;
+use super::load::Purpose;
+use super::providers::{ProviderConfig, ProviderKind};
+use super::reader::Reader;
+use super::schema::{self, KEYS};
+use super::value::{Setting, quote, toml_text};
+use crate::secret::Secret;
+
+/// HTTP/2 servers often allow a hundred streams; more calls would only wait inside the client.
+const CONCURRENCY_MAX: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
+const TIMEOUT_MIN: Duration = Duration::from_secs(1);
+const TIMEOUT_MAX: Duration = Duration::from_secs(600);
+
+/// Services that the contract names and this version does not have.
+const LATER_KINDS: [&str; 5] = ["mailgun", "postmark", "brevo", "smtp", "webhook"];
+
+/// What `type` may say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Type {
+    Known(ProviderKind),
+    Later(&'static str),
+}
+
+impl Setting for Type {
+    const EXPECTED: &'static str = "one of resend, sendgrid, ses, capture";
+
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.to_ascii_lowercase();
+        let later = LATER_KINDS.into_iter().find(|name| *name == text).map(Self::Later);
+        ProviderKind::from_name(&text).map(Self::Known).or(later)
+    }
+
+    fn show(&self) -> String {
+        toml_text(match self {
+            Self::Known(kind) => kind.name(),
+            Self::Later(name) => name,
+        })
+    }
+}
+
+/// The kind of every provider that file or environment speak of. A faulty type gives no kind.
+pub(super) fn kinds(reader: &Reader) -> Vec<(String, Option<Type>)> {
+    let mut kinds: Vec<(String, Option<Type>)> = Vec::new();
+    for (name, table) in reader.provider_tables() {
+        let given = table.as_dict().and_then(|table| table.get("type")).and_then(|v| v.as_str());
+        let given = given.map(str::trim).filter(|text| !text.is_empty());
+        let kind = Type::parse(given.unwrap_or(&name));
+        kinds.push((name, kind));
+    }
+    kinds
+}
+
+/// Reads every provider and settles `delivery.providers`, which names them in order of preference.
+pub(super) fn read(
+    reader: &mut Reader,
+    named: &mut Vec<String>,
+    purpose: &Purpose,
+) -> Vec<ProviderConfig> {
+    let mut kinds = kinds(reader);
+    add_named(reader, named, &mut kinds);
+
+    let mut providers: Vec<ProviderConfig> = Vec::new();
+    for (name, kind) in kinds {
+        match kind {
+            Some(Type::Known(kind)) => providers.push(read_one(&name, kind, purpose, reader)),
+            Some(Type::Later(kind)) => {
+                let path = origin_of(&name, reader);
+                let known = Type::EXPECTED;
+                reader.fault(
+                    &path,
+                    format!("the provider {kind} is not in this version yet; instead: {known}"),
+                );
+            }
+            None => no_kind(&name, reader),
+        }
+    }
+    providers.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    settle_order(reader, named, &providers);
+    providers
+}
+
+/// Adds what `delivery.providers` names: naming a service is enough to have it, under its own name.
+fn add_named(reader: &mut Reader, named: &[String], kinds: &mut Vec<(String, Option<Type>)>) {
+    for name in named {
+        if kinds.iter().any(|(known, _)| known == name) {
+            continue;
+        }
+        if let Some(kind) = Type::parse(name) {
+            kinds.push((name.clone(), Some(kind)));
+            continue;
+        }
+        let mut known: Vec<String> = kinds.iter().map(|(name, _)| name.clone()).collect();
+        for kind in ProviderKind::ALL {
+            if !known.iter().any(|name| name == kind.name()) {
+                known.push(kind.name().to_owned());
+            }
+        }
+        let (name, known) = (quote(name), known.join(", "));
+        reader.fault(
+            "delivery.providers",
+            format!("{name} is not the name of a provider; known here: {known}"),
+        );
+    }
+}
+
+/// Makes `named` the order of preference: each provider once, by default all in the order of the contract.
+fn settle_order(reader: &mut Reader, named: &mut Vec<String>, providers: &[ProviderConfig]) {
+    let mut order: Vec<String> = Vec::new();
+    for name in named.iter() {
+        // What is not configured has been refused already.
+        if !order.contains(name) && providers.iter().any(|provider| provider.name == *name) {
+            order.push(name.clone());
+        }
+    }
+    *named = order;
+    if !named.is_empty() {
+        return;
+    }
+    named.extend(providers.iter().map(|provider| provider.name.clone()));
+    if let [_, .., last] = providers
+        && last.kind == ProviderKind::Capture
+    {
+        reader.warn(format!(
+            "{} stands last in delivery.providers: mail that reaches it is kept and never sent; \
+             name the others in delivery.providers to leave it out",
+            last.name
+        ));
+    }
+    if !named.is_empty() {
+        reader.show_instead("delivery.providers", named, "those configured");
+    }
+}
+
+/// The only provider of `mailferry dev`.
+pub(super) fn read_capture(reader: &mut Reader) -> ProviderConfig {
+    let kind = ProviderKind::Capture;
+    read_one(kind.name(), kind, &Purpose::Tool, reader)
+}
+
+/// The key that brought a provider in.
+fn origin_of(name: &str, reader: &Reader) -> String {
+    let table = format!("providers.{name}");
+    let kind = format!("{table}.type");
+    let candidates = [kind, table];
+    let path = candidates.into_iter().find(|path| reader.is_set(path));
+    path.unwrap_or_else(|| "delivery.providers".to_owned())
+}
+
+fn no_kind(name: &str, reader: &mut Reader) {
+    let path = format!("providers.{name}.type");
+    if reader.is_set(&path) {
+        // Reading it says what is wrong with it.
+        let _: Option<Type> = reader.get(&path);
+    } else {
+        let table = format!("providers.{name}");
+        reader.fault(&table, format!("has no type, and its name is none: add {}", Type::EXPECTED));
+    }
+}
+
+fn read_one(
+    name: &str,
+    kind: ProviderKind,
+    purpose: &Purpose,
+    reader: &mut Reader,
+) -> ProviderConfig {
+    let path = |key: &str| format!("providers.{name}.{key}");
+    let useless = kind.useless_keys();
+    let _: Option<Type> = reader.get(&path("type"));
+    reader.name_type(&path("type"), &Type::Known(kind));
+
+    let mut provider = ProviderConfig {
+        name: name.to_owned(),
+        kind,
+        api_key: Secret::default(),
+        base_url: None,
+        rate: None,
+        concurrency: reader.get(&path("concurrency")),
+        timeout: reader.get(&path("timeout")),
+        region: None,
+        access_key_id: None,
+        secret_access_key: Secret::default(),
+        session_token: Secret::default(),
+    };
+    let has = |key: &str| !useless.contains(&key);
+    if has("api_key") {
+        provider.api_key = read_key(&path("api_key"), reader);
+    }
+    if has("base_url") {
+        provider.base_url = reader.get::<Option<Url>>(&path("base_url"));
+        provider.rate = reader.get(&path("rate"));
+    }
+    if has("region") {
+        provider.region = reader.get(&path("region"));
+        let id = read_key(&path("access_key_id"), reader);
+        provider.access_key_id = (!id.is_empty()).then(|| id.expose().to_owned());
+        provider.secret_access_key = read_key(&path("secret_access_key"), reader);
+        provider.session_token = read_key(&path("session_token"), reader);
+        drop_foreign_token(&mut provider, reader);
+    }
+
+    for key in useless {
+        if reader.is_set(&path(key)) {
+            reader.fault(&path(key), format!("a provider of type {kind} has no such setting"));
+        }
+    }
+    for key in KEYS.iter().filter(|key| key.path.starts_with("providers.")) {
+        if let Some(instead) = key.later {
+            reader.refuse_later(&path(key.name()), key, instead);
+        }
+    }
+    check_ranges(&provider, reader);
+    check_owner(&provider, reader);
+    for key in missing(&provider) {
+        let message = format!("is missing; set {}", ways(name, kind, key));
+        match purpose {
+            Purpose::Serve => reader.fault(&path(key), message),
+            // To look at the queue, nobody needs a key.
+            Purpose::Tool | Purpose::Dev { .. } => reader.warn(format!("{} {message}", path(key))),
+        }
+    }
+    provider
+}
+
+/// Reads a credential. They travel in HTTP headers, and no service hands out others than plain ones.
+fn read_key(path: &str, reader: &mut Reader) -> Secret {
+    let key: Secret = reader.get(path);
+    if !key.expose().chars().all(|c| c.is_ascii_graphic()) {
+        reader.fault(path, "contains a space or another character that no key has");
+    }
+    key
+}
+
+/// A session token belongs to the access key that it came with, and to no other.
+fn drop_foreign_token(provider: &mut ProviderConfig, reader: &mut Reader) {
+    let path = format!("providers.{}.session_token", provider.name);
+    let token = reader.origin(&path);
+    let key = reader.origin(&format!("providers.{}.access_key_id", provider.name));
+    if !provider.session_token.is_empty() && token.layer != key.layer {
+        reader.warn(format!(
+            "{path} ({}) is not used: the access key comes from elsewhere",
+            token.text
+        ));
+        provider.session_token = Secret::default();
+        reader.show_instead(&path, &provider.session_token, "not used");
+    }
+}
+
+fn check_ranges(provider: &ProviderConfig, reader: &mut Reader) {
+    let path = |key: &str| format!("providers.{}.{key}", provider.name);
+    if provider.concurrency > CONCURRENCY_MAX {
+        reader.fault(&path("concurrency"), format!("must not be above {CONCURRENCY_MAX}"));
+    }
+    if !(TIMEOUT_MIN..=TIMEOUT_MAX).contains(&provider.timeout) {
+        reader.fault(&path("timeout"), "must be between 1s and 10m");
+    }
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if provider.region.as_ref().is_some_and(|region| !region.chars().all(plain)) {
+        // It becomes a part of the host name that the credentials are sent to.
+        reader.fault(&path("region"), "is not a region such as \"eu-west-1\"");
+    }
+}
+
+/// `RESEND_API_KEY` is never handed to another service that goes by the name of `resend`.
+fn check_owner(provider: &ProviderConfig, reader: &mut Reader) {
+    let path = format!("providers.{}.api_key", provider.name);
+    let named_after = ProviderKind::from_name(&provider.name);
+    if reader.origin(&path).layer == Layer::WellKnown && named_after != Some(provider.kind) {
+        reader.fault(
+            &path,
+            format!("belongs to another service than {}; rename the table", provider.kind),
+        );
+    }
+}
+
+/// The keys that this provider cannot do without and does not have.
+fn missing(provider: &ProviderConfig) -> Vec<&'static str> {
+    let wanted = match provider.kind {
+        ProviderKind::Resend | ProviderKind::SendGrid => {
+            vec![("api_key", provider.api_key.is_empty())]
+        }
+        ProviderKind::Ses => vec![
+            ("region", provider.region.is_none()),
+            ("access_key_id", provider.access_key_id.is_none()),
+            ("secret_access_key", provider.secret_access_key.is_empty()),
+        ],
+        ProviderKind::Capture => Vec::new(),
+    };
+    wanted.into_iter().filter_map(|(key, missing)| missing.then_some(key)).collect()
+}
+
+/// The variable with which a missing value is given.
+fn ways(name: &str, kind: ProviderKind, key: &str) -> String {
+    let well_known = match (kind, key) {
+        (ProviderKind::Resend, "api_key") if name == kind.name() => Some("RESEND_API_KEY"),
+        (ProviderKind::SendGrid, "api_key") if name == kind.name() => Some("SENDGRID_API_KEY"),
+        (ProviderKind::Ses, "region") => Some("AWS_REGION"),
+        (ProviderKind::Ses, "access_key_id") => Some("AWS_ACCESS_KEY_ID"),
+        (ProviderKind::Ses, "secret_access_key") => Some("AWS_SECRET_ACCESS_KEY"),
+        _ => None,
+    };
+    let own = schema::variable(&format!("providers.{name}.{key}"));
+    let variable = well_known.map_or(own, str::to_owned);
+    format!("{key} in [providers.{name}] or the variable {variable}")
+}

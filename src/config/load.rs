@@ -1,0 +1,259 @@
+//! From file and environment to a [`Config`], or to everything that is wrong with them.
+
+use std::path::PathBuf;
+
+use figment::Figment;
+
+use super::accounts::{self, Type};
+use super::environment::Environment;
+use super::error::{ConfigError, ConfigErrors};
+use super::layer::{Gathered, Stranger};
+use super::providers::ProviderKind;
+use super::reader::{Effective, Reader};
+use super::schema::{self, KEYS};
+use super::{
+    Config, DEFAULT_FILES, DeliveryConfig, HttpConfig, LogConfig, Mode, QueueConfig, QueueUrl,
+    SenderConfig, SmtpConfig, file,
+};
+
+/// What the configuration is loaded for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To deliver mail: at least one provider must be complete.
+    Serve,
+    /// To catch mail: whatever else is configured, the only provider is `capture`, and the queue is this file
+    /// rather than the one that real mail waits in.
+    Dev { queue: PathBuf },
+    /// To look at something: missing providers and keys are warnings.
+    Tool,
+}
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// The file; it must exist.
+    pub file: Option<PathBuf>,
+    /// Without a file, the first of these that exists.
+    pub candidates: Vec<PathBuf>,
+    /// Every variable of the process.
+    pub environment: Vec<(String, String)>,
+    /// What for.
+    pub purpose: Purpose,
+}
+
+impl LoadOptions {
+    /// The usual places.
+    pub fn new(
+        file: Option<PathBuf>,
+        environment: Vec<(String, String)>,
+        purpose: Purpose,
+    ) -> Self {
+        let candidates = DEFAULT_FILES.iter().map(PathBuf::from).collect();
+        Self { file, candidates, environment, purpose }
+    }
+}
+
+/// A configuration without faults.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: Config,
+    /// What its owner should look at.
+    pub warnings: Vec<String>,
+    /// Every value with its origin, for `mailferry config`.
+    pub effective: Vec<Effective>,
+    /// The file that was read.
+    pub file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Merges defaults, file and environment, and checks everything. All faults are found, not only the first.
+    pub fn load(options: &LoadOptions) -> Result<Loaded, ConfigErrors> {
+        let environment = Environment(&options.environment);
+        let mut gathered = Gathered::default();
+        let file = file::gather(options.file.as_deref(), &options.candidates, &mut gathered);
+        environment.gather(&mut gathered);
+        serve_aws(environment, &mut gathered);
+        gathered.refuse_double_secrets();
+
+        let figment = merge(&gathered);
+        let mut reader = Reader::new(figment, gathered.errors, gathered.warnings);
+        for key in KEYS.iter().filter(|key| !key.path.contains('*')) {
+            if let Some(instead) = key.later {
+                reader.refuse_later(key.path, key, instead);
+            }
+        }
+        let config = read(&mut reader, &options.purpose);
+        judge_strangers(&gathered.strangers, &mut reader);
+
+        let Reader { mut errors, warnings, mut effective, .. } = reader;
+        if errors.is_empty() && config.providers.is_empty() && options.purpose == Purpose::Serve {
+            errors.push(ConfigError {
+                key: String::new(),
+                origin: String::new(),
+                message: NO_PROVIDER.to_owned(),
+            });
+        }
+        if !errors.is_empty() {
+            return Err(ConfigErrors { errors, warnings });
+        }
+        let order = |shown: &Effective| {
+            let parts: Vec<String> = shown.key.split('.').map(str::to_owned).collect();
+            let general = schema::general(&parts);
+            let position = KEYS.iter().position(|key| key.path == general);
+            let provider = parts.get(1).filter(|_| general.contains('*')).cloned();
+            let section = schema::section_position(&general);
+            (section, provider, position)
+        };
+        effective.sort_by_cached_key(order);
+        Ok(Loaded { config, warnings, effective, file })
+    }
+}
+
+impl Default for Config {
+    /// What holds when nobody configures anything; no provider.
+    fn default() -> Self {
+        read(&mut Reader::new(Figment::new(), Vec::new(), Vec::new()), &Purpose::Tool)
+    }
+}
+
+/// The text that a newcomer reads first.
+const NO_PROVIDER: &str = "no email provider is configured; the three quickest ways out:
+  1. a key in the environment:  RESEND_API_KEY=re_… mailferry   (or SENDGRID_API_KEY, or EMAIL_PROVIDERS=ses with AWS_REGION and AWS keys)
+  2. a configuration file:      mailferry.toml with [providers.resend] and api_key = \"re_…\"   (see config.example.toml)
+  3. no provider at all:        mailferry dev   (catches all mail, shows it on http://127.0.0.1:8025, sends nothing)";
+
+/// Later layers win; within one layer the later value does.
+fn merge(gathered: &Gathered) -> Figment {
+    let mut leaves: Vec<_> = gathered.leaves.iter().collect();
+    leaves.sort_by_key(|leaf| leaf.layer);
+    leaves.into_iter().cloned().fold(Figment::new(), Figment::merge)
+}
+
+/// Gives the AWS variables to the SES providers, once it is known which there are.
+///
+/// The provider called `ses` takes them as it would any well-known name. Others, being several accounts, take them
+/// only where their own table leaves a gap.
+fn serve_aws(environment: Environment<'_>, gathered: &mut Gathered) {
+    let figment = merge(gathered);
+    let mut reader = Reader::new(figment, Vec::new(), Vec::new());
+    let mut kinds = accounts::kinds(&reader);
+    let named: Vec<String> = reader.get("delivery.providers");
+    let ses = ProviderKind::Ses.name();
+    if named.iter().any(|name| name == ses) && !kinds.iter().any(|(name, _)| name == ses) {
+        kinds.push((ses.to_owned(), Some(Type::Known(ProviderKind::Ses))));
+    }
+    for (name, kind) in kinds {
+        if kind == Some(Type::Known(ProviderKind::Ses)) {
+            let prefix = format!("providers.{name}");
+            let own_keys = reader.is_set(&format!("{prefix}.access_key_id"));
+            let own_region = reader.is_set(&format!("{prefix}.region"));
+            let wanted =
+                |key: &str| name == ses || if key == "region" { !own_region } else { !own_keys };
+            environment.gather_aws(&name, wanted, gathered);
+        }
+    }
+}
+
+fn read(reader: &mut Reader, purpose: &Purpose) -> Config {
+    let smtp = SmtpConfig::read(reader);
+    let http = HttpConfig::read(reader);
+    let sender = SenderConfig::read(reader);
+    let mut delivery = DeliveryConfig::read(reader);
+    let mut queue = QueueConfig::read(reader);
+    let log = LogConfig::read(reader);
+    let providers = match purpose {
+        Purpose::Serve | Purpose::Tool => accounts::read(reader, &mut delivery.providers, purpose),
+        Purpose::Dev { queue: file } => catch_all(file, &mut delivery, &mut queue, reader),
+    };
+    Config { smtp, http, sender, delivery, queue, providers, log }
+}
+
+/// `mailferry dev`: whatever is configured, nothing leaves, and the queue of real mail is left alone.
+fn catch_all(
+    file: &std::path::Path,
+    delivery: &mut DeliveryConfig,
+    queue: &mut QueueConfig,
+    reader: &mut Reader,
+) -> Vec<super::ProviderConfig> {
+    const ORIGIN: &str = "mailferry dev";
+    let capture = Some(Type::Known(ProviderKind::Capture));
+    let kinds = accounts::kinds(reader).into_iter().filter(|(_, kind)| *kind != capture);
+    let idle: Vec<String> = kinds.map(|(name, _)| name).collect();
+    if !idle.is_empty() {
+        reader.warn(format!("mailferry dev sends nothing: {} not used", idle.join(", ")));
+    }
+    let capture = accounts::read_capture(reader);
+    delivery.providers = vec![capture.name.clone()];
+    delivery.mode = Mode::Queue;
+    queue.url = QueueUrl::Sqlite(file.to_owned());
+    // What was caught can be looked at for as long as it is listed.
+    queue.keep_bodies = queue.keep_bodies.max(queue.keep_delivered);
+    reader.show_instead("delivery.providers", &delivery.providers, ORIGIN);
+    reader.show_instead("delivery.mode", &delivery.mode, ORIGIN);
+    reader.show_instead("queue.url", &queue.url, ORIGIN);
+    reader.show_instead("queue.keep_bodies", &queue.keep_bodies, ORIGIN);
+    vec![capture]
+}
+
+/// Says of every unknown key what it may have meant.
+fn judge_strangers(strangers: &[Stranger], reader: &mut Reader) {
+    let kinds = accounts::kinds(reader);
+    for stranger in strangers {
+        // The keys of a provider that this version does not have are not its business.
+        if let [section, name, ..] = stranger.path.as_slice()
+            && section == "providers"
+            && matches!(
+                kinds.iter().find(|(known, _)| known == name),
+                Some((_, Some(Type::Later(_))))
+            )
+        {
+            continue;
+        }
+        let key = stranger.path.join(".");
+        let message = if stranger.section {
+            match schema::locate(&stranger.path) {
+                schema::Place::Section => {
+                    "is a section, not a value: its keys go below it".to_owned()
+                }
+                schema::Place::Value(_) | schema::Place::File(_) | schema::Place::Unknown => {
+                    "is a value, not a section".to_owned()
+                }
+            }
+        } else {
+            match schema::nearest(&stranger.path) {
+                Some(near) if stranger.variable => {
+                    format!("unknown key; did you mean {}?", schema::variable(&near))
+                }
+                Some(near) => format!("unknown key; did you mean {near}?"),
+                None => "unknown key; config.example.toml lists all".to_owned(),
+            }
+        };
+        reader.errors.push(ConfigError { key, origin: stranger.origin.clone(), message });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Layer;
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let config = Config::default();
+        assert_eq!(config.smtp.listen, ["127.0.0.1:1025".parse().unwrap()]);
+        assert_eq!(config.http.listen, "127.0.0.1:8025".parse().unwrap());
+        assert_eq!(config.smtp.max_message_size.0, 25 << 20);
+        assert_eq!(config.smtp.trusted_networks, super::super::trusted_networks());
+        assert_eq!(config.http.trusted_networks, super::super::trusted_networks());
+        assert_eq!(config.queue.url, QueueUrl::Sqlite("mailferry.db".into()));
+        assert!(config.providers.is_empty());
+    }
+
+    #[test]
+    fn layers_are_ordered_as_the_contract_says() {
+        assert!(Layer::Default < Layer::File);
+        assert!(Layer::File < Layer::WellKnown);
+        assert!(Layer::WellKnown < Layer::Own);
+        assert!(Layer::Own < Layer::Override);
+    }
+}

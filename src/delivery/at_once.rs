@@ -1,0 +1,75 @@
+//! Delivery while somebody waits for the answer: test mails, the command line, direct mode.
+
+use std::sync::Arc;
+
+use super::board::LaneId;
+use super::course::Obstacle;
+use super::engine::Engine;
+use super::job::Job;
+use super::status::{Cause, NotSent, Sent};
+use crate::message::Message;
+use crate::provider::Verdict;
+use crate::queue::{Claim, Next};
+
+impl Engine {
+    /// Asks one provider after the other until one takes the message: the open ones first, then those that are
+    /// closed, whose state this may correct. The record, where there is one, ends as delivered or failed.
+    pub(super) async fn at_once(
+        &self,
+        message: Arc<Message>,
+        provider: Option<&str>,
+    ) -> Result<Sent, NotSent> {
+        let id = message.id;
+        let mut job = Job::new(Claim::fresh(message, 1), self.lease().expires, None);
+        let mut asked = None;
+        let mut problem = (Cause::NoProvider, "no provider is configured".to_owned());
+        for lane in self.lanes_at_once(&job, provider) {
+            let name = self.board().name(lane).to_owned();
+            self.board().force(lane, self.now());
+            let result = self.attempt(&mut job, lane).await;
+            self.board().release(lane);
+            asked = Some(name.clone());
+            match (result, job.failure()) {
+                (Ok(()), None) => {
+                    self.settle(&mut job, Next::Delivered).await;
+                    return Ok(Sent {
+                        id,
+                        provider: name,
+                        provider_message_id: job.receipts.pop(),
+                    });
+                }
+                (Ok(()), Some(reason)) => {
+                    problem = (Cause::Rejected, reason.to_owned());
+                    break;
+                }
+                (Err(obstacle), _) => {
+                    problem = (cause(&obstacle), obstacle.text(&name));
+                }
+            }
+        }
+        let (cause, error) = problem;
+        self.settle(&mut job, Next::Failed { error: error.clone() }).await;
+        Err(NotSent { id: self.store.as_ref().map(|_| id), provider: asked, error, cause })
+    }
+
+    fn lanes_at_once(&self, job: &Job, provider: Option<&str>) -> Vec<LaneId> {
+        let now = self.now();
+        let board = self.board();
+        match provider {
+            Some(name) => board.find(name).into_iter().collect(),
+            None => {
+                let mut lanes = board.candidates(job);
+                lanes.sort_by_key(|lane| !board.is_open(*lane, now));
+                lanes
+            }
+        }
+    }
+}
+
+fn cause(obstacle: &Obstacle) -> Cause {
+    match obstacle {
+        Obstacle::Error(error) if error.verdict == Verdict::Unknown => Cause::Rejected,
+        Obstacle::Unfit(_) => Cause::Rejected,
+        Obstacle::Error(_) | Obstacle::LeaseEnds => Cause::Unavailable,
+    }
+}

@@ -1,0 +1,221 @@
+//! The calls that bring one message to one provider.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::board::LaneId;
+use super::course::{self, Obstacle};
+use super::engine::Engine;
+use super::events::Event;
+use super::job::Job;
+use crate::message::{Address, Addressing, Email};
+use crate::provider::{Call, Form, IdempotencyKey, Letter, Provider, Receipt, SendError, Verdict};
+use crate::queue::{Attempt, Next, Outcome, RecipientState};
+
+/// No call is begun when less than this is left of the lease.
+const LEASE_MARGIN: Duration = Duration::from_mins(2);
+
+impl Engine {
+    /// Makes the calls for all recipients that are not settled yet, one after the other. Whatever happens is
+    /// noted in the job; a rejection settles the recipients of its call and the others go on.
+    pub(super) async fn attempt(&self, job: &mut Job, lane: LaneId) -> Result<(), Obstacle> {
+        let (provider, name) = {
+            let board = self.board();
+            (board.provider(lane), board.name(lane).to_owned())
+        };
+        let email = self.parsed(job);
+        let capabilities = provider.capabilities();
+        let pending = job.pending();
+        let structured = capabilities.form == Form::Structured;
+        let calls =
+            Addressing::split(&email, &pending, capabilities.recipients_per_call, structured);
+
+        let last = calls.len().saturating_sub(1);
+        for (number, addressing) in calls.iter().enumerate() {
+            if number > 0 {
+                if self.now() + LEASE_MARGIN > job.lease_expires {
+                    return Err(Obstacle::LeaseEnds);
+                }
+                self.wait_for_pace(lane).await;
+            }
+            let call = prepare(&*provider, job, &email, addressing)
+                .inspect_err(|obstacle| self.note_unfit(job, &name, obstacle))?;
+            let whole = calls.len() == 1 && pending.len() == job.claim.recipients.len();
+            self.call(job, lane, &*provider, &name, &call, addressing, whole).await?;
+            if number < last {
+                // The record must not wait for the rest: a crash would repeat what has been done.
+                self.settle(job, Next::Continue).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// One call and what it means for its recipients and for the lane.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one call, each needed once")]
+    async fn call(
+        &self,
+        job: &mut Job,
+        lane: LaneId,
+        provider: &dyn Provider,
+        name: &str,
+        call: &Call,
+        addressing: &Addressing,
+        whole: bool,
+    ) -> Result<(), Obstacle> {
+        let key = IdempotencyKey::new(job.claim.message.id, &call.body);
+        let at = self.now();
+        let begun = Instant::now();
+        let result = provider.send(call, &key).await;
+        let latency_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+
+        let recipients = if whole { Vec::new() } else { addresses(job, addressing) };
+        let shown = (!whole).then(|| joined(&recipients));
+        let mut event = Event {
+            provider: Some(name),
+            attempt: Some(job.next_attempt()),
+            latency_ms: Some(latency_ms),
+            recipients: shown.as_deref(),
+            ..Event::default()
+        };
+        let mut attempt = Attempt {
+            at,
+            provider: name.to_owned(),
+            outcome: Outcome::Delivered,
+            error: None,
+            provider_message_id: None,
+            latency_ms,
+            recipients,
+            losses: call.losses.clone(),
+        };
+        match result {
+            Ok(Receipt { provider_message_id }) => {
+                self.note_success(lane);
+                event.outcome = Outcome::Delivered.name();
+                event.provider_message_id = provider_message_id.as_deref();
+                self.log.delivered(&job.claim.message, event);
+                job.receipts.extend(provider_message_id.clone());
+                attempt.provider_message_id = provider_message_id;
+                job.attempts.push(attempt);
+                job.settle_recipients(addressing.recipients(), RecipientState::Delivered, None);
+                Ok(())
+            }
+            Err(error) => {
+                self.note_failure(lane, &error);
+                let text = error.to_string();
+                attempt.outcome = course::outcome(&error);
+                event.outcome = attempt.outcome.name();
+                event.error = Some(&text);
+                self.log.not_delivered(&job.claim.message, event);
+                attempt.error = Some(text);
+                job.attempts.push(attempt);
+                self.after_error(job, name, addressing, error)
+            }
+        }
+    }
+
+    fn after_error(
+        &self,
+        job: &mut Job,
+        name: &str,
+        addressing: &Addressing,
+        error: SendError,
+    ) -> Result<(), Obstacle> {
+        match error.verdict {
+            Verdict::Rejected => {
+                let reason = format!("{name}: {error}");
+                let recipients = addressing.recipients();
+                job.settle_recipients(recipients, RecipientState::Failed, Some(&reason));
+                Ok(())
+            }
+            Verdict::Bug => {
+                tracing::error!(
+                    queue_id = %job.claim.message.id,
+                    provider = name,
+                    error = %error,
+                    "the provider says that our request is malformed; this is a fault of mailferry, please report it"
+                );
+                Err(Obstacle::Error(error))
+            }
+            Verdict::Throttled { .. }
+            | Verdict::Exhausted { .. }
+            | Verdict::Temporary { .. }
+            | Verdict::Misconfigured
+            | Verdict::Unknown => Err(Obstacle::Error(error)),
+        }
+    }
+
+    /// The parsed message with the From rules applied; parsed once, however many providers are asked.
+    fn parsed(&self, job: &mut Job) -> Arc<Email> {
+        let message = &job.claim.message;
+        let email = job.email.get_or_insert_with(|| {
+            let mut email = Email::parse(&message.raw);
+            email.apply_sender_rules(&self.sender, &message.envelope);
+            Arc::new(email)
+        });
+        Arc::clone(email)
+    }
+
+    fn note_unfit(&self, job: &mut Job, name: &str, obstacle: &Obstacle) {
+        let text = obstacle.text(name);
+        let event = Event {
+            provider: Some(name),
+            attempt: Some(job.next_attempt()),
+            outcome: Outcome::Unfit.name(),
+            error: Some(&text),
+            ..Event::default()
+        };
+        self.log.not_delivered(&job.claim.message, event);
+        job.attempts.push(Attempt {
+            at: self.now(),
+            provider: name.to_owned(),
+            outcome: Outcome::Unfit,
+            error: Some(text),
+            provider_message_id: None,
+            latency_ms: 0,
+            recipients: Vec::new(),
+            losses: Vec::new(),
+        });
+    }
+}
+
+fn prepare(
+    provider: &dyn Provider,
+    job: &Job,
+    email: &Email,
+    addressing: &Addressing,
+) -> Result<Call, Obstacle> {
+    let message = &job.claim.message;
+    let letter = Letter {
+        id: message.id,
+        envelope: &message.envelope,
+        received_at: message.received_at,
+        raw: &message.raw,
+        email,
+        addressing,
+    };
+    let call = provider.prepare(&letter).map_err(|unfit| Obstacle::Unfit(unfit.reason))?;
+    let max = provider.capabilities().request_bytes_max;
+    if call.body.len() > max {
+        let mib = |bytes: usize| bytes.div_ceil(1 << 20);
+        let reason = format!(
+            "the request would have {} MiB, the provider takes {} MiB",
+            mib(call.body.len()),
+            mib(max)
+        );
+        return Err(Obstacle::Unfit(reason));
+    }
+    Ok(call)
+}
+
+/// The envelope's spelling of the recipients of a call.
+fn addresses(job: &Job, addressing: &Addressing) -> Vec<Address> {
+    let of_call: Vec<&str> = addressing.recipients().collect();
+    let envelope = job.claim.message.envelope.recipients.iter();
+    envelope.filter(|own| of_call.iter().any(|a| own.same_mailbox(a))).cloned().collect()
+}
+
+fn joined(addresses: &[Address]) -> String {
+    addresses.iter().map(Address::as_str).collect::<Vec<_>>().join(", ")
+}

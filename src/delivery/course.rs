@@ -1,0 +1,154 @@
+//! What follows for a message after a call that did not end well. Pure; SPEC 5's table, message side.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::Backoff;
+use super::job::Job;
+use crate::clock::Timestamp;
+use crate::provider::{SendError, Verdict};
+use crate::queue::{Next, Outcome};
+
+/// Tries of a message that only gets refusals that no table knows, beyond one per provider.
+const UNKNOWN_RETRIES: usize = 3;
+/// A message that has waited long for a provider to be mended still gets this many tries before it is given up.
+const TRIES_MIN: u32 = 1;
+
+/// How long and how often messages are tried.
+#[derive(Clone, Copy, Debug)]
+pub struct RetryRules {
+    /// The wait between tries.
+    pub backoff: Backoff,
+    /// After this long a message that still meets passing faults is given up.
+    pub give_up_after: Duration,
+}
+
+/// What stopped a delivery.
+#[derive(Clone, Debug)]
+pub(super) enum Obstacle {
+    /// The provider cannot carry the message.
+    Unfit(String),
+    /// The call failed, not for good.
+    Error(SendError),
+    /// The lease will run out before the next call is through.
+    LeaseEnds,
+}
+
+impl Obstacle {
+    /// The words for the record and the page.
+    pub(super) fn text(&self, provider: &str) -> String {
+        match self {
+            Self::Unfit(reason) => format!("{provider} cannot carry this message: {reason}"),
+            Self::Error(error) => format!("{provider}: {error}"),
+            Self::LeaseEnds => "the delivery takes longer than its lease; it goes on".to_owned(),
+        }
+    }
+}
+
+/// The class of an error, as it is recorded.
+pub(super) fn outcome(error: &SendError) -> Outcome {
+    match error.verdict {
+        Verdict::Throttled { .. } => Outcome::Throttled,
+        Verdict::Exhausted { .. } => Outcome::Exhausted,
+        Verdict::Temporary { .. } => Outcome::Temporary,
+        Verdict::Misconfigured => Outcome::Misconfigured,
+        Verdict::Rejected => Outcome::Rejected,
+        Verdict::Unknown => Outcome::Unknown,
+        Verdict::Bug => Outcome::Bug,
+    }
+}
+
+/// What to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Course {
+    /// Write this to the queue.
+    Settle(Next),
+    /// Look for a provider again; the one that failed is not asked again for this message if `pass_over`. When all others
+    /// are closed, the message waits; when none is left at all, [`without_provider`] says what happens.
+    Elsewhere { pass_over: bool },
+}
+
+/// Decides after an obstacle. `still_open`: the provider takes other mail nevertheless.
+pub(super) fn after(
+    obstacle: &Obstacle,
+    provider: &str,
+    still_open: bool,
+    job: &Job,
+    rules: &RetryRules,
+    now: Timestamp,
+    rng: &mut Rng,
+) -> Course {
+    let Obstacle::Error(error) = obstacle else {
+        return match obstacle {
+            Obstacle::LeaseEnds => Course::Settle(wait(now, None)),
+            Obstacle::Unfit(_) | Obstacle::Error(_) => Course::Elsewhere { pass_over: true },
+        };
+    };
+    match error.verdict {
+        Verdict::Throttled { .. } | Verdict::Exhausted { .. } | Verdict::Misconfigured => {
+            Course::Elsewhere { pass_over: false }
+        }
+        Verdict::Temporary { .. } if !still_open => Course::Elsewhere { pass_over: false },
+        Verdict::Temporary { retry_after } => {
+            let text = obstacle.text(provider);
+            Course::Settle(defer(job, rules, text, retry_after.unwrap_or_default(), now, rng))
+        }
+        Verdict::Unknown | Verdict::Bug => Course::Elsewhere { pass_over: true },
+        // A rejection settles recipients and stops nothing.
+        Verdict::Rejected => Course::Settle(wait(now, None)),
+    }
+}
+
+/// Decides when no provider is left that this message may use.
+pub(super) fn without_provider(
+    obstacle: &Obstacle,
+    provider: &str,
+    providers: usize,
+    job: &Job,
+    rules: &RetryRules,
+    now: Timestamp,
+    rng: &mut Rng,
+) -> Next {
+    let text = obstacle.text(provider);
+    let Obstacle::Error(error) = obstacle else {
+        return Next::Failed { error: text };
+    };
+    if error.verdict == Verdict::Unknown
+        && job.times(Outcome::Unknown) >= UNKNOWN_RETRIES + providers
+    {
+        return Next::Failed { error: text };
+    }
+    defer(job, rules, text, Duration::ZERO, now, rng)
+}
+
+/// Back to the queue for the next step of the back-off, or given up.
+pub(super) fn defer(
+    job: &Job,
+    rules: &RetryRules,
+    error: String,
+    at_least: Duration,
+    now: Timestamp,
+    rng: &mut Rng,
+) -> Next {
+    let tried_for = now.duration_since(job.claim.trying_since).unsigned_abs();
+    if tried_for >= rules.give_up_after && job.claim.deferrals >= TRIES_MIN {
+        return Next::Failed { error: format!("given up after {}: {error}", hours(tried_for)) };
+    }
+    let wait = rules.backoff.full_jitter(job.claim.deferrals, rng).max(at_least);
+    Next::Queue { due: now + wait, error: Some(error), deferred: true }
+}
+
+/// Back to the queue without a step of the back-off.
+pub(super) fn wait(due: Timestamp, error: Option<String>) -> Next {
+    Next::Queue { due, error, deferred: false }
+}
+
+fn hours(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3_600),
+    }
+}

@@ -1,0 +1,305 @@
+//! The moving parts: carries out what the board decides.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+
+use super::board::{Board, LaneId, Placement};
+use super::course::{self, Course, Obstacle, RetryRules};
+use super::events::EventLog;
+use super::job::Job;
+use crate::clock::{SharedClock, Timestamp};
+use crate::config::SenderConfig;
+use crate::provider::SendError;
+use crate::queue::{Claim, Lease, Next, Store};
+
+/// How long a claim holds.
+const LEASE: Duration = Duration::from_mins(15);
+/// Content of messages that are in memory for delivery, in KiB.
+const MEMORY_KIB: usize = 32 * 1024;
+
+/// Delivery's shared state.
+#[derive(Debug)]
+pub(super) struct Engine {
+    board: Mutex<Board>,
+    pub(super) store: Option<StoreHandle>,
+    pub(super) rules: RetryRules,
+    pub(super) sender: SenderConfig,
+    pub(super) log: EventLog,
+    pub(super) clock: SharedClock,
+    /// This instance's name on its leases.
+    pub(super) owner: Arc<str>,
+    /// Memory for messages under way.
+    memory: Arc<Semaphore>,
+    /// Wakes the pump.
+    pub(super) pump: Notify,
+    /// The queue holds messages that are not in memory.
+    pub(super) backlog: AtomicBool,
+    /// No new work.
+    pub(super) closing: AtomicBool,
+    pub(super) tasks: TaskTracker,
+}
+
+/// The queue, as delivery holds it.
+#[derive(Clone)]
+pub(super) struct StoreHandle(pub(super) Arc<dyn Store>);
+
+impl std::fmt::Debug for StoreHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+impl Engine {
+    pub(super) fn new(
+        board: Board,
+        store: Option<Arc<dyn Store>>,
+        rules: RetryRules,
+        sender: SenderConfig,
+        log: EventLog,
+        clock: SharedClock,
+        owner: Arc<str>,
+    ) -> Self {
+        Self {
+            board: Mutex::new(board),
+            store: store.map(StoreHandle),
+            rules,
+            sender,
+            log,
+            clock,
+            owner,
+            memory: Arc::new(Semaphore::new(MEMORY_KIB)),
+            pump: Notify::new(),
+            backlog: AtomicBool::new(true),
+            closing: AtomicBool::new(false),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The board. No lock is held over an await, and no code that holds it can panic half-way through a change, so a
+    /// poisoned lock is taken over.
+    pub(super) fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// A claim by this instance, from now.
+    pub(super) fn lease(&self) -> Lease {
+        Lease { owner: Arc::clone(&self.owner), expires: self.now() + LEASE }
+    }
+
+    /// Memory for a message of `bytes` octets, if there is room.
+    pub(super) fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
+        Arc::clone(&self.memory).try_acquire_many_owned(kib).ok()
+    }
+
+    /// Octets of content for which there is room.
+    pub(super) fn memory_free(&self) -> u64 {
+        (self.memory.available_permits() as u64) * 1024
+    }
+
+    /// Memory for a message that has to be taken in any case: as much as there is.
+    pub(super) fn reserve_what_is_left(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        self.reserve(bytes).or_else(|| {
+            let free = u32::try_from(self.memory.available_permits()).unwrap_or(u32::MAX);
+            Arc::clone(&self.memory).try_acquire_many_owned(free).ok()
+        })
+    }
+
+    /// Finds the way for a claimed message and starts it.
+    pub(super) fn offer(
+        self: &Arc<Self>,
+        claim: Claim,
+        lease_expires: Timestamp,
+        room: Option<OwnedSemaphorePermit>,
+    ) {
+        self.dispatch(Job::new(claim, lease_expires, room));
+    }
+
+    /// Starts a message, parks it, or returns it to the queue.
+    pub(super) fn dispatch(self: &Arc<Self>, job: Job) {
+        let placement = self.board().place(job, self.now());
+        let engine = Arc::clone(self);
+        match placement {
+            Placement::Run(lane, job) => self.start(lane, *job),
+            Placement::Parked { for_time } => {
+                if for_time {
+                    self.pump.notify_one();
+                }
+            }
+            Placement::Closed(job, opens) => {
+                self.tasks.spawn(async move { engine.give_back(*job, opens).await });
+            }
+            Placement::Nobody(job) => {
+                self.tasks.spawn(async move { engine.nobody(*job).await });
+            }
+        }
+    }
+
+    fn start(self: &Arc<Self>, lane: LaneId, job: Job) {
+        let engine = Arc::clone(self);
+        self.tasks.spawn(async move { engine.run(lane, job).await });
+    }
+
+    /// Starts whatever has a free slot.
+    pub(super) fn start_ready(self: &Arc<Self>) {
+        loop {
+            let ready = self.board().next_ready(self.now());
+            let Some((lane, job)) = ready else { return };
+            self.start(lane, job);
+        }
+    }
+
+    /// Delivers a message, beginning with a lane whose slot is taken, until it is settled or parked.
+    async fn run(self: Arc<Self>, lane: LaneId, job: Job) {
+        let (mut lane, mut job) = (lane, job);
+        loop {
+            let result = self.attempt(&mut job, lane).await;
+            let placement = self.after_attempt(lane, job, result);
+            self.after_release();
+            match placement {
+                AfterAttempt::Settle(mut settled, next) => {
+                    self.settle(&mut settled, next).await;
+                    drop(settled);
+                    self.refill();
+                    return;
+                }
+                AfterAttempt::Again(next_lane, next_job) => {
+                    lane = next_lane;
+                    job = *next_job;
+                }
+                AfterAttempt::Parked => return,
+            }
+        }
+    }
+
+    /// Frees the slot and decides what follows.
+    fn after_attempt(
+        &self,
+        lane: LaneId,
+        mut job: Job,
+        result: Result<(), Obstacle>,
+    ) -> AfterAttempt {
+        let now = self.now();
+        let mut board = self.board();
+        board.release(lane);
+        let Err(obstacle) = result else {
+            return AfterAttempt::Settle(Box::new(job), Next::Delivered);
+        };
+        let name = board.name(lane).to_owned();
+        let still_open = board.is_open(lane, now);
+        let board = &mut *board;
+        let course =
+            course::after(&obstacle, &name, still_open, &job, &self.rules, now, &mut board.rng);
+        let pass_over = match course {
+            Course::Settle(next) => return AfterAttempt::Settle(Box::new(job), next),
+            Course::Elsewhere { pass_over } => pass_over,
+        };
+        if pass_over {
+            job.passed_over.push(name.clone());
+        }
+        match board.place(job, now) {
+            Placement::Run(lane, job) => AfterAttempt::Again(lane, job),
+            Placement::Parked { .. } => {
+                self.pump.notify_one();
+                AfterAttempt::Parked
+            }
+            Placement::Closed(job, opens) => {
+                let text = obstacle.text(&name);
+                let temporary = matches!(
+                    &obstacle,
+                    Obstacle::Error(SendError {
+                        verdict: crate::provider::Verdict::Temporary { .. },
+                        ..
+                    })
+                );
+                let next = if temporary {
+                    let none = Duration::ZERO;
+                    course::defer(&job, &self.rules, text, none, now, &mut board.rng)
+                } else {
+                    course::wait(self.due_when_closed(board, opens, now), Some(text))
+                };
+                AfterAttempt::Settle(job, next)
+            }
+            Placement::Nobody(job) => {
+                let providers = job.passed_over.len();
+                let rng = &mut board.rng;
+                let next = course::without_provider(
+                    &obstacle,
+                    &name,
+                    providers,
+                    &job,
+                    &self.rules,
+                    now,
+                    rng,
+                );
+                AfterAttempt::Settle(job, next)
+            }
+        }
+    }
+
+    /// When to look again at a message whose providers are all closed. While others are open the queue is being
+    /// read, and the message would come round and round; else it is read only when a provider opens.
+    fn due_when_closed(
+        &self,
+        board: &Board,
+        opens: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Timestamp {
+        if board.any_open(now) {
+            opens.unwrap_or(now).max(now + self.rules.backoff.ceiling(0))
+        } else {
+            now
+        }
+    }
+
+    /// Returns a message to the queue, because every provider that it could use is closed.
+    async fn give_back(&self, mut job: Job, opens: Option<Timestamp>) {
+        let (due, why) = {
+            let board = self.board();
+            (self.due_when_closed(&board, opens, self.now()), board.why_closed(&job))
+        };
+        self.settle(&mut job, course::wait(due, why)).await;
+    }
+
+    /// A message that every provider has refused to carry in earlier deliveries, or that none is configured for.
+    async fn nobody(&self, mut job: Job) {
+        let error = match job.passed_over.last() {
+            Some(name) => format!("no provider is left after {name}; mailferry's log says why"),
+            None => "no provider is configured for this message".to_owned(),
+        };
+        let next = {
+            let board = &mut *self.board();
+            course::defer(&job, &self.rules, error, Duration::ZERO, self.now(), &mut board.rng)
+        };
+        self.settle(&mut job, next).await;
+    }
+
+    /// A slot has become free: whoever waits for it goes.
+    fn after_release(self: &Arc<Self>) {
+        self.start_ready();
+        let displaced = self.board().displaced(self.now());
+        displaced.into_iter().for_each(|job| self.dispatch(job));
+    }
+
+    /// More may be read from the queue now.
+    fn refill(&self) {
+        if self.backlog.load(Ordering::Relaxed) && self.board().wants_more(self.now()) {
+            self.pump.notify_one();
+        }
+    }
+}
+
+/// Where a message is after an attempt.
+enum AfterAttempt {
+    Settle(Box<Job>, Next),
+    Again(LaneId, Box<Job>),
+    Parked,
+}

@@ -1,0 +1,110 @@
+//! The two doors for submitted messages: queue first, or wait for the provider.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use aws_lc_rs::digest;
+
+use super::engine::{Engine, StoreHandle};
+use super::status::{Cause, NotSent};
+use crate::clock::Timestamp;
+use crate::message::{IndexFields, Message, QueueId, Submission};
+use crate::queue::{Claim, Intake, Refusal, Store, StoreError};
+
+/// The number of the claim that a message is born with (`Store::insert`).
+const BIRTH_LEASE: i64 = 1;
+
+/// `delivery.mode = "queue"`: the message is safe in the queue before the 250.
+pub(super) struct QueueFirst(pub(super) Arc<Engine>);
+
+#[async_trait]
+impl Intake for QueueFirst {
+    async fn accept(&self, submission: Submission) -> Result<QueueId, Refusal> {
+        let engine = &self.0;
+        let Some(StoreHandle(store)) = &engine.store else {
+            return Err(Refusal::NoRoom("there is no queue".to_owned()));
+        };
+        let now = engine.now();
+        let message = Arc::new(message(QueueId::new(now), submission, now));
+        engine.enqueue(store, message).await.map_err(|error| {
+            tracing::error!(error = %error, "a message was not accepted");
+            Refusal::NoRoom(match error {
+                StoreError::Full(_) => "the queue is full; try again later".to_owned(),
+                _ => "the message could not be stored; try again later".to_owned(),
+            })
+        })
+    }
+}
+
+impl Engine {
+    /// Keeps a message and, while there is room, delivers it from memory without reading it back.
+    async fn enqueue(
+        self: &Arc<Self>,
+        store: &Arc<dyn Store>,
+        message: Arc<Message>,
+    ) -> Result<QueueId, StoreError> {
+        let id = message.id;
+        let open = !self.closing.load(Ordering::Relaxed) && self.board().any_open(self.now());
+        let room = if open { self.reserve(message.raw.len()) } else { None };
+        let lease = room.is_some().then(|| self.lease());
+        let expires = lease.as_ref().map(|lease| lease.expires);
+        store.insert(Arc::clone(&message), lease).await?;
+        self.log.accepted(&message);
+        match expires {
+            Some(expires) => self.offer(Claim::fresh(message, BIRTH_LEASE), expires, room),
+            None => {
+                self.backlog.store(true, Ordering::Relaxed);
+                if open {
+                    self.pump.notify_one();
+                }
+            }
+        }
+        Ok(id)
+    }
+}
+
+/// `delivery.mode = "direct"`: nothing is stored, the client hears what the provider says.
+pub(super) struct Direct(pub(super) Arc<Engine>);
+
+#[async_trait]
+impl Intake for Direct {
+    async fn accept(&self, submission: Submission) -> Result<QueueId, Refusal> {
+        let now = self.0.now();
+        let mut message = message(QueueId::new(now), submission, now);
+        if !message.index.message_id.is_empty() {
+            message.id = repeatable_id(&message);
+        }
+        let id = message.id;
+        match self.0.at_once(Arc::new(message), None).await {
+            Ok(_) => Ok(id),
+            Err(NotSent { cause: Cause::Rejected, error, .. }) => Err(Refusal::Rejected(error)),
+            Err(NotSent { error, .. }) => Err(Refusal::TryAgain(error)),
+        }
+    }
+}
+
+/// The message that a submission becomes.
+pub(super) fn message(id: QueueId, submission: Submission, now: Timestamp) -> Message {
+    let Submission { envelope, raw, user, peer: _ } = submission;
+    Message { id, received_at: now, index: IndexFields::read(&raw), envelope, raw, user }
+}
+
+/// An id made from the message itself: when the client repeats the submission after a 451, the idempotency key is the
+/// same again. Only for messages with a Message-ID, which says that equal bytes are one message.
+fn repeatable_id(message: &Message) -> QueueId {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    hash.update(message.envelope.sender_text().as_bytes());
+    for recipient in &message.envelope.recipients {
+        hash.update(b"\0");
+        hash.update(recipient.as_str().as_bytes());
+    }
+    hash.update(b"\0");
+    hash.update(&message.raw);
+    let hash = hash.finish();
+    let mut bytes = [0; 16];
+    for (byte, hashed) in bytes.iter_mut().zip(hash.as_ref()) {
+        *byte = *hashed;
+    }
+    QueueId::from_bytes(bytes)
+}

@@ -1,0 +1,105 @@
+//! A message on its way out.
+
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::clock::Timestamp;
+use crate::message::{Address, Email};
+use crate::queue::{Attempt, Claim, Outcome, RecipientState};
+
+/// A claimed message with what this instance knows about it beyond the queue's record.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) claim: Claim,
+    /// When the queue would hand the message to somebody else.
+    pub(super) lease_expires: Timestamp,
+    /// The parsed message, once somebody needed it.
+    pub(super) email: Option<Arc<Email>>,
+    /// Calls that are not recorded in the queue yet.
+    pub(super) attempts: Vec<Attempt>,
+    /// What providers called the message in this delivery.
+    pub(super) receipts: Vec<String>,
+    /// Providers that cannot or shall not be asked again for this message, by name.
+    pub(super) passed_over: Vec<String>,
+    /// The memory that the message occupies; given back when the job is dropped.
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Job {
+    pub(super) fn new(
+        claim: Claim,
+        lease_expires: Timestamp,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        // What an earlier attempt has shown holds on: a malformed request will not get better by itself.
+        let passed_over = claim
+            .history
+            .iter()
+            .filter(|(_, outcome)| *outcome == Outcome::Bug)
+            .map(|(provider, _)| provider.clone())
+            .collect();
+        Self {
+            claim,
+            lease_expires,
+            email: None,
+            attempts: Vec::new(),
+            receipts: Vec::new(),
+            passed_over,
+            _room: room,
+        }
+    }
+
+    /// The recipients that are still to be served, in the order of the envelope.
+    pub(super) fn pending(&self) -> Vec<Address> {
+        let waiting = |state| state == RecipientState::Queued;
+        let recipients = self.claim.recipients.iter();
+        recipients.filter(|r| waiting(r.state)).map(|r| r.address.clone()).collect()
+    }
+
+    /// Settles all recipients that are among `addresses`.
+    pub(super) fn settle_recipients<'a>(
+        &mut self,
+        addresses: impl Iterator<Item = &'a str>,
+        state: RecipientState,
+        reason: Option<&str>,
+    ) {
+        let addresses: Vec<&str> = addresses.collect();
+        for recipient in &mut self.claim.recipients {
+            let meant = recipient.state == RecipientState::Queued
+                && addresses.iter().any(|address| recipient.address.same_mailbox(address));
+            if meant {
+                recipient.state = state;
+                recipient.reason = reason.map(str::to_owned);
+            }
+        }
+    }
+
+    /// Fails everybody who is not settled yet.
+    pub(super) fn fail_pending(&mut self, reason: &str) {
+        for recipient in &mut self.claim.recipients {
+            if recipient.state == RecipientState::Queued {
+                recipient.state = RecipientState::Failed;
+                recipient.reason = Some(reason.to_owned());
+            }
+        }
+    }
+
+    /// The reason of the first recipient that failed.
+    pub(super) fn failure(&self) -> Option<&str> {
+        let mut recipients = self.claim.recipients.iter();
+        let failed = recipients.find(|recipient| recipient.state == RecipientState::Failed)?;
+        Some(failed.reason.as_deref().unwrap_or("refused"))
+    }
+
+    /// How often any provider gave an answer of this class, counting this delivery.
+    pub(super) fn times(&self, outcome: Outcome) -> usize {
+        let earlier = self.claim.history.iter().filter(|(_, past)| *past == outcome).count();
+        earlier + self.attempts.iter().filter(|attempt| attempt.outcome == outcome).count()
+    }
+
+    /// The number of the next attempt, from 1.
+    pub(super) fn next_attempt(&self) -> usize {
+        self.claim.history.len() + self.attempts.len() + 1
+    }
+}

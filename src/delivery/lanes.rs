@@ -1,0 +1,68 @@
+//! What calls and checks tell about a provider.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::board::LaneId;
+use super::course;
+use super::engine::Engine;
+use crate::provider::{SendError, Verdict};
+
+/// A check that has not answered by then has failed.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Engine {
+    /// Waits until the lane's rate allows the next call, and counts it.
+    pub(super) async fn wait_for_pace(&self, lane: LaneId) {
+        loop {
+            let now = self.now();
+            let paced = self.board().pace(lane, now);
+            let Err(next) = paced else { return };
+            tokio::time::sleep(next.duration_since(now).unsigned_abs()).await;
+        }
+    }
+
+    pub(super) fn note_success(&self, lane: LaneId) {
+        let mut board = self.board();
+        if board.succeeded(lane, self.now()) {
+            tracing::info!(provider = board.name(lane), "the provider takes mail again");
+            drop(board);
+            self.pump.notify_one();
+        }
+    }
+
+    pub(super) fn note_failure(&self, lane: LaneId, error: &SendError) {
+        let mut board = self.board();
+        if board.failed(lane, error, self.now()) {
+            tracing::error!(
+                provider = board.name(lane),
+                outcome = course::outcome(error).name(),
+                error = %error,
+                "the provider is set aside; its mail waits or goes to the next provider"
+            );
+            drop(board);
+            self.pump.notify_one();
+        }
+    }
+
+    /// Asks a closed provider, without mail, whether it works again.
+    pub(super) async fn check(self: Arc<Self>, lane: LaneId) {
+        let provider = self.board().provider(lane);
+        let result = tokio::time::timeout(CHECK_TIMEOUT, provider.probe()).await;
+        let result = result.unwrap_or_else(|_| {
+            Err(SendError {
+                verdict: Verdict::Temporary { retry_after: None },
+                status: None,
+                reason: format!("no answer within {} s", CHECK_TIMEOUT.as_secs()),
+                unclear: false,
+            })
+        });
+        let mut board = self.board();
+        board.checked(lane, result.as_ref().map(drop), self.now());
+        tracing::debug!(provider = board.name(lane), alive = result.is_ok(), "checked");
+        drop(board);
+        self.backlog.store(true, Ordering::Relaxed);
+        self.pump.notify_one();
+    }
+}

@@ -1,0 +1,110 @@
+//! Brings messages from the queue to the lanes: backlog, retries, and what a restart left.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::board::earlier;
+use super::course;
+use super::engine::{Engine, StoreHandle};
+use crate::clock::Timestamp;
+
+/// The net below the wake-ups: another process (`mailferry queue retry`) may have made something due.
+const POLL: Duration = Duration::from_secs(2);
+/// Memory that must be free before the queue is read.
+const MEMORY_FREE_MIN: u64 = 1 << 20;
+
+impl Engine {
+    /// Runs until `shutdown`, then returns what waits in memory to the queue.
+    pub(super) async fn pump(self: Arc<Self>, shutdown: CancellationToken) {
+        loop {
+            let due = self.turn().await;
+            let wait = due.map_or(POLL, |at| at.duration_since(self.now()).unsigned_abs());
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = self.pump.notified() => {}
+                () = tokio::time::sleep(wait.min(POLL)) => {
+                    self.backlog.store(true, Ordering::Relaxed);
+                }
+            }
+        }
+        self.closing.store(true, Ordering::Relaxed);
+        let waiting = self.board().drain();
+        for mut job in waiting {
+            self.settle(&mut job, course::wait(self.now(), None)).await;
+        }
+    }
+
+    /// One look at everything; returns when the next is due.
+    async fn turn(self: &Arc<Self>) -> Option<Timestamp> {
+        let (checks, displaced) = {
+            let now = self.now();
+            let mut board = self.board();
+            (board.due_checks(now), board.displaced(now))
+        };
+        for lane in checks {
+            self.tasks.spawn(Arc::clone(self).check(lane));
+        }
+        displaced.into_iter().for_each(|job| self.dispatch(job));
+        self.start_ready();
+        let next_due = self.read_queue().await;
+        let now = self.now();
+        earlier(next_due, self.board().next_change(now))
+    }
+
+    /// Claims what is due while there is room. Returns when the queue's next message is due.
+    async fn read_queue(self: &Arc<Self>) -> Option<Timestamp> {
+        let StoreHandle(store) = self.store.as_ref()?;
+        loop {
+            let now = self.now();
+            let room = {
+                let board = self.board();
+                if board.wants_more(now) { board.room(now) } else { 0 }
+            };
+            let memory = self.memory_free();
+            let backlog = self.backlog.load(Ordering::Relaxed);
+            if !backlog || room == 0 || memory < MEMORY_FREE_MIN {
+                // A message that ends, or a provider that opens, asks again.
+                return None;
+            }
+            // Cleared before the read: what comes in meanwhile sets it again.
+            self.backlog.store(false, Ordering::Relaxed);
+            let lease = self.lease();
+            let expires = lease.expires;
+            let claims = match store.claim(room, memory, now, lease).await {
+                Ok(claims) => claims,
+                Err(error) => {
+                    tracing::error!(error = %error, "the queue cannot be read");
+                    self.backlog.store(true, Ordering::Relaxed);
+                    return Some(now + POLL);
+                }
+            };
+            if claims.is_empty() {
+                return self.next_due(now).await;
+            }
+            self.backlog.store(true, Ordering::Relaxed);
+            for claim in claims {
+                let memory = self.reserve_what_is_left(claim.message.raw.len());
+                self.offer(claim, expires, memory);
+            }
+        }
+    }
+
+    async fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
+        let StoreHandle(store) = self.store.as_ref()?;
+        match store.next_due().await {
+            Ok(Some(due)) => {
+                self.backlog.store(true, Ordering::Relaxed);
+                // Due already: it became so after the claim; a moment later it is claimed.
+                Some(due.max(now + Duration::from_millis(1)))
+            }
+            Ok(None) => None,
+            Err(error) => {
+                tracing::error!(error = %error, "the queue cannot be read");
+                Some(now + POLL)
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Content-Transfer-Encoding (RFC 2045 §6): undone when a message is read, made when a transport is 7-bit.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mail_parser::decoders::base64::base64_decode;
+
+/// How the bytes of a part are written in the message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// 7bit, 8bit, binary; also names that nobody knows, which apps use for it (`utf-8`, `none`).
+    #[default]
+    Identity,
+    Base64,
+    QuotedPrintable,
+    /// One that is not undone here: uuencode, BinHex, yEnc.
+    Opaque,
+}
+
+impl Encoding {
+    /// The encoding with this name.
+    pub(crate) fn named(name: &str) -> Self {
+        let name = name.trim().to_ascii_lowercase();
+        match name.as_str() {
+            "base64" => Self::Base64,
+            "quoted-printable" => Self::QuotedPrintable,
+            "x-uuencode" | "uuencode" | "x-uue" | "uue" | "mac-binhex40" | "x-yenc" => Self::Opaque,
+            _ => Self::Identity,
+        }
+    }
+
+    /// The bytes behind `body`, and what was wrong with it if anything was.
+    pub(crate) fn undo(self, body: &[u8]) -> (Cow<'_, [u8]>, Option<&'static str>) {
+        match self {
+            Self::Identity => (body.into(), None),
+            Self::Base64 => {
+                let (bytes, clean) = base64(body);
+                (bytes.into(), (!clean).then_some("characters outside base64 were left out"))
+            }
+            Self::QuotedPrintable => (quoted_printable(body).into(), None),
+            Self::Opaque => {
+                (body.into(), Some("its transfer encoding is not known here: carried as written"))
+            }
+        }
+    }
+}
+
+/// Decodes base64. Characters outside the alphabet are left out (RFC 2045 §6.8); false says that there were some.
+pub(crate) fn base64(body: &[u8]) -> (Vec<u8>, bool) {
+    if let Some(bytes) = base64_decode(body) {
+        return (bytes, true);
+    }
+    let kept: Vec<u8> = body
+        .iter()
+        .copied()
+        .filter(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='))
+        .collect();
+    (base64_decode(&kept).unwrap_or_default(), false)
+}
+
+/// Decodes quoted-printable. What is no escape stays as it is (RFC 2045 §6.7).
+pub(crate) fn quoted_printable(body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while !rest.is_empty() {
+        let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+        let (line, tail) = rest.split_at(end);
+        rest = tail;
+        let content = line.strip_suffix(b"\n").unwrap_or(line);
+        let content = content.strip_suffix(b"\r").unwrap_or(content);
+        let ending = &line[content.len()..];
+        // Blanks at the end of a line were added on the way.
+        let content = if ending.is_empty() { content } else { content.trim_ascii_end() };
+        match content.strip_suffix(b"=") {
+            Some(content) => push_hex_escapes(content, b'=', &mut out),
+            None => {
+                push_hex_escapes(content, b'=', &mut out);
+                out.extend_from_slice(ending);
+            }
+        }
+    }
+    out
+}
+
+/// Replaces `=XX` (or `%XX`) by its byte; what is no escape stays.
+pub(crate) fn hex_escapes(text: &[u8], mark: u8) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    push_hex_escapes(text, mark, &mut out);
+    out
+}
+
+fn push_hex_escapes(text: &[u8], mark: u8, out: &mut Vec<u8>) {
+    let mut rest = text;
+    while let Some(at) = memchr::memchr(mark, rest) {
+        out.extend_from_slice(&rest[..at]);
+        rest = &rest[at..];
+        match rest {
+            [_, high, low, tail @ ..] if let (Some(high), Some(low)) = (hex(*high), hex(*low)) => {
+                out.push(high << 4 | low);
+                rest = tail;
+            }
+            [mark, tail @ ..] => {
+                out.push(*mark);
+                rest = tail;
+            }
+            [] => {}
+        }
+    }
+    out.extend_from_slice(rest);
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+/// The longest line of an encoded body (RFC 2045 §6.7 and §6.8).
+const ENCODED_LINE_MAX: usize = 76;
+
+/// Writes base64 in lines that end with `line_end`, the last one included.
+pub(crate) fn to_base64(bytes: &[u8], line_end: &str) -> Vec<u8> {
+    // 57 bytes fill a line of 76 characters.
+    const LINE_BYTES: usize = ENCODED_LINE_MAX / 4 * 3;
+    let mut out = String::with_capacity(bytes.len().div_ceil(LINE_BYTES) * (ENCODED_LINE_MAX + 2));
+    for line in bytes.chunks(LINE_BYTES) {
+        STANDARD.encode_string(line, &mut out);
+        out.push_str(line_end);
+    }
+    out.into_bytes()
+}
+
+/// Writes quoted-printable. Line ends of the text (`line_end`) stay line ends; any other CR or LF is encoded, so that
+/// decoding gives exactly `bytes`.
+pub(crate) fn to_quoted_printable(bytes: &[u8], line_end: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 4);
+    let mut lines = memchr::memmem::find_iter(bytes, line_end.as_bytes());
+    let mut start = 0;
+    loop {
+        let end = lines.next();
+        push_printable_line(&bytes[start..end.unwrap_or(bytes.len())], line_end, &mut out);
+        let Some(end) = end else { return out };
+        out.extend_from_slice(line_end.as_bytes());
+        start = end + line_end.len();
+    }
+}
+
+fn push_printable_line(line: &[u8], line_end: &str, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let mut width = 0;
+    for (at, &byte) in line.iter().enumerate() {
+        let last = at + 1 == line.len();
+        let literal = match byte {
+            b' ' | b'\t' => !last,
+            b'=' => false,
+            // A dot alone on a line ends the message on some ways; `From ` is changed on others.
+            b'.' | b'F' if width == 0 => false,
+            byte => byte.is_ascii_graphic(),
+        };
+        let needed = if literal { 1 } else { 3 };
+        // Room for the `=` of a soft line end.
+        if width + needed > ENCODED_LINE_MAX - 1 {
+            out.push(b'=');
+            out.extend_from_slice(line_end.as_bytes());
+            width = 0;
+        }
+        if literal {
+            out.push(byte);
+        } else {
+            out.push(b'=');
+            out.push(HEX[usize::from(byte >> 4)]);
+            out.push(HEX[usize::from(byte & 15)]);
+        }
+        width += needed;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn quoted_printable_is_undone() {
+        assert_eq!(quoted_printable(b"a=3Db =\r\nc  \r\nd"), b"a=b c\r\nd");
+        assert_eq!(quoted_printable(b"soft=  \r\nend="), b"softend");
+        assert_eq!(quoted_printable(b"50% = half =zz =4"), b"50% = half =zz =4");
+        assert_eq!(quoted_printable(b"=ed=95=9c"), "한".as_bytes());
+    }
+
+    #[test]
+    fn base64_skips_what_is_not_in_its_alphabet() {
+        assert_eq!(base64(b"aGVs\r\nbG8="), (b"hello".to_vec(), true));
+        assert_eq!(base64(b"aGVs-*bG8=!"), (b"hello".to_vec(), false));
+        assert_eq!(base64(b""), (vec![], true));
+    }
+
+    #[test]
+    fn sloppy_names_are_the_identity() {
+        assert_eq!(Encoding::named(" BASE64 "), Encoding::Base64);
+        assert_eq!(Encoding::named("utf-8"), Encoding::Identity);
+        assert_eq!(Encoding::named("x-uuencode"), Encoding::Opaque);
+    }
+
+    proptest! {
+        #[test]
+        fn encoding_then_decoding_gives_the_same_bytes(bytes: Vec<u8>) {
+            prop_assert_eq!(&quoted_printable(&to_quoted_printable(&bytes, "\r\n")), &bytes);
+            prop_assert_eq!(&base64(&to_base64(&bytes, "\r\n")).0, &bytes);
+        }
+
+        #[test]
+        fn encoded_bodies_are_seven_bit_with_short_lines(text in "(\\PC{0,200}\r\n){0,4}[.F a]{0,90}") {
+            for encoded in [to_quoted_printable(text.as_bytes(), "\r\n"), to_base64(text.as_bytes(), "\r\n")] {
+                prop_assert!(encoded.is_ascii());
+                let text = String::from_utf8(encoded).unwrap();
+                prop_assert!(text.split("\r\n").all(|line| line.len() <= 76));
+            }
+            prop_assert_eq!(quoted_printable(&to_quoted_printable(text.as_bytes(), "\r\n")), text.into_bytes());
+        }
+    }
+}

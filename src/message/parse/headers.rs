@@ -1,0 +1,195 @@
+//! The header fields: addresses and subject as fields of their own, the others as they may travel.
+
+use crate::message::mime::fields::{Field, Fields};
+use crate::message::mime::mailboxes::Mailboxes;
+use crate::message::{Email, Mailbox};
+
+/// How many fields travel. More is an attack on whoever reads them.
+const FIELDS_MAX: usize = 1000;
+
+/// Fields that never travel: traces of the way so far, hidden recipients, signatures that a rebuilt message breaks.
+const NEVER: [&str; 14] = [
+    "Received",
+    "Received-SPF",
+    "DKIM-Signature",
+    "DomainKey-Signature",
+    "Return-Path",
+    "Bcc",
+    "Resent-Bcc",
+    "Apparently-To",
+    "MIME-Version",
+    "ARC-Seal",
+    "ARC-Message-Signature",
+    "ARC-Authentication-Results",
+    "Authentication-Results",
+    "Delivered-To",
+];
+
+/// Fields that a message has once (RFC 5322 §3.6), besides those that become fields of [`Email`].
+const SINGLE: [&str; 4] = ["Date", "Message-ID", "In-Reply-To", "References"];
+
+/// Fields that steer a provider's SMTP server (SPEC 4.3 and those of further services): whole names.
+const OPTIONS: [&str; 4] =
+    ["Resend-Idempotency-Key", "X-SMTPAPI", "X-MSYS-API", "X-Mailjet-Campaign"];
+/// Likewise: beginnings of names.
+const OPTION_PREFIXES: [&str; 6] =
+    ["X-PM-", "X-Mailgun-", "X-SES-", "X-Mailin-", "X-MJ-", "X-Mailjet-"];
+
+/// True for a field that is an instruction to a provider and no part of the message.
+pub(in crate::message) fn is_provider_option(name: &str) -> bool {
+    OPTIONS.iter().any(|option| name.eq_ignore_ascii_case(option))
+        || OPTION_PREFIXES.iter().any(|prefix| {
+            name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        })
+}
+
+fn never_travels(name: &str) -> bool {
+    let content = name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("Content-"));
+    content
+        || NEVER.iter().any(|never| name.eq_ignore_ascii_case(never))
+        || is_provider_option(name)
+}
+
+/// Reads the header of the message into `email`.
+pub(super) fn read(raw: &[u8], hint: Option<&str>, email: &mut Email) {
+    let mut subject = None;
+    let mut left_out = 0_usize;
+
+    for field in Fields::of_message(raw) {
+        let name = field.name;
+        if field.is("From") {
+            let list = mailboxes(&field, hint, email);
+            first(list, |email| &mut email.from, name, email);
+        } else if field.is("Reply-To") {
+            let list = mailboxes(&field, hint, email);
+            first(list, |email| &mut email.reply_to, name, email);
+        } else if field.is("Sender") {
+            let sender = mailboxes(&field, hint, email).into_iter().next();
+            email.sender = email.sender.take().or(sender);
+        } else if field.is("To") {
+            // Several are a fault, but dropping one would hide recipients who were shown.
+            let list = mailboxes(&field, hint, email);
+            email.to.extend(list);
+        } else if field.is("Cc") {
+            let list = mailboxes(&field, hint, email);
+            email.cc.extend(list);
+        } else if field.is("Subject") {
+            if subject.is_none() {
+                subject = Some(field.decoded(hint));
+            } else {
+                email.lose("header Subject", REPEATED);
+            }
+        } else if never_travels(name) {
+            // Nothing of the message is lost with it.
+        } else if SINGLE.iter().any(|single| field.is(single))
+            && email.headers.iter().any(|(known, _)| field.is(known))
+        {
+            email.lose(format!("header {name}"), REPEATED);
+        } else if email.headers.len() >= FIELDS_MAX {
+            left_out += 1;
+        } else {
+            email.headers.push((name.to_owned(), field.decoded(hint)));
+        }
+    }
+
+    email.subject = subject.unwrap_or_default();
+    if left_out > 0 {
+        email.lose(
+            format!("{left_out} headers"),
+            format!("only the first {FIELDS_MAX} are carried"),
+        );
+    }
+}
+
+const REPEATED: &str = "it stands more than once, and only the first counts";
+
+fn mailboxes(field: &Field<'_>, hint: Option<&str>, email: &mut Email) -> Vec<Mailbox> {
+    let read = Mailboxes::read(&field.text(hint));
+    for text in read.unreadable {
+        email.lose(format!("header {}", field.name), format!("{text:?} is not an address"));
+    }
+    read.list
+}
+
+/// Keeps the first of several fields.
+fn first(
+    list: Vec<Mailbox>,
+    place: impl Fn(&mut Email) -> &mut Vec<Mailbox>,
+    name: &str,
+    email: &mut Email,
+) {
+    if place(email).is_empty() {
+        *place(email) = list;
+    } else {
+        email.lose(format!("header {name}"), REPEATED);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(header: &str) -> Email {
+        Email::parse(format!("{header}\r\n\r\nbody\r\n").replace('\n', "\r\n").as_bytes())
+    }
+
+    fn names(email: &Email) -> Vec<&str> {
+        email.headers.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    #[test]
+    fn fields_travel_in_their_order_as_they_were_written() {
+        let email = parse(
+            "Message-ID: <a@x>\nDate: Sat, 21 Nov 2026 10:00:00 +0900\nReferences: <b@x>\n <c@x>\nX-A: 1\nX-A: 2\n\
+             List-Unsubscribe: <https://x.org/u?a=b>,\n <mailto:u@x.org>\nPrecedence: bulk\nX-K: =?euc-kr?B?vsiz5w==?=",
+        );
+        let expected = [
+            ("Message-ID", "<a@x>"),
+            ("Date", "Sat, 21 Nov 2026 10:00:00 +0900"),
+            ("References", "<b@x> <c@x>"),
+            ("X-A", "1"),
+            ("X-A", "2"),
+            ("List-Unsubscribe", "<https://x.org/u?a=b>, <mailto:u@x.org>"),
+            ("Precedence", "bulk"),
+            ("X-K", "안녕"),
+        ];
+        assert_eq!(
+            email.headers,
+            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        );
+        assert_eq!(email.losses, []);
+    }
+
+    #[test]
+    fn traces_hidden_recipients_and_provider_options_do_not_travel() {
+        let email = parse(
+            "Received: from a by b\nDKIM-Signature: v=1\nReturn-Path: <a@x>\nBcc: hidden@x.org\nResent-Bcc: h@x\n\
+             MIME-Version: 1.0\nContent-Type: text/plain\nContent-Language: ko\nARC-Seal: i=1\nDelivered-To: a@x\n\
+             resend-idempotency-key: k\nX-SMTPAPI: {}\nX-PM-Tag: t\nX-Mailgun-Tag: t\nX-SES-CONFIGURATION-SET: c\n\
+             X-Mailin-custom: c\nX-Mailer: app\nX-PMX: kept",
+        );
+        assert_eq!(names(&email), ["X-Mailer", "X-PMX"]);
+        assert!(!format!("{email:?}").contains("hidden@"));
+    }
+
+    #[test]
+    fn of_a_field_that_may_stand_once_the_first_counts() {
+        let email = parse(
+            "Subject: a\nSubject: b\nDate: 1\ndate: 2\nFrom: a@x\nFrom: b@x\nTo: a@x\nTo: b@x",
+        );
+        assert_eq!(email.subject, "a");
+        assert_eq!(email.headers, [("Date".to_owned(), "1".to_owned())]);
+        assert_eq!((email.from.len(), email.to.len()), (1, 2));
+        let lost: Vec<_> = email.losses.iter().map(|loss| loss.what.as_str()).collect();
+        assert_eq!(lost, ["header Subject", "header date", "header From"]);
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_a_loss() {
+        let email = parse("From: root\nTo: Ada <ada@x.org>, everybody");
+        assert_eq!(email.from, []);
+        assert_eq!(email.to.len(), 1);
+        assert_eq!(email.losses.len(), 2);
+        assert_eq!(email.losses[1].why, "\"everybody\" is not an address");
+    }
+}

@@ -1,0 +1,58 @@
+//! From the bytes to the [`Email`] that structured providers use.
+
+mod attachments;
+mod bodies;
+mod flowed;
+mod headers;
+mod names;
+
+use super::mime::structure::{Nested, Structure};
+use super::{Email, Loss, Protection};
+
+pub(super) use headers::is_provider_option;
+
+impl Email {
+    /// Reads any bytes as a message. Never fails: what cannot be read is a loss.
+    pub fn parse(raw: &[u8]) -> Self {
+        let mut structure = Structure::read(raw, Nested::Closed);
+        let mut email = Self {
+            protection: protection(&structure),
+            losses: std::mem::take(&mut structure.losses),
+            ..Self::default()
+        };
+        headers::read(raw, structure.hint.as_deref(), &mut email);
+        let shown = bodies::read(raw, &structure, &mut email);
+        attachments::read(raw, &structure, &shown, &mut email);
+        if let Some(report) = structure.parts.iter().find(|part| part.is("multipart/report")) {
+            email.lose(
+                report.label(),
+                "an API builds the message anew: programs will not read it as a report",
+            );
+        }
+        email
+    }
+
+    fn lose(&mut self, what: impl Into<String>, why: impl Into<String>) {
+        self.losses.push(Loss { what: what.into(), why: why.into() });
+    }
+}
+
+/// What an API must not rebuild, wherever in the message it stands. Encryption outweighs a signature.
+fn protection(structure: &Structure) -> Protection {
+    let mut protection = Protection::None;
+    for part in &structure.parts {
+        match part.media.value.as_str() {
+            "multipart/encrypted" => return Protection::Encrypted,
+            "multipart/signed" => protection = Protection::Signed,
+            "application/pkcs7-mime" | "application/x-pkcs7-mime" => {
+                match part.media.param("smime-type").map(str::to_ascii_lowercase).as_deref() {
+                    Some("signed-data" | "certs-only") => protection = Protection::Signed,
+                    // Without the parameter it is enveloped data (RFC 2311); compressed data is as opaque.
+                    Some(_) | None => return Protection::Encrypted,
+                }
+            }
+            _ => {}
+        }
+    }
+    protection
+}

@@ -1,0 +1,137 @@
+//! What all HTTP providers have in common.
+//!
+//! An [`Api`] is the peculiar part of a provider and has no I/O; [`HttpProvider`] carries its requests.
+
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::Request;
+
+use super::exchange::{Answer, HttpClient};
+use super::{
+    Call, Capabilities, IdempotencyKey, Letter, Provider, Receipt, SendError, Unfit, Verdict,
+};
+use crate::clock::{SharedClock, Timestamp};
+
+/// A provider's API: how it is asked, and what its answers mean. Pure but for `authorize`, which may read the time.
+pub(super) trait Api: fmt::Debug + Send + Sync + 'static {
+    /// What it can carry.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// Builds the request body.
+    fn request(&self, letter: &Letter<'_>) -> Result<Call, Unfit>;
+
+    /// The request that offers the call, without credentials.
+    fn dispatch(&self, call: &Call, key: &IdempotencyKey) -> Request<Bytes>;
+
+    /// The request that asks for the account's health, without credentials.
+    fn question(&self) -> Request<Bytes>;
+
+    /// Puts the credentials into a request.
+    fn authorize(
+        &self,
+        request: &mut Request<Bytes>,
+    ) -> impl Future<Output = Result<(), SendError>> + Send;
+
+    /// What the answer to a call means.
+    fn answer(&self, answer: &Answer, now: Timestamp) -> Result<Receipt, SendError>;
+
+    /// Whether the answer to the question is a clear sign that the account cannot send.
+    fn refused_for_good(&self, answer: &Answer, now: Timestamp) -> Option<SendError>;
+
+    /// Texts that must not appear in an error, should the provider repeat them.
+    fn secrets(&self) -> Vec<&str>;
+}
+
+/// A provider that is reached by HTTP.
+#[derive(Debug)]
+pub(super) struct HttpProvider<A> {
+    pub(super) api: A,
+    pub(super) client: HttpClient,
+    pub(super) clock: SharedClock,
+    /// For one call, from connecting to the last octet of the answer.
+    pub(super) timeout: Duration,
+}
+
+impl<A: Api> HttpProvider<A> {
+    async fn ask(&self, mut request: Request<Bytes>) -> Result<Answer, SendError> {
+        self.api.authorize(&mut request).await?;
+        self.client.exchange(request, self.timeout).await
+    }
+
+    fn censored(&self, mut error: SendError) -> SendError {
+        for secret in self.api.secrets() {
+            if !secret.is_empty() && error.reason.contains(secret) {
+                error.reason = error.reason.replace(secret, "***");
+            }
+        }
+        error
+    }
+}
+
+#[async_trait]
+impl<A: Api> Provider for HttpProvider<A> {
+    fn capabilities(&self) -> &Capabilities {
+        self.api.capabilities()
+    }
+
+    fn prepare(&self, letter: &Letter<'_>) -> Result<Call, Unfit> {
+        let limits = self.api.capabilities();
+        let recipients = letter.addressing.recipients().count();
+        if recipients > limits.recipients_per_call {
+            return Err(Unfit {
+                reason: format!(
+                    "{recipients} recipients in one call, the provider takes {}",
+                    limits.recipients_per_call
+                ),
+            });
+        }
+        let call = self.api.request(letter)?;
+        if call.body.len() > limits.request_bytes_max {
+            return Err(Unfit {
+                reason: format!(
+                    "the message takes {:.1} MB when encoded, the provider takes {:.1} MB",
+                    megabytes(call.body.len()),
+                    megabytes(limits.request_bytes_max)
+                ),
+            });
+        }
+        Ok(call)
+    }
+
+    async fn send(&self, call: &Call, key: &IdempotencyKey) -> Result<Receipt, SendError> {
+        let outcome = match self.ask(self.api.dispatch(call, key)).await {
+            Ok(answer) => self.api.answer(&answer, self.clock.now()),
+            Err(error) => Err(error),
+        };
+        outcome.map_err(|error| self.censored(error))
+    }
+
+    async fn probe(&self) -> Result<(), SendError> {
+        let refused = match self.ask(self.api.question()).await {
+            Ok(answer) => self.api.refused_for_good(&answer, self.clock.now()),
+            // Nothing was asked of the provider that could be unclear.
+            Err(error) => Some(SendError { unclear: false, ..error }),
+        };
+        refused.map_or(Ok(()), |error| Err(self.censored(error)))
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+fn megabytes(octets: usize) -> f64 {
+    octets as f64 / 1e6
+}
+
+/// The plain rule for a probe: a refusal of the account, with a status that refuses an account, in the API's own
+/// form. Everything else may work, and one mail will tell.
+pub(super) fn clear_refusal(
+    answer: &Answer,
+    meaning: Result<Receipt, SendError>,
+) -> Option<SendError> {
+    let error = meaning.err()?;
+    let clear = matches!(answer.status, 400 | 401 | 403) && error.verdict == Verdict::Misconfigured;
+    clear.then_some(error)
+}

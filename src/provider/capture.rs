@@ -1,0 +1,74 @@
+//! Takes everything and sends nothing: what `mailferry dev` delivers to.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{
+    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, Provider, Receipt, SendError,
+    Unfit,
+};
+
+/// A provider without a service behind it. The mail stays in the queue's records, where it can be read.
+#[derive(Debug)]
+pub(super) struct Capture {
+    capabilities: Capabilities,
+}
+
+impl Capture {
+    pub(super) fn new() -> Self {
+        Self {
+            capabilities: Capabilities {
+                form: Form::RawMime,
+                request_bytes_max: usize::MAX,
+                recipients_per_call: usize::MAX,
+                idempotency: Idempotency::None,
+                rate: None,
+                non_ascii_local_parts: true,
+            },
+        }
+    }
+}
+
+#[async_trait]
+impl Provider for Capture {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// The message as it was submitted.
+    fn prepare(&self, letter: &Letter<'_>) -> Result<Call, Unfit> {
+        Ok(Call {
+            body: Bytes::copy_from_slice(letter.raw),
+            content_type: "message/rfc822",
+            losses: Vec::new(),
+        })
+    }
+
+    async fn send(&self, _: &Call, key: &IdempotencyKey) -> Result<Receipt, SendError> {
+        Ok(Receipt { provider_message_id: Some(format!("capture-{}", key.message())) })
+    }
+
+    async fn probe(&self) -> Result<(), SendError> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::samples::Sample;
+
+    #[tokio::test]
+    async fn everything_is_taken_under_the_name_of_the_message() {
+        let sample = Sample::rich();
+        let capture = Capture::new();
+        let call = capture.prepare(&sample.letter()).unwrap();
+        assert_eq!(call.body, sample.raw);
+        assert!(call.losses.is_empty());
+        let key = IdempotencyKey::new(sample.id, &call.body);
+        let receipt = capture.send(&call, &key).await.unwrap();
+        let expected = format!("capture-{}", sample.id);
+        assert_eq!(receipt.provider_message_id, Some(expected));
+        assert!(capture.probe().await.is_ok());
+    }
+}

@@ -1,0 +1,304 @@
+//! What every provider that is reached by HTTP promises, whatever its API.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::fake::{Act, Fake, Seen};
+use super::samples::{Sample, attachment, config, mailbox};
+use super::{Call, HttpClient, IdempotencyKey, Provider, Receipt, SendError, Verdict, build};
+use crate::clock::{SystemClock, Timestamp};
+use crate::config::{ProviderConfig, ProviderKind};
+use crate::message::Address;
+
+const KINDS: [ProviderKind; 3] = [ProviderKind::Resend, ProviderKind::SendGrid, ProviderKind::Ses];
+
+fn made(config: &ProviderConfig) -> Arc<dyn Provider> {
+    build(config, &HttpClient::new().unwrap(), Arc::new(SystemClock)).unwrap()
+}
+
+fn made_at(kind: ProviderKind, fake: &Fake) -> Arc<dyn Provider> {
+    made(&ProviderConfig { base_url: Some(fake.url.clone()), ..config(kind) })
+}
+
+fn call(provider: &dyn Provider, sample: &Sample) -> (Call, IdempotencyKey) {
+    let call = provider.prepare(&sample.letter()).unwrap();
+    let key = IdempotencyKey::new(sample.id, &call.body);
+    (call, key)
+}
+
+/// One attempt, and what the server saw of it.
+async fn attempt(kind: ProviderKind, act: Act) -> (Result<Receipt, SendError>, Seen) {
+    let mut fake = Fake::start([act]).await;
+    let provider = made_at(kind, &fake);
+    let (call, key) = call(&*provider, &Sample::rich());
+    let outcome = provider.send(&call, &key).await;
+    (outcome, fake.seen().await)
+}
+
+async fn refused(kind: ProviderKind, act: Act) -> SendError {
+    attempt(kind, act).await.0.unwrap_err()
+}
+
+fn success(kind: ProviderKind) -> Act {
+    match kind {
+        ProviderKind::Resend => Act::Answer(200, "", r#"{"id":"id-1"}"#.to_owned()),
+        ProviderKind::SendGrid => Act::Answer(202, "X-Message-Id: id-1\r\n", String::new()),
+        ProviderKind::Ses => Act::Answer(200, "", r#"{"MessageId":"id-1"}"#.to_owned()),
+        ProviderKind::Capture => unreachable!("not reached by HTTP"),
+    }
+}
+
+/// The answer to a key that is dead.
+fn dead_key(kind: ProviderKind) -> Act {
+    let (status, body) = match kind {
+        ProviderKind::Resend => {
+            (401, r#"{"name":"validation_error","message":"API key is invalid"}"#)
+        }
+        ProviderKind::SendGrid => (401, r#"{"errors":[{"message":"authorization required"}]}"#),
+        ProviderKind::Ses => (403, r#"{"__type":"SignatureDoesNotMatch","message":"no"}"#),
+        ProviderKind::Capture => unreachable!("not reached by HTTP"),
+    };
+    Act::Answer(status, "", body.to_owned())
+}
+
+#[test]
+fn the_same_letter_gives_the_same_bytes() {
+    for kind in KINDS {
+        let bytes = |sample: &Sample| call(&*made(&config(kind)), sample).0.body;
+        assert_eq!(bytes(&Sample::rich()), bytes(&Sample::rich().clone()), "{kind}");
+        assert_ne!(bytes(&Sample::rich()), bytes(&Sample::plain()), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn an_accepted_call_gives_the_id_of_the_provider() {
+    for kind in KINDS {
+        let (outcome, seen) = attempt(kind, success(kind)).await;
+        assert_eq!(outcome.unwrap().provider_message_id.as_deref(), Some("id-1"), "{kind}");
+
+        let (call, key) = call(&*made(&config(kind)), &Sample::rich());
+        assert_eq!(seen.body, call.body, "{kind}");
+        assert!(seen.head.starts_with("POST "), "{kind}");
+        assert_eq!(seen.header("content-type"), Some(call.content_type));
+        assert!(seen.header("user-agent").unwrap().starts_with("mailferry/"));
+        assert_eq!(seen.header("accept-encoding"), None, "answers are small and read as they come");
+        let expected = (kind == ProviderKind::Resend).then_some(key.as_str());
+        assert_eq!(seen.header("idempotency-key"), expected, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_is_one_request_whatever_the_answer() {
+    for kind in KINDS {
+        for act in [
+            Act::Answer(302, "Location: /elsewhere\r\n", String::new()),
+            Act::Answer(308, "Location: /elsewhere\r\n", String::new()),
+            Act::Answer(503, "Retry-After: 0\r\n", String::new()),
+            Act::Hangup,
+        ] {
+            let mut fake = Fake::start([act, success(kind), success(kind)]).await;
+            let provider = made_at(kind, &fake);
+            let (call, key) = call(&*provider, &Sample::plain());
+            provider.send(&call, &key).await.unwrap_err();
+            fake.seen().await;
+            assert!(fake.is_quiet(), "{kind}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn statuses_mean_the_same_everywhere_where_no_table_knows_better() {
+    let five = Some(Duration::from_secs(5));
+    for kind in KINDS {
+        for (status, verdict) in [
+            (302, Verdict::Misconfigured),
+            (401, Verdict::Misconfigured),
+            (403, Verdict::Misconfigured),
+            (404, Verdict::Misconfigured),
+            (408, Verdict::Temporary { retry_after: five }),
+            (409, Verdict::Bug),
+            (413, Verdict::Rejected),
+            (415, Verdict::Bug),
+            (418, Verdict::Unknown),
+            (422, Verdict::Unknown),
+            (425, Verdict::Temporary { retry_after: five }),
+            (429, Verdict::Throttled { retry_after: five }),
+            (500, Verdict::Temporary { retry_after: five }),
+            (503, Verdict::Temporary { retry_after: five }),
+        ] {
+            let act = Act::Answer(status, "Retry-After: 5\r\n", "something".to_owned());
+            let error = refused(kind, act).await;
+            assert_eq!((error.verdict, error.unclear), (verdict, false), "{kind} {status}");
+            assert_eq!(error.to_string(), format!("{status}: something"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_success_of_something_else_does_not_lose_the_mail() {
+    for kind in KINDS {
+        let page = Act::Answer(200, "", "<html>Please log in</html>".to_owned());
+        assert_eq!(refused(kind, page).await.verdict, Verdict::Misconfigured, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_may_have_arrived_is_unclear() {
+    for kind in KINDS {
+        for act in [Act::Hangup, Act::Garbage] {
+            let error = refused(kind, act).await;
+            assert_eq!(error.verdict, Verdict::Temporary { retry_after: None }, "{kind}");
+            assert!(error.unclear && error.status.is_none(), "{kind}: {error:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_found_nobody_is_clear() {
+    for kind in KINDS {
+        let url = Fake::start([]).await.url.clone();
+        let config = ProviderConfig { base_url: Some(url), ..config(kind) };
+        // Nobody listens there any more.
+        let provider = made(&config);
+        let (call, key) = call(&*provider, &Sample::plain());
+        let error = provider.send(&call, &key).await.unwrap_err();
+        assert_eq!(error.verdict, Verdict::Temporary { retry_after: None });
+        assert!(!error.unclear && error.reason.starts_with("cannot connect"), "{error:?}");
+
+        let error = provider.probe().await.unwrap_err();
+        assert_eq!(error.verdict, Verdict::Temporary { retry_after: None });
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_says_nothing_is_waited_for_as_long_as_configured() {
+    for kind in KINDS {
+        let mut fake = Fake::start([Act::Silence]).await;
+        let provider = made_at(kind, &fake);
+        let (call, key) = call(&*provider, &Sample::plain());
+        let sending = tokio::spawn(async move { provider.send(&call, &key).await });
+        fake.seen().await;
+        tokio::time::pause();
+        tokio::time::advance(config(kind).timeout + Duration::from_secs(1)).await;
+        let error = sending.await.unwrap().unwrap_err();
+        tokio::time::resume();
+        assert_eq!(error.verdict, Verdict::Temporary { retry_after: None });
+        assert!(error.unclear && error.reason.contains("no answer within 30s"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_cut_off_is_still_one() {
+    for kind in KINDS {
+        let error = refused(kind, Act::Cut(503, "", "sorr")).await;
+        assert_eq!(error.verdict, Verdict::Temporary { retry_after: None });
+        assert_eq!((error.status, error.unclear), (Some(503), false));
+        // Its reason is not known, so the message is not given up for it.
+        let error = refused(kind, Act::Cut(400, "", "{")).await;
+        assert_eq!(error.verdict, Verdict::Temporary { retry_after: None }, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_read_to_a_limit() {
+    for kind in KINDS {
+        let error = refused(kind, Act::Flood(500)).await;
+        assert_eq!(error.verdict, Verdict::Temporary { retry_after: None });
+        assert!(error.reason.chars().count() <= 300 && error.reason.starts_with("~~"));
+    }
+}
+
+#[tokio::test]
+async fn no_key_shows_in_errors_or_debug_output() {
+    for kind in KINDS {
+        let config = config(kind);
+        let shown = format!("{:?}", made(&config));
+        assert!(!shown.contains("topsecret"), "{shown}");
+
+        let (outcome, seen) = attempt(kind, Act::Echo(400)).await;
+        let error = outcome.unwrap_err();
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains("authorization"), "the server repeats it: {shown}");
+        assert!(!shown.contains("topsecret"), "{shown}");
+        if kind != ProviderKind::Ses {
+            assert!(seen.header("authorization").unwrap().contains("topsecret"));
+        }
+    }
+}
+
+#[test]
+fn what_is_too_large_or_for_too_many_goes_elsewhere() {
+    for kind in KINDS {
+        let provider = made(&config(kind));
+        let limits = provider.capabilities().clone();
+
+        let mut sample = Sample::plain();
+        sample.raw.resize(limits.request_bytes_max, b'x');
+        sample.email.attachments =
+            vec![attachment("a.bin", "application/octet-stream", &sample.raw)];
+        let unfit = provider.prepare(&sample.letter()).unwrap_err();
+        assert!(unfit.reason.contains("MB"), "{kind}: {unfit}");
+
+        let mut sample = Sample::plain();
+        let hidden = |n: usize| format!("r{n}@example.org").parse::<Address>().unwrap();
+        sample.addressing.bcc = (1..limits.recipients_per_call).map(hidden).collect();
+        assert!(provider.prepare(&sample.letter()).is_ok(), "{kind}");
+        sample.addressing.bcc.push(hidden(0));
+        let unfit = provider.prepare(&sample.letter()).unwrap_err();
+        assert!(unfit.reason.contains("recipients"), "{kind}: {unfit}");
+    }
+}
+
+#[test]
+fn an_address_that_no_provider_takes_is_named() {
+    for kind in KINDS {
+        let provider = made(&config(kind));
+        let mut sample = Sample::plain();
+        sample.addressing.to = vec![mailbox("", "한글@example.org")];
+        let unfit = provider.prepare(&sample.letter()).unwrap_err();
+        assert!(unfit.reason.contains("한글@example.org"), "{kind}: {unfit}");
+        assert!(!provider.capabilities().non_ascii_local_parts);
+    }
+}
+
+#[test]
+fn the_published_rate_is_that_of_the_service_itself() {
+    for kind in KINDS {
+        let mut config = config(kind);
+        let own = made(&config).capabilities().rate.is_some();
+        assert_eq!(own, kind == ProviderKind::Resend);
+        config.base_url = Some("http://127.0.0.1:9".parse().unwrap());
+        assert_eq!(made(&config).capabilities().rate, None);
+    }
+}
+
+#[tokio::test]
+async fn a_probe_fails_only_when_the_key_is_clearly_dead() {
+    for kind in KINDS {
+        let mut fake = Fake::start([dead_key(kind)]).await;
+        let error = made_at(kind, &fake).probe().await.unwrap_err();
+        assert_eq!(error.verdict, Verdict::Misconfigured, "{kind}");
+        assert!(fake.seen().await.head.starts_with("GET "));
+
+        for (status, body) in [(200, "{}"), (404, "{}"), (405, ""), (429, ""), (500, ""), (302, "")]
+        {
+            let fake = Fake::start([Act::Answer(status, "", body.to_owned())]).await;
+            assert_eq!(made_at(kind, &fake).probe().await, Ok(()), "{kind} {status}");
+        }
+    }
+}
+
+#[test]
+fn keys_name_the_message_and_its_bytes() {
+    let now: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
+    let id = crate::message::QueueId::new(now);
+    let mut keys = HashMap::new();
+    for body in ["a", "b", "a"] {
+        let key = IdempotencyKey::new(id, body.as_bytes());
+        assert_eq!(key.message(), id);
+        assert!(key.as_str().is_ascii() && key.as_str().len() <= 256);
+        *keys.entry(key).or_insert(0) += 1;
+    }
+    assert_eq!(keys.len(), 2);
+}

@@ -1,0 +1,198 @@
+//! Header fields for APIs that take them as an object: one value per name.
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::Letter;
+use super::people::{mailbox_text, one_line, wire_address};
+use crate::message::{Loss, Mailbox};
+
+/// Header fields in the order of the message; each name occurs once, whatever its case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn index_of(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|(known, _)| known.eq_ignore_ascii_case(name))
+    }
+}
+
+impl Serialize for Fields {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (name, value) in &self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+/// Fields that the API writes itself from other parts of the request.
+const WRITTEN_BY_THE_API: [&str; 13] = [
+    "From",
+    "To",
+    "Cc",
+    "Bcc",
+    "Subject",
+    "Reply-To",
+    "Content-Type",
+    "Content-Transfer-Encoding",
+    "Content-Disposition",
+    "MIME-Version",
+    "Received",
+    "DKIM-Signature",
+    "Return-Path",
+];
+
+/// The fields of the message that may travel, Sender among them, without those that the API forbids and those that
+/// would give it orders.
+pub(super) fn travelling(
+    letter: &Letter<'_>,
+    forbidden: &[&str],
+    steering: &[&str],
+    losses: &mut Vec<Loss>,
+) -> Fields {
+    let mut fields = Fields::default();
+    if let Some(sender) = &letter.email.sender {
+        add_sender(&mut fields, sender, losses);
+    }
+    for (name, value) in &letter.email.headers {
+        let is_one_of = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
+        let hindrance = if is_one_of(steering) {
+            Some("it would give the provider orders")
+        } else if is_one_of(forbidden) || is_one_of(&WRITTEN_BY_THE_API) {
+            Some("the API does not take it")
+        } else if !name_is_valid(name) {
+            Some("its name is not a valid one")
+        } else {
+            None
+        };
+        match hindrance {
+            Some(why) => losses.push(loss(name, why)),
+            None => add(&mut fields, name, one_line(value), losses),
+        }
+    }
+    fields
+}
+
+/// A name that has come before is joined to the first where the field is a list, and lost where it can mean one thing
+/// only.
+fn add(fields: &mut Fields, name: &str, value: String, losses: &mut Vec<Loss>) {
+    let Some(first) = fields.index_of(name).and_then(|index| fields.0.get_mut(index)) else {
+        fields.0.push((name.to_owned(), value));
+        return;
+    };
+    let is = |known: &str| name.eq_ignore_ascii_case(known);
+    if is("Message-ID") || is("Date") || is("Sender") {
+        losses.push(loss(name, "it stands more than once; the first is sent"));
+        return;
+    }
+    let separator = if is("References") || is("In-Reply-To") { " " } else { ", " };
+    first.1.push_str(separator);
+    first.1.push_str(&value);
+    losses.push(loss(name, "it stands more than once; the values are joined into one"));
+}
+
+/// The API encodes a value as a whole, which would encode the address too. So a name outside ASCII stays behind.
+fn add_sender(fields: &mut Fields, sender: &Mailbox, losses: &mut Vec<Loss>) {
+    match wire_address(&sender.address) {
+        Ok(address) => {
+            let name = one_line(&sender.name);
+            let ascii = name.is_ascii();
+            if !ascii {
+                losses.push(loss("Sender", "its name is not ASCII; the address is sent alone"));
+            }
+            let mailbox = Mailbox { name: if ascii { name } else { String::new() }, address };
+            fields.0.push(("Sender".to_owned(), mailbox_text(&mailbox)));
+        }
+        Err(reason) => losses.push(loss("Sender", &format!("the address {reason}"))),
+    }
+}
+
+/// RFC 5322 §2.2: printable ASCII without colon.
+fn name_is_valid(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':')
+}
+
+fn loss(name: &str, why: &str) -> Loss {
+    Loss { what: format!("header {name}"), why: why.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::samples::{Sample, mailbox};
+
+    fn carried(headers: &[(&str, &str)]) -> (String, Vec<String>) {
+        let mut sample = Sample::plain();
+        sample.email.headers =
+            headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut losses = Vec::new();
+        let fields = travelling(&sample.letter(), &["X-SG-ID"], &["X-SMTPAPI"], &mut losses);
+        (
+            serde_json::to_string(&fields).unwrap(),
+            losses.into_iter().map(|loss| loss.what).collect(),
+        )
+    }
+
+    #[test]
+    fn fields_keep_their_order_and_their_letters() {
+        let (json, losses) = carried(&[("X-Z", "1"), ("X-A", "한국"), ("List-ID", "<l.example>")]);
+        assert_eq!(json, r#"{"X-Z":"1","X-A":"한국","List-ID":"<l.example>"}"#);
+        assert!(losses.is_empty());
+    }
+
+    #[test]
+    fn what_the_api_forbids_or_obeys_stays_behind_and_is_named() {
+        let (json, losses) = carried(&[
+            ("x-sg-id", "1"),
+            ("X-SMTPAPI", "{}"),
+            ("Received", "by me"),
+            ("X ok", "no"),
+            ("", "no"),
+            ("X-Ok", "yes"),
+        ]);
+        assert_eq!(json, r#"{"X-Ok":"yes"}"#);
+        assert_eq!(
+            losses,
+            ["header x-sg-id", "header X-SMTPAPI", "header Received", "header X ok", "header "]
+        );
+    }
+
+    #[test]
+    fn repeated_fields_are_joined_or_lost_but_never_silently() {
+        let (json, losses) = carried(&[
+            ("X-Tag", "a"),
+            ("x-tag", "b"),
+            ("References", "<1@x>"),
+            ("References", "<2@x>"),
+            ("Message-ID", "<m@x>"),
+            ("Message-Id", "<n@x>"),
+        ]);
+        assert_eq!(json, r#"{"X-Tag":"a, b","References":"<1@x> <2@x>","Message-ID":"<m@x>"}"#);
+        assert_eq!(losses.len(), 3);
+    }
+
+    #[test]
+    fn a_value_cannot_smuggle_a_line() {
+        let (json, _) = carried(&[("X-A", "a\r\nBcc: eve@example.org")]);
+        assert_eq!(json, r#"{"X-A":"a Bcc: eve@example.org"}"#);
+    }
+
+    #[test]
+    fn the_sender_field_travels_with_an_ascii_name_only() {
+        let mut sample = Sample::plain();
+        for (name, text) in [
+            ("Bot, the", r#"{"Sender":"\"Bot, the\" <b@x.org>"}"#),
+            ("봇", r#"{"Sender":"b@x.org"}"#),
+        ] {
+            sample.email.sender = Some(mailbox(name, "b@x.org"));
+            sample.email.headers.clear();
+            let fields = travelling(&sample.letter(), &[], &[], &mut Vec::new());
+            assert_eq!(serde_json::to_string(&fields).unwrap(), text);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Reading refusals: what HTTP itself says, before a provider's table is asked.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
+use jiff::fmt::rfc2822;
+use serde_json::Value;
+
+use super::exchange::Answer;
+use super::{SendError, Verdict};
+use crate::clock::Timestamp;
+
+/// The longest text of a provider that is kept, in characters.
+const WORDS_MAX: usize = 300;
+
+/// The longest wait that a provider can ask for. More is either a mistake or not a matter of waiting.
+const WAIT_MAX: Duration = Duration::from_hours(24);
+
+/// A refusal with this meaning, in the provider's words.
+pub(super) fn refusal(answer: &Answer, verdict: Verdict, words: &str) -> SendError {
+    let words = shorten(words);
+    SendError {
+        verdict,
+        status: Some(answer.status),
+        reason: if words.is_empty() { "no reason given".to_owned() } else { words },
+        unclear: lost_behind_a_gateway(answer.status),
+    }
+}
+
+/// Statuses with which a gateway says that it handed the request on and got no answer.
+fn lost_behind_a_gateway(status: u16) -> bool {
+    matches!(status, 502 | 504 | 520 | 524)
+}
+
+/// What a status means where no table of the provider knows better.
+pub(super) fn by_status(answer: &Answer, wait: Option<Duration>) -> Verdict {
+    match answer.status {
+        // The answer of something else: a wrong base_url, a login page of the network, a proxy.
+        ..400 => Verdict::Misconfigured,
+        401 | 403 | 404 | 405 | 407 => Verdict::Misconfigured,
+        408 | 425 => Verdict::Temporary { retry_after: wait },
+        409 | 415 => Verdict::Bug,
+        413 => Verdict::Rejected,
+        429 => Verdict::Throttled { retry_after: wait },
+        400..500 => Verdict::Unknown,
+        500.. => Verdict::Temporary { retry_after: wait },
+    }
+}
+
+/// Retry-After, in seconds or as a date; at most a day.
+pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Some(wait) = seconds(text) {
+        return Some(wait);
+    }
+    let until = rfc2822::parse(text).ok()?.timestamp();
+    Some(until_then(now, until))
+}
+
+/// A header field that counts the seconds to wait.
+pub(super) fn seconds_header(headers: &HeaderMap, name: &str) -> Option<Duration> {
+    seconds(headers.get(name)?.to_str().ok()?.trim())
+}
+
+/// A header field that names the second, counted from 1970, at which a limit renews.
+pub(super) fn epoch_header(headers: &HeaderMap, name: &str, now: Timestamp) -> Option<Duration> {
+    let second: i64 = headers.get(name)?.to_str().ok()?.trim().parse().ok()?;
+    Some(until_then(now, Timestamp::from_second(second).ok()?))
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    // Some services count fractions.
+    let seconds: f64 = text.parse().ok().filter(|seconds: &f64| *seconds >= 0.0)?;
+    Some(Duration::try_from_secs_f64(seconds).unwrap_or(WAIT_MAX).min(WAIT_MAX))
+}
+
+fn until_then(now: Timestamp, then: Timestamp) -> Duration {
+    Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO).min(WAIT_MAX)
+}
+
+/// The answer as JSON, if that is what it is.
+pub(super) fn json(answer: &Answer) -> Option<Value> {
+    serde_json::from_slice(&answer.body).ok()
+}
+
+/// What an answer that is not in the API's form says.
+pub(super) fn other_words(answer: &Answer) -> String {
+    let text = String::from_utf8_lossy(&answer.body);
+    if text.trim_start().starts_with('<') {
+        return "an HTML page instead of an answer of the API".to_owned();
+    }
+    shorten(&text)
+}
+
+/// One line of at most [`WORDS_MAX`] characters.
+pub(super) fn shorten(text: &str) -> String {
+    let mut line = String::new();
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+    for word in words.filter(|word| !word.is_empty()) {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+        if line.chars().nth(WORDS_MAX).is_some() {
+            return line.chars().take(WORDS_MAX - 1).chain(['…']).collect();
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn answer(status: u16, body: &'static str) -> Answer {
+        Answer { status, headers: HeaderMap::new(), body: Bytes::from(body), whole: true }
+    }
+
+    fn asked(text: &'static str, now: &str) -> Option<Duration> {
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);
+        retry_after(&headers, now.parse().unwrap())
+    }
+
+    #[test]
+    fn a_wait_is_given_in_seconds_or_as_a_date() {
+        let now = "2026-11-21T10:00:00Z";
+        assert_eq!(asked("3", now), Some(Duration::from_secs(3)));
+        assert_eq!(asked(" 0.5 ", now), Some(Duration::from_millis(500)));
+        assert_eq!(asked("Sat, 21 Nov 2026 10:02:00 GMT", now), Some(Duration::from_secs(120)));
+        assert_eq!(asked("Sat, 21 Nov 2026 09:00:00 GMT", now), Some(Duration::ZERO));
+        assert_eq!(asked("99999999999999999999", now), Some(WAIT_MAX));
+        assert_eq!(asked("-1", now), None);
+        assert_eq!(asked("NaN", now), None);
+        assert_eq!(asked("soon", now), None);
+    }
+
+    #[test]
+    fn long_words_become_one_short_line() {
+        assert_eq!(shorten(" a\r\n\tb\u{7}c "), "a b c");
+        assert_eq!(shorten(&"한".repeat(5000)).chars().count(), WORDS_MAX);
+        assert_eq!(shorten(&"a b ".repeat(5000)).chars().count(), WORDS_MAX);
+    }
+
+    #[test]
+    fn a_page_is_not_quoted() {
+        assert_eq!(
+            other_words(&answer(200, "\n<!doctype html><p>hello")),
+            "an HTML page instead of an answer of the API"
+        );
+    }
+
+    #[test]
+    fn only_gateways_leave_it_open_whether_the_request_arrived() {
+        for (status, unclear) in
+            [(500, false), (502, true), (503, false), (504, true), (429, false)]
+        {
+            let answer = answer(status, "");
+            let error = refusal(&answer, by_status(&answer, None), "");
+            assert_eq!(error.unclear, unclear, "{status}");
+        }
+    }
+}

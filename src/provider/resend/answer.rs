@@ -1,0 +1,276 @@
+//! What Resend's answers mean. <https://resend.com/docs/api-reference/errors>
+//!
+//! Status and name do not separate the cases; the text does. A bad key, a missing domain and a bad address all come
+//! as `validation_error`.
+
+use crate::clock::Timestamp;
+use crate::provider::api::clear_refusal;
+use crate::provider::exchange::Answer;
+use crate::provider::refusal::{
+    by_status, json, other_words, refusal, retry_after, seconds_header,
+};
+use crate::provider::{Receipt, SendError, Verdict};
+
+/// Reads the answer to `POST /emails`.
+///
+/// A success without an id is not Resend's: a login page of the network or a wrong `base_url`. It counts as
+/// misconfigured, so that the mail waits; a repeat is safe, because the key is recognised.
+pub(super) fn read(answer: &Answer, now: Timestamp) -> Result<Receipt, SendError> {
+    if !(200..300).contains(&answer.status) {
+        return Err(refused(answer, now));
+    }
+    let body = json(answer);
+    let id = body.as_ref().and_then(|body| body.get("id")?.as_str());
+    if let Some(id) = id.filter(|id| !id.is_empty()) {
+        return Ok(Receipt { provider_message_id: Some(id.chars().take(256).collect()) });
+    }
+    if !answer.whole {
+        let verdict = Verdict::Temporary { retry_after: None };
+        let lost = refusal(answer, verdict, "the connection was lost within the answer");
+        return Err(SendError { unclear: true, ..lost });
+    }
+    let words = format!("the answer is not from Resend: {}", other_words(answer));
+    Err(refusal(answer, Verdict::Misconfigured, &words))
+}
+
+/// Reads the answer to `GET /domains`: the refusal, if it is a clear one. A key that may only send is refused here
+/// with `restricted_api_key`, which proves that it is alive.
+pub(super) fn read_domains(answer: &Answer, now: Timestamp) -> Option<SendError> {
+    let body = json(answer)?;
+    if body.get("name").is_some_and(|name| name == "restricted_api_key") {
+        return None;
+    }
+    clear_refusal(answer, read(answer, now))
+}
+
+fn refused(answer: &Answer, now: Timestamp) -> SendError {
+    let body = json(answer);
+    let field = |name| body.as_ref().and_then(|body| body.get(name)?.as_str()).unwrap_or_default();
+    let (name, message) = (field("name"), field("message"));
+    let words = match (name, message) {
+        ("", "") => other_words(answer),
+        ("", message) => message.to_owned(),
+        (name, "") => name.to_owned(),
+        (name, message) => format!("{name}: {message}"),
+    };
+    let verdict = if answer.whole || !name.is_empty() {
+        verdict(answer, name, message, now)
+    } else {
+        // The reason was lost on the way; the refusal is certain.
+        by_status_or_later(answer, now)
+    };
+    refusal(answer, verdict, &words)
+}
+
+fn verdict(answer: &Answer, name: &str, message: &str, now: Timestamp) -> Verdict {
+    let wait = || {
+        retry_after(&answer.headers, now)
+            .or_else(|| seconds_header(&answer.headers, "ratelimit-reset"))
+    };
+    let message = message.to_ascii_lowercase();
+    let about_the_account = message.contains("api key is invalid")
+        || message.contains("testing emails")
+        || message.contains("domain is not verified")
+        || (message.contains("domain") && message.contains("not verified"));
+
+    match (answer.status, name) {
+        (400 | 401 | 403 | 422, "validation_error") if about_the_account => Verdict::Misconfigured,
+        (400 | 422, "validation_error") => Verdict::Rejected,
+        (400, "invalid_idempotency_key") => Verdict::Bug,
+        // Cloudflare's code for a request without User-Agent.
+        (403, _) if String::from_utf8_lossy(&answer.body).contains("1010") && name.is_empty() => {
+            Verdict::Bug
+        }
+        (409, "concurrent_idempotent_requests" | "resource_locked") => {
+            Verdict::Temporary { retry_after: wait() }
+        }
+        (
+            400 | 422,
+            "invalid_attachment"
+            | "invalid_from_address"
+            | "invalid_parameter"
+            | "missing_required_field"
+            | "missing_required_parameter",
+        ) => Verdict::Rejected,
+        (429, "daily_quota_exceeded") => Verdict::Exhausted { until: next_midnight(now) },
+        (429, "monthly_quota_exceeded") => Verdict::Exhausted { until: None },
+        (_, _) => by_status(answer, wait()),
+    }
+}
+
+fn by_status_or_later(answer: &Answer, now: Timestamp) -> Verdict {
+    match by_status(answer, retry_after(&answer.headers, now)) {
+        Verdict::Unknown | Verdict::Bug => Verdict::Temporary { retry_after: None },
+        known @ (Verdict::Throttled { .. }
+        | Verdict::Exhausted { .. }
+        | Verdict::Temporary { .. }
+        | Verdict::Misconfigured
+        | Verdict::Rejected) => known,
+    }
+}
+
+/// The daily quota renews at 00:00 UTC.
+fn next_midnight(now: Timestamp) -> Option<Timestamp> {
+    const DAY: i64 = 24 * 60 * 60;
+    Timestamp::from_second((now.as_second().div_euclid(DAY) + 1) * DAY).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use http::{HeaderMap, HeaderName, HeaderValue};
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: &str = "2026-11-21T10:30:00Z";
+
+    fn answer(status: u16, body: impl Into<Bytes>) -> Answer {
+        Answer { status, headers: HeaderMap::new(), body: body.into(), whole: true }
+    }
+
+    fn error(status: u16, name: &str, message: &str) -> Answer {
+        let body = json!({"statusCode": status, "name": name, "message": message});
+        answer(status, body.to_string())
+    }
+
+    fn meaning(answer: &Answer) -> Result<Receipt, SendError> {
+        read(answer, NOW.parse().unwrap())
+    }
+
+    #[test]
+    fn the_id_is_the_receipt() {
+        let receipt = meaning(&answer(200, r#"{"id":"49a3999c"}"#)).unwrap();
+        assert_eq!(receipt.provider_message_id.as_deref(), Some("49a3999c"));
+    }
+
+    #[test]
+    fn a_success_without_an_id_is_not_from_resend() {
+        for body in ["<html>log in</html>", "{}", r#"{"id":""}"#, "", "ok", "[]"] {
+            let error = meaning(&answer(200, body)).unwrap_err();
+            assert_eq!((error.verdict, error.unclear), (Verdict::Misconfigured, false), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_success_whose_body_was_lost_is_repeated_with_the_same_key() {
+        let lost = Answer { whole: false, ..answer(200, r#"{"id":"49"#) };
+        let error = meaning(&lost).unwrap_err();
+        assert_eq!(error.verdict, Verdict::Temporary { retry_after: None });
+        assert!(error.unclear);
+    }
+
+    #[test]
+    fn every_refusal_of_the_table_has_its_meaning() {
+        let later = Verdict::Temporary { retry_after: None };
+        let midnight = Some("2026-11-22T00:00:00Z".parse().unwrap());
+        for (status, name, message, verdict) in [
+            (400, "validation_error", "API key is invalid", Verdict::Misconfigured),
+            (401, "validation_error", "API key is invalid", Verdict::Misconfigured),
+            (400, "validation_error", "Invalid `to` field.", Verdict::Rejected),
+            (422, "validation_error", "Invalid `to` field.", Verdict::Rejected),
+            (400, "invalid_idempotency_key", "1-256", Verdict::Bug),
+            (401, "missing_api_key", "Missing API key", Verdict::Misconfigured),
+            (401, "restricted_api_key", "only send", Verdict::Misconfigured),
+            (403, "suspended_api_key", "suspended", Verdict::Misconfigured),
+            (403, "invalid_permission", "no", Verdict::Misconfigured),
+            (
+                403,
+                "validation_error",
+                "You can only send testing emails to your own email address",
+                Verdict::Misconfigured,
+            ),
+            (
+                403,
+                "validation_error",
+                "The oratio.space domain is not verified.",
+                Verdict::Misconfigured,
+            ),
+            (403, "something_new", "no", Verdict::Misconfigured),
+            (404, "not_found", "no", Verdict::Misconfigured),
+            (405, "method_not_allowed", "no", Verdict::Misconfigured),
+            (408, "", "", later),
+            (409, "concurrent_idempotent_requests", "", later),
+            (409, "resource_locked", "", later),
+            (409, "invalid_idempotent_request", "", Verdict::Bug),
+            (409, "something_new", "", Verdict::Bug),
+            (413, "", "", Verdict::Rejected),
+            (415, "", "", Verdict::Bug),
+            (422, "invalid_attachment", "", Verdict::Rejected),
+            (422, "invalid_parameter", "", Verdict::Rejected),
+            (422, "missing_required_field", "", Verdict::Rejected),
+            (422, "missing_required_parameter", "", Verdict::Rejected),
+            (422, "something_new", "", Verdict::Unknown),
+            (400, "something_new", "", Verdict::Unknown),
+            (418, "", "", Verdict::Unknown),
+            (425, "", "", later),
+            (429, "rate_limit_exceeded", "", Verdict::Throttled { retry_after: None }),
+            (429, "something_new", "", Verdict::Throttled { retry_after: None }),
+            (429, "daily_quota_exceeded", "", Verdict::Exhausted { until: midnight }),
+            (429, "monthly_quota_exceeded", "", Verdict::Exhausted { until: None }),
+            (500, "application_error", "", later),
+            (503, "service_unavailable", "", later),
+            (302, "", "", Verdict::Misconfigured),
+        ] {
+            let refused = meaning(&error(status, name, message)).unwrap_err();
+            assert_eq!(refused.verdict, verdict, "{status} {name} {message}");
+            assert_eq!(refused.status, Some(status));
+        }
+    }
+
+    #[test]
+    fn a_request_without_user_agent_is_our_fault() {
+        let refused = meaning(&answer(403, "error code: 1010")).unwrap_err();
+        assert_eq!(refused.verdict, Verdict::Bug);
+    }
+
+    #[test]
+    fn the_wait_comes_from_retry_after_or_the_rate_headers() {
+        for header in ["retry-after", "ratelimit-reset"] {
+            let mut limited = error(429, "rate_limit_exceeded", "Too many requests");
+            limited.headers.insert(HeaderName::from_static(header), HeaderValue::from_static("2"));
+            let expected = Verdict::Throttled { retry_after: Some(Duration::from_secs(2)) };
+            assert_eq!(meaning(&limited).unwrap_err().verdict, expected);
+        }
+    }
+
+    #[test]
+    fn the_words_are_resends_own() {
+        let refused = meaning(&error(422, "invalid_attachment", "Bad\nfile")).unwrap_err();
+        assert_eq!(refused.to_string(), "422: invalid_attachment: Bad file");
+    }
+
+    #[test]
+    fn a_refusal_whose_reason_was_lost_is_asked_for_again() {
+        let lost = Answer { whole: false, ..answer(422, r#"{"name":"inva"#) };
+        let refused = meaning(&lost).unwrap_err();
+        assert_eq!(refused.verdict, Verdict::Temporary { retry_after: None });
+        assert!(!refused.unclear);
+    }
+
+    #[test]
+    fn only_a_clear_refusal_says_that_the_key_is_dead() {
+        let now = NOW.parse().unwrap();
+        for dead in [
+            error(401, "missing_api_key", "x"),
+            error(400, "validation_error", "API key is invalid"),
+            error(403, "suspended_api_key", "x"),
+        ] {
+            assert_eq!(read_domains(&dead, now).unwrap().verdict, Verdict::Misconfigured);
+        }
+        for alive in [
+            answer(200, r#"{"data":[]}"#),
+            error(401, "restricted_api_key", "This API key is restricted to only send emails"),
+            error(404, "not_found", ""),
+            error(429, "rate_limit_exceeded", ""),
+            error(500, "application_error", ""),
+            answer(403, "<html>blocked</html>"),
+            answer(200, "<html></html>"),
+            answer(302, ""),
+        ] {
+            assert_eq!(read_domains(&alive, now), None, "{alive:?}");
+        }
+    }
+}

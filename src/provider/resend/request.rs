@@ -1,0 +1,260 @@
+//! From a letter to the body of `POST /emails`.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::message::{Attachment, Loss};
+use crate::provider::fields::{self, Fields};
+use crate::provider::filename::{Agreed, agreed, essence};
+use crate::provider::people::{self, mailbox_text};
+use crate::provider::{Call, Letter, Unfit};
+
+/// A Content-ID must be shorter than 128 characters.
+const CONTENT_ID_MAX: usize = 127;
+
+/// Given to Resend's SMTP server; here the key is ours.
+const STEERING: [&str; 2] = ["Resend-Idempotency-Key", "Idempotency-Key"];
+
+/// `SendEmailRequest` of the published description, in this order.
+#[derive(Serialize)]
+struct Body<'a> {
+    from: String,
+    to: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cc: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bcc: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reply_to: Vec<String>,
+    subject: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    html: Option<&'a str>,
+    text: &'a str,
+    #[serde(skip_serializing_if = "Fields::is_empty")]
+    headers: Fields,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attachments: Vec<File>,
+}
+
+#[derive(Serialize)]
+struct File {
+    content: String,
+    filename: String,
+    content_type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_id: Option<String>,
+}
+
+/// Builds the body. The same letter gives the same bytes.
+pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
+    people::refuse_protected(letter)?;
+    let email = letter.email;
+    let mut losses = email.losses.clone();
+    let from = people::author(letter, &mut losses)?;
+    let recipients = people::recipients(letter, &mut losses)?;
+    let replies = people::reply_to(letter, &mut losses)?;
+    let texts = |mailboxes: &[_]| mailboxes.iter().map(mailbox_text).collect();
+
+    let body = Body {
+        from: mailbox_text(&from),
+        to: texts(&recipients.to),
+        cc: texts(&recipients.cc),
+        bcc: texts(&recipients.bcc),
+        reply_to: texts(&replies),
+        subject: people::subject(letter, &mut losses),
+        html: email.html.as_deref(),
+        // Left out, it would be made up from the HTML.
+        text: email.text.as_deref().unwrap_or_default(),
+        headers: fields::travelling(letter, &[], &STEERING, &mut losses),
+        attachments: files(&email.attachments, &mut losses)?,
+    };
+    let body = serde_json::to_vec(&body).map_err(|error| Unfit { reason: error.to_string() })?;
+    Ok(Call { body: Bytes::from(body), content_type: "application/json", losses })
+}
+
+fn files(attachments: &[Attachment], losses: &mut Vec<Loss>) -> Result<Vec<File>, Unfit> {
+    let mut files = Vec::with_capacity(attachments.len());
+    for attachment in attachments {
+        if essence(&attachment.content_type) == "text/x-amp-html" {
+            losses.push(Loss {
+                what: "the AMP alternative".to_owned(),
+                why: "the API does not take one".to_owned(),
+            });
+            continue;
+        }
+        files.push(file(attachment, losses)?);
+    }
+    Ok(files)
+}
+
+fn file(attachment: &Attachment, losses: &mut Vec<Loss>) -> Result<File, Unfit> {
+    let Agreed { filename, content_type } = agreed(attachment);
+    let name = &attachment.filename;
+    if filename != *name {
+        losses.push(Loss {
+            what: format!("the name of attachment {name:?}"),
+            why: format!(
+                "sent as {filename:?}: Resend drops mail whose file names contradict the types"
+            ),
+        });
+    }
+    if content_type != attachment.content_type.trim() {
+        losses.push(Loss {
+            what: format!("the type {:?} of attachment {name:?}", attachment.content_type),
+            why: format!(
+                "sent as {content_type}: Resend drops mail whose types contradict the file names"
+            ),
+        });
+    }
+    let content_id = match &attachment.content_id {
+        // A file with a Content-ID would be shown as an inline image.
+        Some(id) if attachment.inline => {
+            if id.len() > CONTENT_ID_MAX {
+                return Err(Unfit {
+                    reason: format!(
+                        "the inline part {name:?} has a Content-ID of {} characters, the API takes {CONTENT_ID_MAX}",
+                        id.len()
+                    ),
+                });
+            }
+            Some(id.clone())
+        }
+        Some(_) | None => {
+            if attachment.inline {
+                losses.push(Loss {
+                    what: format!("the inline disposition of {name:?}"),
+                    why: "without a Content-ID the API attaches it as a file".to_owned(),
+                });
+            }
+            None
+        }
+    };
+    Ok(File { content: STANDARD.encode(&attachment.bytes), filename, content_type, content_id })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::message::Protection;
+    use crate::provider::samples::{Sample, attachment};
+
+    fn built(sample: &Sample) -> (Value, Vec<Loss>) {
+        let call = build(&sample.letter()).unwrap();
+        (serde_json::from_slice(&call.body).unwrap(), call.losses)
+    }
+
+    #[test]
+    fn a_plain_message_is_carried_whole() {
+        let call = build(&Sample::plain().letter()).unwrap();
+        assert_eq!(
+            std::str::from_utf8(&call.body).unwrap(),
+            r#"{"from":"Ada <ada@example.org>","to":["Bob <bob@example.net>"],"subject":"Tea","#
+                .to_owned()
+                + r#""text":"Five o'clock?\r\n","headers":{"Message-ID":"<1@example.org>"}}"#
+        );
+        assert!(call.losses.is_empty());
+    }
+
+    #[test]
+    fn a_rich_message_is_carried_whole() {
+        let (body, losses) = built(&Sample::rich());
+        assert_eq!(
+            body,
+            json!({
+                "from": "\"오라티오, 알림\" <notice@oratio.example>",
+                "to": ["김철수 <kim@xn--vv4b11d.xn--3e0b707e>"],
+                "cc": ["\"Doe; Jane\" <jane@example.com>"],
+                "bcc": ["hidden@example.net"],
+                "reply_to": ["help@oratio.example", "B <b@oratio.example>"],
+                "subject": "안녕하세요 ☕",
+                "html": "<p>그림 <img src=\"cid:logo@oratio\"></p>",
+                "text": "텍스트\r\n",
+                "headers": {
+                    "Message-ID": "<1@example.org>",
+                    "List-Unsubscribe": "<https://x.example/u>"
+                },
+                "attachments": [
+                    {
+                        "content": "iVBORw0KGgo=", "filename": "logo.png",
+                        "content_type": "image/png", "content_id": "logo@oratio"
+                    },
+                    {
+                        "content": "JVBERi0xLjc=", "filename": "보고서.pdf",
+                        "content_type": "application/pdf"
+                    }
+                ]
+            })
+        );
+        assert!(losses.is_empty(), "{losses:?}");
+    }
+
+    #[test]
+    fn no_text_is_invented() {
+        let mut sample = Sample::plain();
+        sample.email.text = None;
+        sample.email.html = Some("<p>x</p>".to_owned());
+        assert_eq!(built(&sample).0["text"], "");
+        sample.email.html = None;
+        let (body, losses) = built(&sample);
+        assert_eq!((body["text"].as_str(), body.get("html")), (Some(""), None));
+        assert!(losses.is_empty());
+    }
+
+    #[test]
+    fn protected_messages_go_elsewhere() {
+        let mut sample = Sample::plain();
+        for (protection, word) in
+            [(Protection::Signed, "signed"), (Protection::Encrypted, "encrypted")]
+        {
+            sample.email.protection = protection;
+            assert!(build(&sample.letter()).unwrap_err().reason.contains(word));
+        }
+    }
+
+    #[test]
+    fn a_name_against_its_type_is_mended_and_named() {
+        let mut sample = Sample::plain();
+        sample.email.attachments = vec![attachment("data.txt", "text/csv", b"a,b")];
+        let (body, losses) = built(&sample);
+        assert_eq!(body["attachments"][0]["filename"], "data.txt.csv");
+        assert!(losses[0].what.contains("data.txt"), "{losses:?}");
+    }
+
+    #[test]
+    fn only_inline_parts_get_a_content_id_and_it_must_fit() {
+        let mut sample = Sample::plain();
+        let mut part = attachment("a.png", "image/png", b"x");
+        part.content_id = Some("x".repeat(128));
+        sample.email.attachments = vec![part.clone()];
+        assert_eq!(built(&sample).0["attachments"][0].get("content_id"), None);
+
+        part.inline = true;
+        sample.email.attachments = vec![part.clone()];
+        assert!(build(&sample.letter()).unwrap_err().reason.contains("128 characters"));
+
+        part.content_id = None;
+        sample.email.attachments = vec![part];
+        assert!(built(&sample).1[0].what.contains("inline disposition"));
+    }
+
+    #[test]
+    fn an_amp_alternative_is_a_named_loss() {
+        let mut sample = Sample::plain();
+        sample.email.attachments = vec![attachment("amp", "text/x-amp-html; charset=utf-8", b"x")];
+        let (body, losses) = built(&sample);
+        assert_eq!(body.get("attachments"), None);
+        assert!(losses[0].what.contains("AMP"));
+    }
+
+    #[test]
+    fn losses_of_the_view_are_passed_on() {
+        let mut sample = Sample::plain();
+        let loss = Loss { what: "part 3".to_owned(), why: "too deep".to_owned() };
+        sample.email.losses.push(loss.clone());
+        assert_eq!(built(&sample).1, [loss]);
+    }
+}

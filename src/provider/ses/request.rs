@@ -1,0 +1,184 @@
+//! From a letter to the body of `SendEmail`.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::message::{Address, Loss, Mailbox};
+use crate::provider::people::{self, wire_address};
+use crate::provider::{Call, Letter, Unfit};
+
+/// Header fields with this prefix are orders to SES, given to its SMTP server.
+const STEERING: &str = "x-ses-";
+
+/// `SendEmailRequest`, with the members that a raw message needs. `FromEmailAddress` is left out: it would replace the
+/// From header.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Body {
+    destination: Destination,
+    content: Content,
+}
+
+/// The envelope. The header fields stay as they are in the message.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Destination {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    to_addresses: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cc_addresses: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bcc_addresses: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Content {
+    raw: Raw,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Raw {
+    data: String,
+}
+
+/// Builds the body. The same letter gives the same bytes.
+pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
+    // SES demands a From with an address that it can take.
+    people::author(letter, &mut Vec::new())?;
+    let addressing = letter.addressing;
+    let visible = |mailboxes: &[Mailbox]| {
+        mailboxes.iter().map(|mailbox| destination(&mailbox.address)).collect::<Result<_, _>>()
+    };
+    let hidden = addressing.bcc.iter().map(Address::as_str).map(destination);
+    let body = Body {
+        destination: Destination {
+            to_addresses: visible(&addressing.to)?,
+            cc_addresses: visible(&addressing.cc)?,
+            bcc_addresses: hidden.collect::<Result<_, _>>()?,
+        },
+        content: Content { raw: Raw { data: STANDARD.encode(raw_mime(letter)?) } },
+    };
+    let body = serde_json::to_vec(&body).map_err(|error| Unfit { reason: error.to_string() })?;
+    Ok(Call { body: Bytes::from(body), content_type: "application/json", losses: losses(letter) })
+}
+
+fn destination(address: &str) -> Result<String, Unfit> {
+    wire_address(address).map_err(|reason| Unfit { reason: format!("the address {reason}") })
+}
+
+fn losses(letter: &Letter<'_>) -> Vec<Loss> {
+    let headers = letter.email.headers.iter().map(|(name, _)| name);
+    headers
+        .filter(|name| is_order(name.as_bytes()))
+        .map(|name| Loss {
+            what: format!("header {name}"),
+            why: "it would give the provider orders".to_owned(),
+        })
+        .collect()
+}
+
+/// The message without Bcc and without the fields that SES obeys.
+fn raw_mime(letter: &Letter<'_>) -> Result<Vec<u8>, Unfit> {
+    if letter.email.from_rewritten {
+        return Err(Unfit { reason: "From cannot be replaced in raw MIME yet".to_owned() });
+    }
+    let mut kept = Vec::with_capacity(letter.raw.len());
+    let mut rest = letter.raw;
+    let mut dropping = false;
+    while !rest.is_empty() {
+        let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+        let (line, after) = rest.split_at(end);
+        if line.trim_ascii().is_empty() {
+            break;
+        }
+        let folded = matches!(line.first(), Some(b' ' | b'\t'));
+        if !folded {
+            let name = line.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii();
+            dropping = name.eq_ignore_ascii_case(b"bcc") || is_order(name);
+        }
+        if !dropping {
+            kept.extend_from_slice(line);
+        }
+        rest = after;
+    }
+    kept.extend_from_slice(rest);
+    Ok(kept)
+}
+
+fn is_order(name: &[u8]) -> bool {
+    name.get(..STEERING.len()).is_some_and(|start| start.eq_ignore_ascii_case(STEERING.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::message::Protection;
+    use crate::provider::samples::Sample;
+
+    fn built(sample: &Sample) -> (Value, Vec<Loss>) {
+        let call = build(&sample.letter()).unwrap();
+        (serde_json::from_slice(&call.body).unwrap(), call.losses)
+    }
+
+    fn data(body: &Value) -> Vec<u8> {
+        STANDARD.decode(body["Content"]["Raw"]["Data"].as_str().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_message_travels_as_it_is_beside_its_recipients() {
+        let sample = Sample::plain();
+        let (body, losses) = built(&sample);
+        assert_eq!(body["Destination"], json!({"ToAddresses": ["bob@example.net"]}));
+        assert_eq!(body.get("FromEmailAddress"), None);
+        assert_eq!(data(&body), sample.raw);
+        assert!(losses.is_empty());
+    }
+
+    #[test]
+    fn all_recipients_are_named_with_ascii_domains() {
+        let (body, _) = built(&Sample::rich());
+        assert_eq!(
+            body["Destination"],
+            json!({
+                "ToAddresses": ["kim@xn--vv4b11d.xn--3e0b707e"],
+                "CcAddresses": ["jane@example.com"],
+                "BccAddresses": ["hidden@example.net"]
+            })
+        );
+    }
+
+    #[test]
+    fn bcc_and_orders_to_ses_do_not_travel() {
+        let mut sample = Sample::plain();
+        sample.raw = b"From: a@x.org\r\nBCC: h@x.org,\r\n i@x.org\r\nX-SES-Source-ARN: arn\r\n\
+            Subject: bcc:\r\n\r\nBcc: stays\r\n"
+            .to_vec();
+        sample.email.headers.push(("X-SES-Source-ARN".to_owned(), "arn".to_owned()));
+        let (body, losses) = built(&sample);
+        assert_eq!(data(&body), b"From: a@x.org\r\nSubject: bcc:\r\n\r\nBcc: stays\r\n");
+        assert_eq!(losses[0].what, "header X-SES-Source-ARN");
+    }
+
+    #[test]
+    fn a_signed_message_is_carried() {
+        let mut sample = Sample::plain();
+        sample.email.protection = Protection::Signed;
+        assert_eq!(data(&built(&sample).0), sample.raw);
+    }
+
+    #[test]
+    fn an_address_that_ses_refuses_makes_the_message_unfit() {
+        let mut sample = Sample::plain();
+        sample.addressing.bcc = vec!["한글@example.org".parse().unwrap()];
+        assert!(build(&sample.letter()).unwrap_err().reason.contains("ASCII"));
+        sample.addressing.bcc.clear();
+        sample.email.from.clear();
+        assert!(build(&sample.letter()).unwrap_err().reason.contains("sender.address"));
+    }
+}

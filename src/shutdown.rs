@@ -1,0 +1,42 @@
+//! One shutdown story: a signal asks, running work gets its time, what is left stays in the queue.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How long running transactions and provider calls may take after the signal.
+pub const GRACE: Duration = Duration::from_secs(30);
+
+/// The signals that end or concern a running daemon.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Takes the signals over from their default actions. Must be called inside a tokio runtime.
+    pub fn install() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Returns the name of the signal that asks for the end.
+    pub async fn end(&mut self) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                // Without this a hang-up would end the process, and with it mail under way.
+                _ = self.hangup.recv() => tracing::warn!(
+                    "SIGHUP: this version does not re-read its configuration; restart it instead"
+                ),
+            }
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! One client's connection: carries octets between a stream and the pure parts, which decide.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use crate::message::Submission;
+use crate::queue::Intake;
+
+use super::body::{Body, Content};
+use super::input::Input;
+use super::memory::MemoryBudget;
+use super::reply::Reply;
+use super::session::{Peer, Policy, Session, Step, Transaction};
+use super::timer::Timer;
+
+/// The longest that one transaction may take from MAIL to the final dot, however busy the client is.
+const TRANSACTION_TIME_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// How long content waits for memory that others hold.
+const MEMORY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a client may take to read the reply with which it is sent away.
+const FAREWELL_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// What a client that is sent away may still send, so that its system does not throw our reply away with a reset.
+const LINGER_TIME_MAX: Duration = Duration::from_secs(1);
+const LINGER_OCTETS_MAX: usize = 256 * 1024;
+
+/// Replies collected for one write.
+const OUTPUT_MAX: usize = 16 * 1024;
+
+/// Room for content at first: what an ordinary mail needs, and the most that a SIZE= is believed before
+/// there is something to show for it.
+const FIRST_ROOM: usize = 8 * 1024;
+const FIRST_ROOM_MAX: usize = 64 * 1024;
+
+/// What all connections of a listener work with.
+pub(super) struct Service {
+    pub(super) policy: Arc<Policy>,
+    pub(super) idle_timeout: Duration,
+    pub(super) intake: Arc<dyn Intake>,
+    pub(super) memory: Arc<MemoryBudget>,
+    pub(super) shutdown: CancellationToken,
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+enum End {
+    /// With this reply of the session.
+    Said(Reply),
+    /// The client has gone, or the network between.
+    Gone,
+    /// The client was silent or too slow.
+    TimedOut,
+    /// The client does not read our replies.
+    Stalled,
+    ShuttingDown,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Said(reply) => f.write_str(reply.text()),
+            Self::Gone => f.write_str("the client has gone"),
+            Self::TimedOut => f.write_str("timed out"),
+            Self::Stalled => f.write_str("the client does not read"),
+            Self::ShuttingDown => f.write_str("shutting down"),
+        }
+    }
+}
+
+/// What is being waited for.
+#[derive(Clone, Copy)]
+enum Awaited {
+    Command,
+    Content,
+}
+
+struct Connection<'a, S> {
+    stream: S,
+    service: &'a Service,
+    session: Session,
+    input: Input,
+    /// Replies that have not left yet.
+    output: Vec<u8>,
+    timer: Timer,
+    /// When the running transaction has taken too long.
+    transaction_due: Option<Instant>,
+    stranger_noticed: bool,
+}
+
+/// Serves one client until it leaves or is sent away.
+pub(super) async fn serve<S>(stream: S, peer: Peer, service: &Service)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    debug!(peer = %peer.address, "connection opened");
+    let mut connection = Connection {
+        stream,
+        service,
+        session: Session::new(Arc::clone(&service.policy), peer),
+        input: Input::default(),
+        output: Vec::new(),
+        timer: Timer::new(service.idle_timeout),
+        transaction_due: None,
+        stranger_noticed: false,
+    };
+    let end = connection.converse().await;
+    match &end {
+        End::Said(reply) if reply.code() >= 400 => {
+            warn!(peer = %peer.address, reason = %end, "an SMTP client was sent away");
+        }
+        End::Said(_) | End::Gone | End::TimedOut | End::Stalled | End::ShuttingDown => {
+            debug!(peer = %peer.address, reason = %end, "connection closed");
+        }
+    }
+    connection.leave(end).await;
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
+    async fn converse(&mut self) -> End {
+        self.say(&self.session.greeting());
+        loop {
+            if let Err(end) = self.obey_what_has_come().await {
+                return end;
+            }
+            if let Err(end) = self.read(Awaited::Command).await {
+                return end;
+            }
+        }
+    }
+
+    /// Handles every complete line. The replies leave together, when nothing is left to handle; with them the time to be
+    /// silent begins anew. Octets that make no line do not prolong it.
+    async fn obey_what_has_come(&mut self) -> Result<(), End> {
+        while let Some(line) = self.input.next_line() {
+            if self.service.shutdown.is_cancelled() {
+                return Err(End::ShuttingDown);
+            }
+            match self.session.handle(line) {
+                Step::Reply(reply) => self.say(&reply),
+                Step::Refuse(reply) => {
+                    self.notice_stranger();
+                    self.say(&reply);
+                }
+                Step::ReadBody(transaction) => self.transfer(transaction).await?,
+                Step::Close(reply) => return Err(End::Said(reply)),
+            }
+            self.watch_transaction();
+            if self.output.len() >= OUTPUT_MAX {
+                self.flush().await?;
+            }
+        }
+        self.flush().await
+    }
+
+    /// From 354 to the final reply, which is left in the output.
+    async fn transfer(&mut self, transaction: Transaction) -> Result<(), End> {
+        self.say(&Reply::GO_AHEAD);
+        self.flush().await?;
+        let mut held = self.service.memory.reservation();
+        let limit = usize::try_from(self.service.policy.max_message_size).unwrap_or(usize::MAX);
+        let mut body = Body::new(limit);
+        let announced = transaction.announced_size.and_then(|size| usize::try_from(size).ok());
+        // The final dot may come in the same read as the content before it.
+        let expected = announced.map_or(FIRST_ROOM, |size| (size + 5).min(FIRST_ROOM_MAX));
+        loop {
+            let arriving = self.input.unread().len();
+            if arriving > 0 {
+                if let Some(room) = body.room_wanted(arriving, expected) {
+                    if held.cover(room, MEMORY_PATIENCE).await {
+                        body.make_room(room);
+                    } else {
+                        body.discard();
+                        held.release();
+                    }
+                }
+                let fed = body.feed(self.input.unread());
+                self.input.consume(fed.used);
+                // Bare line feeds have become two octets each: count what that has taken.
+                if body.room() == 0 {
+                    held.release();
+                } else if !held.cover(body.room(), MEMORY_PATIENCE).await {
+                    body.discard();
+                    held.release();
+                }
+                if fed.ended {
+                    break;
+                }
+            }
+            self.give_time();
+            self.read(Awaited::Content).await?;
+        }
+        self.input.narrow();
+        self.transaction_due = None;
+        let reply = match body.finish() {
+            Content::Whole(raw) => {
+                let peer = Some(self.session.peer().address);
+                let envelope = transaction.envelope;
+                let submission = Submission { envelope, raw, user: None, peer };
+                match self.service.intake.accept(submission).await {
+                    Ok(id) => {
+                        self.session.message_accepted();
+                        Reply::queued(id)
+                    }
+                    Err(refusal) => Reply::from(&refusal),
+                }
+            }
+            Content::TooLarge => Reply::too_large(self.service.policy.max_message_size),
+            Content::Discarded => Reply::NO_MEMORY,
+        };
+        drop(held);
+        self.say(&reply);
+        Ok(())
+    }
+
+    fn say(&mut self, reply: &Reply) {
+        reply.encode(&mut self.output);
+    }
+
+    /// Writes what has been said. Returns when the client's system has taken it.
+    async fn flush(&mut self) -> Result<(), End> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        self.give_time();
+        let writing = async {
+            self.stream.write_all(&self.output).await?;
+            self.stream.flush().await
+        };
+        tokio::select! {
+            biased;
+            written = writing => written.map_err(|_| End::Gone)?,
+            () = self.timer.expired() => return Err(End::Stalled),
+        }
+        self.output.clear();
+        self.output.shrink_to(OUTPUT_MAX / 8);
+        Ok(())
+    }
+
+    /// Reads once. While a command is awaited, shutting down ends the wait; content may come to its end.
+    async fn read(&mut self, awaited: Awaited) -> Result<(), End> {
+        let for_command = matches!(awaited, Awaited::Command);
+        let room = self.input.room();
+        let spare = room.capacity() - room.len();
+        let read = tokio::select! {
+            biased;
+            read = self.stream.read_buf(room) => read,
+            () = self.service.shutdown.cancelled(), if for_command => {
+                return Err(End::ShuttingDown);
+            }
+            () = self.timer.expired() => return Err(End::TimedOut),
+        };
+        match read {
+            Ok(0) | Err(_) => Err(End::Gone),
+            Ok(count) => {
+                if count == spare && !for_command {
+                    self.input.widen();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The client has been heard: it may be silent again for the idle time, but not beyond the transaction's.
+    fn give_time(&mut self) {
+        let idle_due = Instant::now() + self.service.idle_timeout;
+        self.timer.set(self.transaction_due.map_or(idle_due, |due| due.min(idle_due)));
+    }
+
+    /// Starts and stops the transaction's time with the transaction.
+    fn watch_transaction(&mut self) {
+        if !self.session.in_transaction() {
+            self.transaction_due = None;
+        } else if self.transaction_due.is_none() {
+            self.transaction_due = Some(Instant::now() + TRANSACTION_TIME_MAX);
+        }
+    }
+
+    /// A stranger once per connection: enough to see what is wrong, too little to fill a disk.
+    fn notice_stranger(&mut self) {
+        if !self.stranger_noticed {
+            self.stranger_noticed = true;
+            let peer = self.session.peer().address;
+            warn!(%peer, "a client outside smtp.trusted_networks may not send and was refused");
+        }
+    }
+
+    /// Says the last word, if there is one, and closes.
+    async fn leave(&mut self, end: End) {
+        // Only a client that is sent away may be in the middle of sending.
+        let linger = matches!(&end, End::Said(reply) if reply.code() >= 400);
+        let reply = match end {
+            End::Gone | End::Stalled => return,
+            End::Said(reply) => reply,
+            End::ShuttingDown => Reply::SHUTTING_DOWN,
+            End::TimedOut if self.transaction_due.is_some_and(|due| Instant::now() >= due) => {
+                Reply::TRANSACTION_TOO_SLOW
+            }
+            End::TimedOut => Reply::IDLE,
+        };
+        self.say(&reply);
+        let farewell = async {
+            self.stream.write_all(&self.output).await?;
+            self.stream.shutdown().await
+        };
+        let said = tokio::time::timeout(FAREWELL_TIME_MAX, farewell).await;
+        if linger && matches!(said, Ok(Ok(()))) {
+            // Whether the client ends it or the time does, is all the same.
+            let _ = tokio::time::timeout(LINGER_TIME_MAX, self.swallow()).await;
+        }
+    }
+
+    async fn swallow(&mut self) {
+        let mut swallowed = 0;
+        while swallowed < LINGER_OCTETS_MAX {
+            self.input.consume(usize::MAX);
+            match self.stream.read_buf(self.input.room()).await {
+                Ok(0) | Err(_) => return,
+                Ok(count) => swallowed += count,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

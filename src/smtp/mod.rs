@@ -1,0 +1,30 @@
+//! The SMTP station: takes messages from apps and hands them to an [`Intake`](crate::queue::Intake).
+//!
+//! `command`, `path`, `parameters`, `reply`, `session`, `input` and `body` are pure: no socket, no clock, nothing async. They
+//! decide, and are tested as dialogues in memory. `listener`, `admission`, `connection`, `timer` and `memory` act.
+//!
+//! Authentication, TLS and CHUNKING will have their places here: what a client may do is a question to [`Peer`],
+//! what is offered to it is the one list in `session` that answers EHLO, and `connection` serves any stream.
+
+mod admission;
+mod body;
+mod command;
+mod connection;
+mod input;
+mod listener;
+mod memory;
+mod parameters;
+mod path;
+mod reply;
+mod session;
+#[cfg(test)]
+mod testing;
+mod timer;
+
+pub use body::{Body, Content, Fed};
+pub use command::{Command, Fault, Unoffered};
+pub use input::{COMMAND_LINE_MAX, Input, Line};
+pub use listener::Listener;
+pub use memory::{MemoryBudget, Reservation};
+pub use reply::{Enhanced, Reply};
+pub use session::{Peer, Policy, Session, Step, Transaction};

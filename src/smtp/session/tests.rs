@@ -1,0 +1,159 @@
+use std::net::Ipv4Addr;
+
+use super::*;
+
+fn policy() -> Policy {
+    Policy { hostname: String::from("relay.example"), max_message_size: 1000, max_recipients: 2 }
+}
+
+fn session_of(trusted: bool) -> Session {
+    let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted };
+    Session::new(Arc::new(policy()), peer)
+}
+
+/// The codes of the replies to `lines`; a step that is no reply ends the list.
+fn codes(session: &mut Session, lines: &[&str]) -> Vec<String> {
+    let mut codes = Vec::new();
+    for line in lines {
+        match session.handle(Line::Command(line.as_bytes())) {
+            Step::Reply(reply) | Step::Refuse(reply) => {
+                codes.push(reply.to_string().chars().take(9).collect());
+            }
+            step @ (Step::ReadBody(_) | Step::Close(_)) => panic!("{line}: {step:?}"),
+        }
+    }
+    codes
+}
+
+#[test]
+fn a_transaction_hands_over_its_envelope() {
+    let mut session = session_of(true);
+    let lines = [
+        "EHLO client.example",
+        "MAIL FROM:<ada@example.org> SIZE=700 SMTPUTF8",
+        "RCPT TO:<bob@example.net>",
+        "RCPT TO:<한글@example.net>",
+    ];
+    codes(&mut session, &lines);
+    assert!(session.in_transaction());
+    let Step::ReadBody(transaction) = session.handle(Line::Command(b"DATA")) else {
+        panic!("the content is next");
+    };
+    let envelope = Envelope {
+        sender: Some("ada@example.org".parse().unwrap()),
+        recipients: ["bob@example.net", "한글@example.net"].map(|a| a.parse().unwrap()).into(),
+        smtp_utf8: true,
+    };
+    assert_eq!(transaction, Transaction { envelope, announced_size: Some(700) });
+    assert!(!session.in_transaction());
+    assert_eq!(
+        codes(&mut session, &["RCPT TO:<bob@example.net>", "DATA"]),
+        ["503 5.5.1", "503 5.5.1"]
+    );
+    assert_eq!(codes(&mut session, &["MAIL FROM:<>"]), ["250 2.1.0"]);
+}
+
+#[test]
+fn hello_and_reset_drop_the_transaction() {
+    for line in ["EHLO again", "HELO again", "RSET"] {
+        let mut session = session_of(true);
+        codes(&mut session, &["EHLO x", "MAIL FROM:<>", line]);
+        assert!(!session.in_transaction(), "{line}");
+    }
+}
+
+#[test]
+fn the_offer_is_complete() {
+    let mut session = session_of(true);
+    let Step::Reply(reply) = session.handle(Line::Command(b"EHLO x")) else { panic!("a reply") };
+    let lines: Vec<&str> = reply.text().lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "relay.example",
+            "PIPELINING",
+            "SIZE 1000",
+            "8BITMIME",
+            "SMTPUTF8",
+            "ENHANCEDSTATUSCODES",
+            "LIMITS RCPTMAX=2"
+        ]
+    );
+}
+
+#[test]
+fn a_stranger_is_refused_at_mail() {
+    let mut session = session_of(false);
+    codes(&mut session, &["EHLO x", "NOOP"]);
+    let step = session.handle(Line::Command(b"MAIL FROM:<ada@example.org>"));
+    assert_eq!(step, Step::Refuse(Reply::STRANGER));
+    assert_eq!(
+        codes(&mut session, &["RCPT TO:<bob@example.net>", "DATA"]),
+        ["503 5.5.1", "503 5.5.1"]
+    );
+}
+
+#[test]
+fn a_recipient_named_twice_is_kept_once() {
+    let mut session = session_of(true);
+    let rcpt = "RCPT TO:<bob@example.net>";
+    codes(&mut session, &["EHLO x", "MAIL FROM:<>", rcpt, rcpt, rcpt]);
+    let Step::ReadBody(transaction) = session.handle(Line::Command(b"DATA")) else {
+        panic!("the content is next");
+    };
+    assert_eq!(transaction.envelope.recipients.len(), 1);
+}
+
+#[test]
+fn too_many_errors_end_the_connection() {
+    let mut session = session_of(true);
+    for _ in 1..FAULTS_MAX {
+        assert!(matches!(session.handle(Line::TooLong(b"x")), Step::Reply(_)));
+    }
+    let step = session.handle(Line::Command(b"XYZZY"));
+    assert_eq!(step, Step::Close(Reply::TOO_MANY_ERRORS));
+}
+
+#[test]
+fn a_message_forgives_the_errors_before_it() {
+    let mut session = session_of(true);
+    for _ in 0..3 {
+        for _ in 1..FAULTS_MAX {
+            assert!(matches!(session.handle(Line::Command(b"XYZZY")), Step::Reply(_)));
+        }
+        session.message_accepted();
+    }
+}
+
+#[test]
+fn bad_addresses_in_a_long_list_are_not_held_against_the_client() {
+    let mut session = session_of(true);
+    codes(&mut session, &["EHLO x", "MAIL FROM:<>"]);
+    for _ in 0..5 * FAULTS_MAX {
+        assert_eq!(codes(&mut session, &["RCPT TO:<nobody>"]), ["501 5.1.3"]);
+    }
+}
+
+#[test]
+fn commands_that_come_to_nothing_have_an_end() {
+    let mut session = session_of(true);
+    for _ in 1..COMMANDS_MAX {
+        assert_eq!(session.handle(Line::Command(b"NOOP")), Step::Reply(Reply::OK));
+    }
+    let step = session.handle(Line::Command(b"NOOP"));
+    assert_eq!(step, Step::Close(Reply::TOO_MANY_COMMANDS));
+}
+
+#[test]
+fn other_protocols_are_cut_off() {
+    let close = |line| match session_of(true).handle(line) {
+        Step::Close(reply) => reply,
+        step @ (Step::Reply(_) | Step::Refuse(_) | Step::ReadBody(_)) => panic!("{step:?}"),
+    };
+    assert_eq!(close(Line::TlsHello), Reply::TLS_SPOKEN);
+    assert_eq!(close(Line::Command(b"POST / HTTP/1.1")), Reply::HTTP_SPOKEN);
+    assert_eq!(close(Line::BareLineFeed(b"GET / HTTP/1.0")), Reply::HTTP_SPOKEN);
+    let long = [&b"GET /"[..], &[b'x'; 2043]].concat();
+    assert_eq!(close(Line::TooLong(&long)), Reply::HTTP_SPOKEN);
+    assert_eq!(close(Line::Command(b"BDAT 99999999999999999999 LAST")).code(), 502);
+}
