@@ -1,0 +1,18 @@
+//! The program from outside: real clients before it, a fake provider behind it, crashes and full disks under it.
+//!
+//! One theme per file, one test program for all of them: it links once.
+
+#![cfg(test)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cli_flow;
+mod clients;
+mod crash;
+mod direct;
+mod disk_full;
+mod failover;
+mod fake_provider;
+mod http_api;
+mod outcomes;

@@ -1,0 +1,181 @@
+//! What the real services do with a request: the part of it that the relay depends on.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::Recorded;
+use super::script::{resend_error, sendgrid_error};
+use super::wire::Reply;
+
+/// Which service is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    Resend,
+    SendGrid,
+    Ses,
+}
+
+impl Service {
+    /// True for the call that sends mail; everything else is a question about the account.
+    pub(crate) fn sends(self, method: &str, path: &str) -> bool {
+        let send = match self {
+            Self::Resend => "/emails",
+            Self::SendGrid => "/v3/mail/send",
+            Self::Ses => "/v2/email/outbound-emails",
+        };
+        method == "POST" && path == send
+    }
+
+    /// Answers a question about the account: it is in good order.
+    pub(crate) fn account(self, path: &str) -> Reply {
+        let answer = match (self, path) {
+            (Self::Resend, "/domains") => {
+                json!({"object": "list", "data": [
+                    {"id": "d-1", "name": "sender.example", "status": "verified"}
+                ]})
+            }
+            (Self::SendGrid, "/v3/scopes") => json!({"scopes": ["mail.send"]}),
+            (Self::Ses, "/v2/email/account") => json!({
+                "SendingEnabled": true, "ProductionAccessEnabled": true, "EnforcementStatus": "HEALTHY",
+                "SendQuota": {"Max24HourSend": 50000.0, "MaxSendRate": 14.0, "SentLast24Hours": 0.0}
+            }),
+            (Self::Resend | Self::SendGrid | Self::Ses, _) => {
+                return resend_error(404, "not_found", "no such endpoint at the fake provider");
+            }
+        };
+        Reply::new(200, answer.to_string())
+    }
+}
+
+/// One mail that left.
+#[derive(Clone, Debug)]
+pub(crate) struct Mail {
+    /// What the service calls it.
+    pub(crate) id: String,
+    /// The Idempotency-Key of the call, if it had one.
+    pub(crate) key: Option<String>,
+    /// The request's JSON.
+    pub(crate) json: Value,
+}
+
+impl Mail {
+    /// The subject, where the service gets one as a field.
+    pub(crate) fn subject(&self) -> &str {
+        self.json["subject"].as_str().unwrap_or_default()
+    }
+}
+
+/// The mail that left, and the keys under which it did.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    pub(crate) mails: Vec<Mail>,
+    keys: HashMap<String, (Vec<u8>, String)>,
+    in_flight: HashSet<String>,
+}
+
+impl Outbox {
+    /// Takes the mail as the service would, and gives its answer.
+    ///
+    /// A key stays in flight until [`Outbox::answered`].
+    pub(crate) fn take(&mut self, service: Service, request: &Recorded) -> Reply {
+        match service {
+            Service::Resend => self.resend(request),
+            Service::SendGrid => self.sendgrid(request),
+            Service::Ses => self.ses(request),
+        }
+    }
+
+    /// The answer to this request is out, or lost.
+    pub(crate) fn answered(&mut self, request: &Recorded) {
+        if let Some(key) = request.header("idempotency-key") {
+            self.in_flight.remove(key);
+        }
+    }
+
+    fn keep(&mut self, request: &Recorded) -> String {
+        let mut id = format!("{:08x}-fa4e-4000-8000-", self.mails.len());
+        // Writing to a String does not fail.
+        let _ = write!(id, "{:012x}", self.mails.len());
+        let key = request.header("idempotency-key").map(str::to_owned);
+        self.mails.push(Mail { id: id.clone(), key, json: request.json() });
+        id
+    }
+
+    fn resend(&mut self, request: &Recorded) -> Reply {
+        if request.header("user-agent").is_none() {
+            return Reply::new(403, r#"{"error":"error code: 1010"}"#);
+        }
+        if !request.header("authorization").is_some_and(|value| value.starts_with("Bearer re_")) {
+            return resend_error(
+                401,
+                "missing_api_key",
+                "Missing API key in the authorization header.",
+            );
+        }
+        let mail = request.json();
+        for field in ["from", "to", "subject"] {
+            if mail.get(field).is_none_or(|value| value.is_null() || *value == json!([])) {
+                return resend_error(
+                    422,
+                    "missing_required_field",
+                    &format!("Missing `{field}` field."),
+                );
+            }
+        }
+        let Some(key) = request.header("idempotency-key") else {
+            return Reply::new(200, json!({"id": self.keep(request)}).to_string());
+        };
+        if key.is_empty() || key.len() > 256 {
+            return resend_error(400, "invalid_idempotency_key", "The key must be 1-256 chars.");
+        }
+        if !self.in_flight.insert(key.to_owned()) {
+            let text = "Another request with this idempotency key is in progress.";
+            return resend_error(409, "concurrent_idempotent_requests", text);
+        }
+        match self.keys.get(key) {
+            Some((body, id)) if *body == request.body => {
+                Reply::new(200, json!({"id": id}).to_string())
+            }
+            Some(_) => {
+                let text = "This idempotency key was used with another request body.";
+                resend_error(409, "invalid_idempotent_request", text)
+            }
+            None => {
+                let id = self.keep(request);
+                self.keys.insert(key.to_owned(), (request.body.clone(), id.clone()));
+                Reply::new(200, json!({"id": id}).to_string())
+            }
+        }
+    }
+
+    fn sendgrid(&mut self, request: &Recorded) -> Reply {
+        if !request.header("authorization").is_some_and(|value| value.starts_with("Bearer SG.")) {
+            return sendgrid_error(
+                401,
+                "The provided authorization grant is invalid, expired, or revoked",
+            );
+        }
+        let mail = request.json();
+        if mail["personalizations"][0]["to"][0]["email"].as_str().is_none() {
+            return sendgrid_error(400, "The to array is required for all personalization objects");
+        }
+        let id = self.keep(request);
+        Reply::new(202, "").header("X-Message-Id", &id)
+    }
+
+    fn ses(&mut self, request: &Recorded) -> Reply {
+        let signed = |value: &str| value.starts_with("AWS4-HMAC-SHA256 Credential=");
+        if !request.header("authorization").is_some_and(signed) {
+            return Reply::new(403, r#"{"message":"Missing Authentication Token"}"#)
+                .header("x-amzn-ErrorType", "MissingAuthenticationTokenException");
+        }
+        if request.json()["Content"]["Raw"]["Data"].as_str().is_none() {
+            return Reply::new(400, r#"{"message":"Content must not be empty"}"#)
+                .header("x-amzn-ErrorType", "BadRequestException");
+        }
+        let id = self.keep(request);
+        Reply::new(200, json!({"MessageId": id}).to_string())
+    }
+}

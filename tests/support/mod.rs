@@ -1,0 +1,10 @@
+//! What the end-to-end suites share: the relay as a child process, a fake provider on the other side of it, and the
+//! clients on this side.
+
+pub(crate) mod fake;
+pub(crate) mod http;
+pub(crate) mod letter;
+pub(crate) mod relay;
+pub(crate) mod smtp;
+pub(crate) mod tool;
+pub(crate) mod wait;
