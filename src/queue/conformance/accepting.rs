@@ -70,7 +70,8 @@ pub(in crate::queue) async fn contents_of_any_size_come_back_whole(open: Open) {
     let store = open(ROOMY);
     let mut kept = Vec::new();
     for (n, size) in [0, 1, 4096, 512 << 10, (512 << 10) + 1, 1_300_000].into_iter().enumerate() {
-        let raw: Vec<u8> = (0..size).map(|i: usize| (i * 31 + i / 251 + n) as u8).collect();
+        let octet = |i: usize| u8::try_from((i * 31 + i / 251 + n) % 256).unwrap();
+        let raw: Vec<u8> = (0..size).map(octet).collect();
         let message = Arc::new(Message { raw: Bytes::from(raw), ..message(n as i64) });
         store.insert(Arc::clone(&message), None).await.unwrap();
         kept.push(message);

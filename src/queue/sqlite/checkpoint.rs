@@ -81,9 +81,12 @@ impl Drop for Checkpointer {
 }
 
 /// Copies as much as no reader still needs, and waits for nobody.
+pub(super) fn try_copy(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+}
+
 fn copy(connection: &Connection) {
-    let result = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-    if let Err(error) = result {
+    if let Err(error) = try_copy(connection) {
         // Nothing is lost: the messages are safe in the log, and the next checkpoint takes them.
         tracing::warn!(error = explain(&error), "queue checkpoint failed");
     }

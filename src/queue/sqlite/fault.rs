@@ -30,22 +30,28 @@ pub(super) fn unavailable(error: &rusqlite::Error) -> StoreError {
     StoreError::Unavailable(explain(error))
 }
 
+/// True when there is no room to write, also for the shared memory that goes with the log.
+pub(super) fn is_disk_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| {
+        error.code == rusqlite::ErrorCode::DiskFull
+            || error.extended_code == ffi::SQLITE_IOERR_SHMSIZE
+    })
+}
+
 /// Names the cause, and what to do where that is known. Never a path: a text may go to an SMTP client.
 pub(super) fn explain(error: &rusqlite::Error) -> String {
     use rusqlite::ErrorCode::{
-        CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase,
-        PermissionDenied, ReadOnly, SystemIoFailure,
+        CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, NotADatabase, PermissionDenied,
+        ReadOnly, SystemIoFailure,
     };
 
+    if is_disk_full(error) {
+        return "the disk is full".to_owned();
+    }
     let Some(code) = error.sqlite_error_code() else {
         return error.to_string();
     };
-    // The shared memory of the log cannot grow: with every other I/O error this would not say "full".
-    let shm_full =
-        error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE);
     match code {
-        DiskFull => "the disk is full".to_owned(),
-        SystemIoFailure if shm_full => "the disk is full".to_owned(),
         SystemIoFailure => format!("the disk reports a fault: {error}"),
         ReadOnly => "the database file, its folder or the disk is read-only".to_owned(),
         PermissionDenied | CannotOpen => {

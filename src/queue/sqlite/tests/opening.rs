@@ -1,0 +1,184 @@
+//! Opening: what is there, what is refused, and with what words.
+
+use super::*;
+use crate::queue::conformance::{attempts, claim, claim_one, delivered, in_state, queued, summary};
+use crate::queue::{RecipientState, State, Store};
+
+#[tokio::test]
+async fn everything_survives_reopening() {
+    let (_folder, path) = place();
+    let store = daemon(&path);
+    let mut before = Vec::new();
+    for (n, state) in (0..).zip([State::Queued, State::Delivered, State::Failed, State::Cancelled])
+    {
+        let id = in_state(&store, n, state).await;
+        before.push((id, store.show(id).await.unwrap(), store.content(id).await.unwrap()));
+    }
+    let counts = store.counts().await.unwrap();
+    drop(store);
+
+    let store = daemon(&path);
+    for (id, details, content) in before {
+        assert_eq!(store.show(id).await.unwrap(), details);
+        assert_eq!(store.content(id).await.unwrap(), content);
+    }
+    assert_eq!(store.counts().await.unwrap(), counts);
+    assert_eq!(integrity(&path), "ok");
+}
+
+#[tokio::test]
+async fn leases_are_void_for_a_new_daemon() {
+    let (_folder, path) = place();
+    let store = daemon(&path);
+    let id = queued(&store, 0).await;
+    let lost = claim_one(&store, 0).await;
+    drop(store);
+
+    let store = daemon(&path);
+    assert_eq!(store.next_due().await.unwrap(), Some(lost.message.received_at));
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.queued, counts.sending), (1, 0));
+    let late = store.settle(delivered(&lost, "resend", 1)).await;
+    assert_eq!(late, Err(StoreError::LeaseLost(id)));
+    let again = claim_one(&store, 1).await;
+    assert_eq!((again.message.id, again.lease), (id, 2));
+    assert_eq!(again.recipients[0].state, RecipientState::Queued);
+}
+
+#[tokio::test]
+async fn who_attaches_leaves_leases_alone() {
+    let (_folder, path) = place();
+    let store = daemon(&path);
+    let id = queued(&store, 0).await;
+    let held = claim_one(&store, 0).await;
+
+    let visitor = SqliteStore::attach(&path).unwrap();
+    assert_eq!(summary(&visitor, id).await.state, State::Sending);
+    drop(visitor);
+    store.settle(delivered(&held, "resend", 1)).await.unwrap();
+    assert_eq!(attempts(&store, id).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_closed_store_is_tidy_and_takes_no_more() {
+    let (folder, path) = place();
+    let store = daemon(&path);
+    let id = queued(&store, 0).await;
+    store.close().await;
+    store.close().await;
+
+    let log = std::fs::metadata(folder.path().join("queue.db-wal")).map_or(0, |log| log.len());
+    assert_eq!(log, 0, "the file alone is the queue");
+    let refused = store.cancel(id, crate::queue::conformance::at(1)).await.unwrap_err();
+    assert_eq!(refused.to_string(), "the store cannot be used: the queue is closed");
+    assert!(store.content(id).await.unwrap().is_some(), "reading still works");
+}
+
+#[test]
+fn a_queue_has_one_daemon() {
+    let (_folder, path) = place();
+    let first = daemon(&path);
+    let text = refusal(SqliteStore::open(&path, ROOMY));
+    assert!(text.contains("another mailferry has this queue; stop it"), "{text}");
+    drop(first);
+    daemon(&path);
+}
+
+#[test]
+fn nobody_attaches_to_nothing() {
+    let (_folder, path) = place();
+    let text = refusal(SqliteStore::attach(&path));
+    assert!(text.contains("there is no such file"), "{text}");
+    assert!(!path.exists());
+    std::fs::write(&path, "").unwrap();
+    let text = refusal(SqliteStore::attach(&path));
+    assert!(text.contains("start the daemon"), "{text}");
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_left_alone() {
+    let (_folder, path) = place();
+    let store = daemon(&path);
+    queued(&store, 0).await;
+    reach(&store, |connection| connection.execute_batch("PRAGMA user_version = 99").unwrap()).await;
+    drop(store);
+
+    for result in [SqliteStore::open(&path, ROOMY), SqliteStore::attach(&path)] {
+        let text = refusal(result);
+        assert!(text.contains("a newer mailferry has written it (schema 99"), "{text}");
+    }
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 1").unwrap();
+    assert_eq!(claim(&daemon(&path), 0).await.len(), 1);
+}
+
+#[test]
+fn other_files_are_refused_and_left_alone() {
+    let (_folder, path) = place();
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+    let text = refusal(SqliteStore::open(&path, ROOMY));
+    assert!(text.contains("another program"), "{text}");
+    let tables = "SELECT count(*) FROM sqlite_schema";
+    let tables: i64 =
+        Connection::open(&path).unwrap().query_row(tables, [], |row| row.get(0)).unwrap();
+    assert_eq!(tables, 1);
+
+    let letter = "Dear diary, this is no database at all. ".repeat(200);
+    std::fs::write(&path, &letter).unwrap();
+    let text = refusal(SqliteStore::open(&path, ROOMY));
+    assert!(text.contains("not an SQLite database"), "{text}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), letter);
+}
+
+#[test]
+fn a_folder_must_be_there_and_writable() {
+    let (folder, _) = place();
+    let text = refusal(SqliteStore::open(&folder.path().join("none/queue.db"), ROOMY));
+    assert!(text.contains("there is no folder") && text.contains("create it"), "{text}");
+    // Even the superuser cannot make files here.
+    #[cfg(target_os = "linux")]
+    {
+        let text = refusal(SqliteStore::open(Path::new("/proc/queue.db"), ROOMY));
+        assert!(text.contains("the folder /proc must be writable"), "{text}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn mail_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let (folder, path) = place();
+    let store = daemon(&path);
+    queued(&store, 0).await;
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{:?}", entry.file_name());
+    }
+}
+
+#[tokio::test]
+async fn counting_and_claiming_read_no_history() {
+    let (_folder, path) = place();
+    let store = daemon(&path);
+    reach(&store, |connection| {
+        for (sql, index) in [
+            ("SELECT state, count(*), min(id) FROM messages INDEXED BY open_by_due WHERE state < 2 GROUP BY state",
+                "COVERING INDEX open_by_due"),
+            ("SELECT id, state, size FROM messages INDEXED BY open_by_due WHERE state < 2 AND due_at <= 1 \
+              ORDER BY due_at, state, id LIMIT 1", "INDEX open_by_due (due_at<?)"),
+            ("SELECT due_at FROM messages INDEXED BY open_by_due WHERE state < 2 ORDER BY due_at LIMIT 1",
+                "COVERING INDEX open_by_due"),
+        ] {
+            let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let steps: Vec<String> = plan
+                .query_map([], |row| row.get(3))
+                .unwrap()
+                .collect::<rusqlite::Result<_>>()
+                .unwrap();
+            assert!(steps[0].contains(index), "{steps:?}");
+            assert!(!steps.iter().any(|step| step.contains("ORDER BY")), "{steps:?}");
+        }
+    })
+    .await;
+}
