@@ -13,6 +13,10 @@ use crate::message::{Envelope, IndexFields, Message, QueueId};
 use crate::queue::rules::HISTORY_MAX;
 use crate::queue::{Claim, Lease, Outcome, RecipientStatus, State};
 
+/// Walks along the index of open messages, which is in this order.
+pub(super) const DUE: &str = "SELECT id, state, size FROM messages INDEXED BY open_by_due \
+     WHERE state < 2 AND due_at <= ?1 ORDER BY due_at, state, id LIMIT ?2";
+
 /// What a claim asks for.
 #[derive(Debug)]
 pub(super) struct Wanted<'a> {
@@ -60,10 +64,7 @@ pub(super) fn claim(
 
 /// Chooses by the index of open messages, which is in the order of their time.
 fn due(connection: &Connection, wanted: &Wanted<'_>) -> rusqlite::Result<Vec<Candidate>> {
-    let mut search = connection.prepare_cached(
-        "SELECT id, state, size FROM messages INDEXED BY open_by_due \
-         WHERE state < 2 AND due_at <= ?1 ORDER BY due_at, state, id LIMIT ?2",
-    )?;
+    let mut search = connection.prepare_cached(DUE)?;
     let mut found = search.query((rows::millis(wanted.now), rows::signed(wanted.limit)))?;
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut bytes = 0_u64;

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::fault::explain;
@@ -104,6 +105,9 @@ pub(super) fn connect(path: &Path, purpose: Purpose) -> Result<Connection, Store
 fn prepare(connection: &Connection, purpose: Purpose) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(32);
+    // Plans do not depend on parameters. Otherwise SQLite compiles some statements again for each new value, which
+    // took a third of the writer's time.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // Small caches: the operating system has the file in memory anyway, and we have promised to be small.
     let cache_kib = match purpose {
         Purpose::Writing => 2048,
