@@ -116,12 +116,16 @@ async fn a_newer_schema_is_refused_and_left_alone() {
 fn other_files_are_refused_and_left_alone() {
     let (_folder, path) = place();
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
-    let text = refusal(SqliteStore::open(&path, ROOMY));
-    assert!(text.contains("another program"), "{text}");
+    let theirs = std::fs::read(&path).unwrap();
+    for result in [SqliteStore::open(&path, ROOMY), SqliteStore::attach(&path)] {
+        let text = refusal(result);
+        assert!(text.contains("another program"), "{text}");
+    }
     let tables = "SELECT count(*) FROM sqlite_schema";
     let tables: i64 =
         Connection::open(&path).unwrap().query_row(tables, [], |row| row.get(0)).unwrap();
     assert_eq!(tables, 1);
+    assert_eq!(std::fs::read(&path).unwrap(), theirs);
 
     let letter = "Dear diary, this is no database at all. ".repeat(200);
     std::fs::write(&path, &letter).unwrap();
