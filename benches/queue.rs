@@ -47,6 +47,7 @@ async fn main() -> Result<(), Fault> {
             times[times.len() - 1],
         )?;
     }
+    steady(&folder.path().join("steady.db"), fsync, &mut out).await?;
     backlog(&folder.path().join("backlog.db"), &mut out).await
 }
 
@@ -73,6 +74,27 @@ async fn run(store: &Arc<SqliteStore>, tasks: usize, pairs: usize) -> Result<Vec
         times.append(&mut task.await??);
     }
     Ok(times)
+}
+
+/// A calm load: 200 messages a second, however long each takes.
+async fn steady(path: &Path, fsync: Duration, out: &mut impl io::Write) -> Result<(), Fault> {
+    let store = Arc::new(SqliteStore::open(path, 1_000_000)?);
+    let mut beat = tokio::time::interval(Duration::from_millis(5));
+    let mut tasks = Vec::new();
+    for _ in 0..3_000 {
+        beat.tick().await;
+        let store = Arc::clone(&store);
+        tasks.push(tokio::spawn(async move { run(&store, 1, 1).await }));
+    }
+    let mut times = Vec::new();
+    for task in tasks {
+        times.append(&mut task.await??);
+    }
+    times.sort_unstable();
+    let (p50, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
+    let ratio = p99.as_secs_f64() / fsync.as_secs_f64();
+    writeln!(out, "200/s: insert p50 {p50:?} p99 {p99:?}, {ratio:.1} fdatasyncs")?;
+    Ok(())
 }
 
 /// Fills a queue, starts it again and drains it.

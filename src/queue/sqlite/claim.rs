@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Row, params};
 
-use super::fault::Fault;
+use super::fault::{Fault, is_unreadable};
 use super::insert::content_at;
 use super::rows::{self, Id};
 use super::tally::Tally;
@@ -12,6 +12,10 @@ use crate::clock::Timestamp;
 use crate::message::{Envelope, IndexFields, Message, QueueId};
 use crate::queue::rules::HISTORY_MAX;
 use crate::queue::{Claim, Lease, Outcome, RecipientStatus, State};
+
+/// Walks along the index of open messages, which is in this order.
+pub(super) const DUE: &str = "SELECT id, state, size FROM messages INDEXED BY open_by_due \
+     WHERE state < 2 AND due_at <= ?1 ORDER BY due_at, state, id LIMIT ?2";
 
 /// What a claim asks for.
 #[derive(Debug)]
@@ -40,30 +44,26 @@ pub(super) fn claim(
     for candidate in due(connection, wanted)? {
         let id = candidate.id;
         lease(connection, id, wanted.lease)?;
-        let state = match read(connection, id) {
-            Ok(claim) => {
+        let problem = match read(connection, id) {
+            Ok(Some(claim)) => {
                 claims.push(claim);
-                State::Sending
+                tally.moved(id, candidate.state, State::Sending);
+                continue;
             }
-            Err(error) if is_unreadable(&error) => {
-                let error = format!("the queue's record of this message cannot be read: {error}");
-                tracing::error!(queue_id = %id, error, "message failed");
-                fail(connection, id, wanted.now, &error)?;
-                State::Failed
-            }
-            Err(error) => return Err(error.into()),
+            Ok(None) => "its content is missing in the queue".to_owned(),
+            Err(error) if is_unreadable(&error) => format!("its record cannot be read: {error}"),
+            Err(error) => return Err(Fault::Broken(error)),
         };
-        tally.moved(id, candidate.state, state);
+        tracing::error!(queue_id = %id, error = problem, "message failed");
+        fail(connection, id, wanted.now, &problem)?;
+        tally.moved(id, candidate.state, State::Failed);
     }
     Ok(claims)
 }
 
 /// Chooses by the index of open messages, which is in the order of their time.
 fn due(connection: &Connection, wanted: &Wanted<'_>) -> rusqlite::Result<Vec<Candidate>> {
-    let mut search = connection.prepare_cached(
-        "SELECT id, state, size FROM messages INDEXED BY open_by_due \
-         WHERE state < 2 AND due_at <= ?1 ORDER BY due_at, state, id LIMIT ?2",
-    )?;
+    let mut search = connection.prepare_cached(DUE)?;
     let mut found = search.query((rows::millis(wanted.now), rows::signed(wanted.limit)))?;
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut bytes = 0_u64;
@@ -88,19 +88,19 @@ fn lease(connection: &Connection, id: QueueId, lease: &Lease) -> rusqlite::Resul
     Ok(())
 }
 
-/// Reads a message as it is handed out.
-fn read(connection: &Connection, id: QueueId) -> rusqlite::Result<Claim> {
+/// Reads a message as it is handed out; `None` without its content.
+fn read(connection: &Connection, id: QueueId) -> rusqlite::Result<Option<Claim>> {
     let mut search = connection.prepare_cached(
         "SELECT lease, deferrals, trying_since, pinned_provider, received_at, sender, recipients, smtp_utf8, \
          header_from, subject, message_id, user, size, body, body_rows FROM messages WHERE id = ?1",
     )?;
     search.query_row([Id(id)], |row| {
         let (size, first, pieces) = (rows::unsigned(row, 12)?, row.get(13)?, row.get(14)?);
-        let raw = content_at(connection, id, size, first, pieces)?
-            .ok_or(rusqlite::Error::QueryReturnedNoRows)?
-            .into_bytes();
+        let Some(raw) = content_at(connection, id, size, first, pieces)? else {
+            return Ok(None);
+        };
         let recipients: Vec<RecipientStatus> = rows::json(row, 6)?;
-        Ok(Claim {
+        Ok(Some(Claim {
             lease: row.get(0)?,
             deferrals: row.get(1)?,
             trying_since: rows::time(row, 2)?,
@@ -110,7 +110,7 @@ fn read(connection: &Connection, id: QueueId) -> rusqlite::Result<Claim> {
                 id,
                 received_at: rows::time(row, 4)?,
                 envelope: envelope(row, &recipients)?,
-                raw,
+                raw: raw.into_bytes(),
                 index: IndexFields {
                     header_from: row.get(8)?,
                     subject: row.get(9)?,
@@ -119,7 +119,7 @@ fn read(connection: &Connection, id: QueueId) -> rusqlite::Result<Claim> {
                 user: row.get(11)?,
             }),
             recipients,
-        })
+        }))
     })
 }
 
@@ -143,18 +143,6 @@ fn history(connection: &Connection, id: QueueId) -> rusqlite::Result<Vec<(String
         .collect::<rusqlite::Result<Vec<_>>>()?;
     history.reverse();
     Ok(history)
-}
-
-/// True when the record is at fault, not the database.
-fn is_unreadable(error: &rusqlite::Error) -> bool {
-    matches!(
-        error,
-        rusqlite::Error::QueryReturnedNoRows
-            | rusqlite::Error::FromSqlConversionFailure(..)
-            | rusqlite::Error::IntegralValueOutOfRange(..)
-            | rusqlite::Error::InvalidColumnType(..)
-            | rusqlite::Error::Utf8Error(..)
-    )
 }
 
 fn fail(connection: &Connection, id: QueueId, now: Timestamp, error: &str) -> rusqlite::Result<()> {

@@ -14,8 +14,13 @@ pub(super) enum Fault {
 }
 
 impl From<rusqlite::Error> for Fault {
+    /// A record that makes no sense is nobody else's trouble.
     fn from(error: rusqlite::Error) -> Self {
-        Self::Broken(error)
+        if is_unreadable(&error) {
+            Self::Refused(StoreError::Unavailable(format!("a record cannot be read: {error}")))
+        } else {
+            Self::Broken(error)
+        }
     }
 }
 
@@ -28,6 +33,17 @@ impl From<StoreError> for Fault {
 /// The error that everybody gets whose work was in the failed transaction.
 pub(super) fn unavailable(error: &rusqlite::Error) -> StoreError {
     StoreError::Unavailable(explain(error))
+}
+
+/// True when a record is at fault, not the database.
+pub(super) fn is_unreadable(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::Utf8Error(..)
+    )
 }
 
 /// True when there is no room to write, also for the shared memory that goes with the log.

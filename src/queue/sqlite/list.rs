@@ -33,13 +33,16 @@ pub(super) fn list(connection: &Connection, filter: &Filter) -> rusqlite::Result
     let mut conditions = conditions(filter);
     // One more than the page holds tells whether there is another.
     conditions.parameters.push(Box::new(rows::signed(length + 1)));
-    let sql = format!(
-        "SELECT {} FROM messages AS m{}{} ORDER BY m.id DESC LIMIT ?{}",
-        rows::SUMMARY_COLUMNS,
+    // Ids first: an index may have all it takes to choose them, and only what is shown is read.
+    let chosen = format!(
+        "SELECT m.id FROM messages AS m{}{} ORDER BY m.id DESC LIMIT ?{}",
         index(filter),
         conditions.sql,
         conditions.parameters.len(),
     );
+    let columns = rows::SUMMARY_COLUMNS;
+    let sql =
+        format!("SELECT {columns} FROM messages AS m WHERE m.id IN ({chosen}) ORDER BY m.id DESC");
     let mut messages = connection
         .prepare_cached(&sql)?
         .query_map(params_from_iter(conditions.parameters), rows::summary)?

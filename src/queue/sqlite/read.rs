@@ -48,14 +48,12 @@ impl fmt::Debug for Reader {
     }
 }
 
+pub(super) const NEXT_DUE: &str =
+    "SELECT due_at FROM messages INDEXED BY open_by_due WHERE state < 2 ORDER BY due_at LIMIT 1";
+
 /// The first entry of the index of open messages: a queued one, or a lease that runs out.
 pub(super) fn next_due(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
-    connection
-        .prepare_cached(
-            "SELECT due_at FROM messages INDEXED BY open_by_due WHERE state < 2 ORDER BY due_at LIMIT 1",
-        )?
-        .query_row([], |row| rows::time(row, 0))
-        .optional()
+    connection.prepare_cached(NEXT_DUE)?.query_row([], |row| rows::time(row, 0)).optional()
 }
 
 /// One message with its attempts, oldest first.

@@ -34,15 +34,15 @@ pub(super) fn signed(number: impl TryInto<i64>) -> i64 {
 pub(super) const SUMMARY_COLUMNS: &str = "m.id, m.state, m.received_at, m.sender, m.recipients, m.header_from, \
      m.subject, m.message_id, m.size, m.user, m.provider, m.provider_message_id, m.due_at, m.error";
 
-/// A message as lists show it.
+/// A message as lists show it. Addresses that cannot be read are left out: nothing must hide the other messages.
 pub(super) fn summary(row: &Row<'_>) -> rusqlite::Result<Summary> {
     let state = state(row, 1)?;
     Ok(Summary {
         id: id(row, 0)?,
         state,
         received_at: time(row, 2)?,
-        sender: sender(row, 3)?,
-        recipients: json(row, 4)?,
+        sender: sender(row, 3).unwrap_or_default(),
+        recipients: json(row, 4).unwrap_or_default(),
         index: IndexFields {
             header_from: row.get(5)?,
             subject: row.get(6)?,

@@ -1,6 +1,7 @@
 //! How full the queue is, counted along with each change, so that nobody has to count rows.
 
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 
 use super::rows::{self, Id};
 use crate::clock::Timestamp;
@@ -9,6 +10,10 @@ use crate::queue::{Counts, State};
 
 /// How many rows of history are looked through for the next oldest message before the index is asked.
 const STEPS_MAX: usize = 1_000;
+
+/// One pass over the index of open messages; the sum is the number of those that are sending, whose state is 1.
+pub(super) const COUNT_OPEN: &str = "SELECT count(*), coalesce(sum(state), 0), min(id) \
+     FROM messages INDEXED BY open_by_due WHERE state < 2";
 
 /// Messages by state, and where the oldest open one is found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,26 +28,18 @@ pub(super) struct Tally {
 impl Tally {
     /// Counts what is in the file. Reads the index of open messages and the one of stopped ones, no history.
     pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
-        let mut tally = Self::default();
-        let mut open = connection.prepare_cached(
-            "SELECT state, count(*), min(id) FROM messages INDEXED BY open_by_due WHERE state < 2 GROUP BY state",
-        )?;
-        let mut found = open.query([])?;
-        while let Some(row) = found.next()? {
-            let count = rows::unsigned(row, 1)?;
-            match rows::state(row, 0)? {
-                State::Queued => tally.queued = count,
-                State::Sending => tally.sending = count,
-                State::Delivered | State::Failed | State::Cancelled => {}
-            }
-            tally.lower_floor(rows::id(row, 2)?);
-        }
-        tally.failed = connection
+        let (open, sending, floor) =
+            connection.prepare_cached(COUNT_OPEN)?.query_row([], |row| {
+                let floor =
+                    if row.get_ref(2)? == ValueRef::Null { None } else { Some(rows::id(row, 2)?) };
+                Ok((rows::unsigned(row, 0)?, rows::unsigned(row, 1)?, floor))
+            })?;
+        let failed = connection
             .prepare_cached(
                 "SELECT count(*) FROM messages INDEXED BY stopped WHERE state = 3 AND state >= 3",
             )?
             .query_row([], |row| rows::unsigned(row, 0))?;
-        Ok(tally)
+        Ok(Self { queued: open.saturating_sub(sending), sending, failed, floor })
     }
 
     /// Messages that still have a way to go.

@@ -137,8 +137,23 @@ async fn a_damaged_record_fails_and_stands_in_nobodys_way() {
     assert_eq!(claim_one(&store, 10).await.message.id, sound);
     let counts = store.counts().await.unwrap();
     assert_eq!((counts.queued, counts.sending, counts.failed), (0, 1, 2));
+    let error = summary(&store, garbled).await.error.unwrap();
+    assert!(error.contains("its record cannot be read"), "{error}");
     let error = summary(&store, emptied).await.error.unwrap();
-    assert!(error.contains("cannot be read"), "{error}");
+    assert!(error.contains("its content is missing"), "{error}");
+    assert_eq!(store.list(Default::default()).await.unwrap().messages.len(), 3);
+
+    let store = Arc::new(store);
+    let release = busy(&store).await;
+    let (garbled, gone, fine, ()) = tokio::join!(
+        store.retry(garbled, None, at(11)),
+        store.retry(emptied, None, at(11)),
+        store.insert(Arc::new(message(12)), None),
+        async { drop(release) },
+    );
+    assert!(garbled.unwrap_err().to_string().contains("a record cannot be read"));
+    assert_eq!(gone, Err(StoreError::ContentGone(emptied)));
+    fine.unwrap();
 }
 
 #[tokio::test]
