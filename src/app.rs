@@ -1,46 +1,228 @@
-//! Puts the parts together.
+//! Puts the stations together. Only `main` and the command line import this.
 
 use std::sync::Arc;
 
+use fastrand::Rng;
+use tokio_util::sync::CancellationToken;
+
 use crate::cli::check::NamedProvider;
-use crate::config::Config;
-use crate::delivery::{Cause, NotSent, Sent};
+use crate::clock::{SharedClock, SystemClock};
+use crate::config::{Config, Mode, ProviderConfig, QueueUrl};
+use crate::delivery::{Backoff, Cause, Delivery, LaneSetup, NotSent, RetryRules, Sent, Settings};
+use crate::http::{self, SmtpStatus};
 use crate::message::Draft;
-use crate::queue::{Store, StoreError};
+use crate::provider::{self, BuildError, HttpClient, Provider};
+use crate::queue::{MemoryStore, Retention, SqliteStore, Store, StoreError};
+use crate::shutdown::{self, Signals};
+use crate::smtp::{Listener, MemoryBudget};
 
-/// Why the daemon did not run, or stopped.
+/// Why the daemon did not start, or had to end.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct AppError(pub String);
-
-const NOT_WIRED: &str = "not wired";
-
-/// Runs the daemon until it is told to stop.
-pub async fn serve(config: Config) -> Result<(), AppError> {
-    let _ = std::future::ready(config).await;
-    Err(AppError(NOT_WIRED.to_owned()))
+pub enum AppError {
+    /// The queue cannot be opened.
+    #[error("the queue {url} cannot be opened: {source}")]
+    Queue { url: String, source: StoreError },
+    /// A provider cannot be set up.
+    #[error(transparent)]
+    Provider(#[from] BuildError),
+    /// A port cannot be opened.
+    #[error("{section} cannot listen: {source}")]
+    Listen { section: &'static str, source: std::io::Error },
+    /// The process cannot be set up.
+    #[error("cannot take over signals: {0}")]
+    Signals(std::io::Error),
+    /// A listener has ended by itself.
+    #[error("{0} has stopped")]
+    Stopped(&'static str),
 }
 
-/// Runs the daemon that catches all mail, until it is told to stop.
+/// Content that may be in memory over all SMTP sessions: room for two messages of the largest size at least.
+fn session_memory(config: &Config) -> usize {
+    const USUAL: u64 = 64 << 20;
+    let octets = USUAL.max(config.smtp.max_message_size.0.saturating_mul(2));
+    usize::try_from(octets).unwrap_or(usize::MAX)
+}
+
+/// Runs the daemon until SIGTERM or SIGINT.
+pub async fn serve(config: Config) -> Result<(), AppError> {
+    let mut signals = Signals::install().map_err(AppError::Signals)?;
+    let clock: SharedClock = Arc::new(SystemClock);
+    let started = clock.now();
+
+    let direct = config.delivery.mode == Mode::Direct;
+    let (store, backend) = open_store(&config, direct)?;
+    let recorded = (!direct).then(|| Arc::clone(&store));
+    let delivery = build_delivery(&config, recorded, &clock)?;
+
+    let listener = Listener::bind(&config.smtp, hostname(&config))
+        .await
+        .map_err(|source| AppError::Listen { section: "smtp", source })?;
+    let server = http::bind(&config.http)
+        .await
+        .map_err(|source| AppError::Listen { section: "http", source })?;
+    for address in listener.addresses() {
+        tracing::info!(protocol = "smtp", address = %address, "listening");
+    }
+    tracing::info!(protocol = "http", address = %server.address(), "listening");
+
+    let state = http::Side {
+        store: Arc::clone(&store),
+        delivery: Arc::new(delivery.clone()),
+        sender: config.sender.clone(),
+        smtp: SmtpStatus { listening: listener.addresses(), connections: listener.connections() },
+        queue_backend: backend,
+        queue_messages_max: config.queue.max_messages,
+        clock: Arc::clone(&clock),
+        started,
+    };
+    let intake = if direct { delivery.direct() } else { delivery.queue_first() };
+    let memory = Arc::new(MemoryBudget::new(session_memory(&config)));
+    let retention =
+        Retention { records: config.queue.keep_delivered, bodies: config.queue.keep_bodies };
+
+    // Each station has its own token: they stop one after the other, the way a message goes.
+    let (stop_smtp, stop_delivery, stop_http) =
+        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let mut smtp = tokio::spawn(listener.run(intake, memory, stop_smtp.clone()));
+    let mut http = tokio::spawn(server.run(state, stop_http.clone()));
+    let keeper = tokio::spawn(retention.keep(store, clock, stop_delivery.clone()));
+    let sending = tokio::spawn({
+        let (delivery, stop) = (delivery.clone(), stop_delivery.clone());
+        async move { delivery.run(stop, shutdown::GRACE).await }
+    });
+
+    let result = tokio::select! {
+        signal = signals.end() => {
+            tracing::info!(signal, "stopping: finishing what is under way, keeping the rest");
+            Ok(())
+        }
+        _ = &mut smtp => Err(AppError::Stopped("the SMTP listener")),
+        _ = &mut http => Err(AppError::Stopped("the HTTP server")),
+    };
+
+    stop_smtp.cancel();
+    if !smtp.is_finished() && tokio::time::timeout(shutdown::GRACE, smtp).await.is_err() {
+        tracing::warn!("some SMTP sessions did not end in time; what had no 250 was not accepted");
+    }
+    stop_delivery.cancel();
+    let _ = tokio::join!(sending, keeper);
+    stop_http.cancel();
+    if !http.is_finished() {
+        let _ = tokio::time::timeout(shutdown::GRACE, http).await;
+    }
+    tracing::info!("stopped");
+    result
+}
+
+/// Runs the daemon that catches all mail; what makes it so is in the configuration that `dev` loads.
 pub async fn dev(config: Config) -> Result<(), AppError> {
     serve(config).await
 }
 
-/// Sends one message through the configured route, or by one provider of it.
+/// Sends one message through the configured route, or by one provider of it, without a queue.
 pub async fn send(config: Config, draft: Draft, provider: Option<&str>) -> Result<Sent, NotSent> {
-    let _ = std::future::ready((config, draft, provider)).await;
-    let error = NOT_WIRED.to_owned();
-    Err(NotSent { id: None, provider: None, error, cause: Cause::NoProvider })
+    let failed =
+        |error: String| NotSent { id: None, provider: None, error, cause: Cause::NoProvider };
+    let clock: SharedClock = Arc::new(SystemClock);
+    let submission = draft.compose(clock.now()).map_err(|error| failed(error.to_string()))?;
+    let delivery =
+        build_delivery(&config, None, &clock).map_err(|error| failed(error.to_string()))?;
+    delivery.send_now(submission, provider).await
 }
 
 /// Opens the queue for a command that stands beside the daemon.
 pub fn store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
-    let _ = config;
-    Err(StoreError::Unavailable(NOT_WIRED.to_owned()))
+    match &config.queue.url {
+        QueueUrl::Sqlite(path) => Ok(Arc::new(SqliteStore::attach(path)?)),
+    }
 }
 
 /// The configured providers by name, in the order of preference.
 pub fn providers(config: &Config) -> Result<Vec<NamedProvider>, AppError> {
-    let _ = config;
-    Err(AppError(NOT_WIRED.to_owned()))
+    let clock: SharedClock = Arc::new(SystemClock);
+    let built = build_providers(config, &clock)?;
+    Ok(built.into_iter().map(|(own, provider)| (own.name, provider)).collect())
+}
+
+/// A provider and its settings.
+type Built = (ProviderConfig, Arc<dyn Provider>);
+
+/// Builds every configured provider, in the order of the route, then those outside it.
+fn build_providers(config: &Config, clock: &SharedClock) -> Result<Vec<Built>, AppError> {
+    let client = HttpClient::new().map_err(BuildError::from)?;
+    let position = |name: &str| {
+        config.delivery.providers.iter().position(|own| own == name).unwrap_or(usize::MAX)
+    };
+    let mut ordered: Vec<&ProviderConfig> = config.providers.iter().collect();
+    ordered.sort_by_key(|provider| position(&provider.name));
+    let build = |own: &ProviderConfig| -> Result<_, AppError> {
+        Ok((own.clone(), provider::build(own, &client, Arc::clone(clock))?))
+    };
+    ordered.into_iter().map(build).collect()
+}
+
+fn build_delivery(
+    config: &Config,
+    store: Option<Arc<dyn Store>>,
+    clock: &SharedClock,
+) -> Result<Delivery, AppError> {
+    let lanes = build_providers(config, clock)?.into_iter().map(|(own, provider)| {
+        let configured = own.rate.map(|rate| provider::Rate { calls: rate.calls, per: rate.per });
+        LaneSetup {
+            rate: configured.or(provider.capabilities().rate),
+            in_route: config.delivery.providers.contains(&own.name),
+            concurrency: own.concurrency,
+            name: own.name,
+            provider,
+        }
+    });
+    let settings = Settings {
+        lanes: lanes.collect(),
+        rules: RetryRules {
+            backoff: Backoff::new(config.delivery.retry_min, config.delivery.retry_max),
+            give_up_after: config.delivery.give_up_after,
+        },
+        sender: config.sender.clone(),
+        log_subject: config.log.subject,
+        instance: instance_name().into(),
+    };
+    Ok(Delivery::new(settings, store, Arc::clone(clock), entropy()))
+}
+
+fn open_store(config: &Config, direct: bool) -> Result<(Arc<dyn Store>, &'static str), AppError> {
+    if direct {
+        // Nothing is stored; the API finds an empty queue.
+        return Ok((Arc::new(MemoryStore::new(config.queue.max_messages)), "none"));
+    }
+    match &config.queue.url {
+        QueueUrl::Sqlite(path) => {
+            let store = SqliteStore::open(path, config.queue.max_messages).map_err(|source| {
+                AppError::Queue { url: format!("sqlite:{}", path.display()), source }
+            })?;
+            Ok((Arc::new(store), "sqlite"))
+        }
+    }
+}
+
+/// The name in the SMTP greeting.
+fn hostname(config: &Config) -> String {
+    if config.smtp.hostname.is_empty() { machine_name() } else { config.smtp.hostname.clone() }
+}
+
+fn machine_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "localhost".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// Tells instances apart on their leases, also two on one machine.
+fn instance_name() -> String {
+    format!("{}/{}", machine_name(), std::process::id())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place where chance comes in")]
+fn entropy() -> Rng {
+    Rng::new()
 }

@@ -25,7 +25,10 @@ async fn a_test_mail_is_sent_and_recorded() {
     let provider = Arc::new(Scripted::new());
     let world = World::new(&[("resend", &provider)]);
     let sent = world.delivery.send_now(submission(BOB), None).await.unwrap();
-    assert_eq!((sent.provider.as_str(), sent.provider_message_id.as_deref()), ("resend", Some("id-1")));
+    assert_eq!(
+        (sent.provider.as_str(), sent.provider_message_id.as_deref()),
+        ("resend", Some("id-1"))
+    );
     assert_eq!(world.show(sent.id).await.summary.state, State::Delivered);
 }
 

@@ -39,7 +39,7 @@ async fn the_preferred_provider_comes_back_after_a_check() {
     let world = World::new(&[("resend", &first), ("sendgrid", &second)]);
     let id = world.submit(BOB).await;
     world.until(id, State::Delivered).await;
-    first.from_now_on(Ok(()));
+    first.now_answers(Ok(()));
     pass(Duration::from_mins(2)).await;
     let id = world.submit(BOB).await;
     let details = world.until(id, State::Delivered).await;
@@ -67,7 +67,8 @@ async fn an_open_circuit_moves_mail_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_long_rest_moves_mail_on_and_a_short_one_does_not() {
-    let rest = |seconds| Err(Verdict::Throttled { retry_after: Some(Duration::from_secs(seconds)) });
+    let rest =
+        |seconds| Err(Verdict::Throttled { retry_after: Some(Duration::from_secs(seconds)) });
     let first = Arc::new(Scripted::new().answers([rest(5), rest(600)]));
     let second = Arc::new(Scripted::new());
     let world = World::new(&[("resend", &first), ("sendgrid", &second)]);

@@ -76,7 +76,7 @@ async fn a_revoked_key_fails_no_mail_however_long_it_takes_to_mend() {
     assert_eq!(provider.seen().len(), 1, "checking costs no mail");
     assert!(provider.probes() > 100);
 
-    provider.from_now_on(Ok(()));
+    provider.now_answers(Ok(()));
     provider.probe_says(Ok(()));
     world.until(first, State::Delivered).await;
     world.until(second, State::Delivered).await;
@@ -90,9 +90,9 @@ async fn after_a_long_wait_for_a_key_one_passing_fault_does_not_end_the_message(
     let id = world.submit(BOB).await;
     pass(Duration::from_hours(72)).await;
     assert_eq!(world.show(id).await.summary.state, State::Queued);
-    provider.from_now_on(Err(PASSING));
+    provider.now_answers(Err(PASSING));
     pass(Duration::from_mins(2)).await;
-    provider.from_now_on(Ok(()));
+    provider.now_answers(Ok(()));
     world.until(id, State::Delivered).await;
 }
 
@@ -150,7 +150,8 @@ async fn a_malformed_request_of_ours_is_kept_and_not_sent_again() {
 #[tokio::test(start_paused = true)]
 async fn many_recipients_are_split_and_each_call_counts_for_itself() {
     // Hidden recipients get a call each from a structured provider.
-    let provider = Arc::new(Scripted::new().answers([Ok(()), Err(Verdict::Rejected), Err(PASSING)]));
+    let provider =
+        Arc::new(Scripted::new().answers([Ok(()), Err(Verdict::Rejected), Err(PASSING)]));
     let world = World::new(&[("resend", &provider)]);
     let all = ["a@example.net", "b@example.net", "c@example.net"];
     let id = world.submit(&all).await;

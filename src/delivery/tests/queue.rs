@@ -20,7 +20,7 @@ async fn a_backlog_that_built_up_during_an_outage_goes_out_afterwards() {
     pass(Duration::from_mins(5)).await;
     assert_eq!(world.store.counts().await.unwrap().queued, 500);
     provider.probe_says(Ok(()));
-    provider.from_now_on(Ok(()));
+    provider.now_answers(Ok(()));
     pass(Duration::from_mins(3)).await;
     let counts = world.store.counts().await.unwrap();
     assert_eq!((counts.queued, counts.sending), (0, 0));

@@ -84,11 +84,11 @@ impl Scripted {
     }
 
     pub(super) fn always(self, answer: Result<(), Verdict>) -> Self {
-        self.from_now_on(answer);
+        self.now_answers(answer);
         self
     }
 
-    pub(super) fn from_now_on(&self, answer: Result<(), Verdict>) {
+    pub(super) fn now_answers(&self, answer: Result<(), Verdict>) {
         *self.usual.lock().unwrap() = answer;
     }
 
@@ -233,7 +233,8 @@ pub(super) async fn pass(time: Duration) {
 }
 
 pub(super) fn submission(recipients: &[&str]) -> Submission {
-    let raw = "From: ada@example.org\r\nTo: undisclosed:;\r\nMessage-ID: <1@example.org>\r\n\r\nhi\r\n";
+    let raw =
+        "From: ada@example.org\r\nTo: undisclosed:;\r\nMessage-ID: <1@example.org>\r\n\r\nhi\r\n";
     Submission {
         envelope: Envelope {
             sender: Some("ada@example.org".parse().unwrap()),

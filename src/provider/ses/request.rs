@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::message::raw::{RawEdits, prepare_raw, to_seven_bit};
 use crate::message::{Address, Loss, Mailbox};
 use crate::provider::people::{self, wire_address};
 use crate::provider::{Call, Letter, Unfit};
@@ -81,32 +82,18 @@ fn losses(letter: &Letter<'_>) -> Vec<Loss> {
         .collect()
 }
 
-/// The message without Bcc and without the fields that SES obeys.
+/// The message as SES takes it: only the edits that every raw provider needs, and those that its 7-bit way needs.
 fn raw_mime(letter: &Letter<'_>) -> Result<Vec<u8>, Unfit> {
-    if letter.email.from_rewritten {
-        return Err(Unfit { reason: "From cannot be replaced in raw MIME yet".to_owned() });
-    }
-    let mut kept = Vec::with_capacity(letter.raw.len());
-    let mut rest = letter.raw;
-    let mut dropping = false;
-    while !rest.is_empty() {
-        let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
-        let (line, after) = rest.split_at(end);
-        if line.trim_ascii().is_empty() {
-            break;
-        }
-        let folded = matches!(line.first(), Some(b' ' | b'\t'));
-        if !folded {
-            let name = line.split(|byte| *byte == b':').next().unwrap_or_default().trim_ascii();
-            dropping = name.eq_ignore_ascii_case(b"bcc") || is_order(name);
-        }
-        if !dropping {
-            kept.extend_from_slice(line);
-        }
-        rest = after;
-    }
-    kept.extend_from_slice(rest);
-    Ok(kept)
+    let edits = RawEdits {
+        id: letter.id,
+        received_at: letter.received_at,
+        envelope: letter.envelope,
+        email: letter.email,
+    };
+    let prepared = prepare_raw(letter.raw, &edits);
+    let fit =
+        to_seven_bit(&prepared).map_err(|untouchable| Unfit { reason: untouchable.reason })?;
+    Ok(fit.into_owned())
 }
 
 fn is_order(name: &[u8]) -> bool {
