@@ -335,8 +335,8 @@ async fn ses_takes_the_raw_message_and_names_its_errors_in_a_header() {
         .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
         .env("AWS_REGION", "eu-central-1")
         .set("delivery.providers", "ses")
-        .set("delivery.retry_min", "20ms")
-        .set("delivery.retry_max", "200ms")
+        .set("delivery.retry_min", "100ms")
+        .set("delivery.retry_max", "400ms")
         .set("providers.ses.base_url", &fake.url());
     let relay = setup.start().await;
     let slow_down = Reply::new(429, r#"{"message":"Maximum sending rate exceeded."}"#)
