@@ -109,9 +109,13 @@ impl Standing {
 
     /// A call succeeded. True when the provider was not up before.
     pub(super) fn succeeded(&mut self, now: Timestamp) -> bool {
-        let recovered = !matches!(self.phase, Phase::Up { .. } | Phase::Throttled { .. });
         self.last_success = Some(now);
         self.strikes = 0;
+        if matches!(self.phase, Phase::Throttled { until } if until > now) {
+            // A call that was under way when the provider asked for the rest; the rest stands.
+            return false;
+        }
+        let recovered = !matches!(self.phase, Phase::Up { .. } | Phase::Throttled { .. });
         self.phase = Phase::Up { failures: 0 };
         recovered
     }
@@ -360,6 +364,15 @@ mod tests {
         let wait = Duration::from_mins(2);
         standing.failed(&error(Verdict::Throttled { retry_after: Some(wait) }), start(), &mut rng);
         assert_eq!(standing.admission(start()), Admission::Closed(Some(start() + wait)));
+    }
+
+    #[test]
+    fn a_call_that_ends_well_during_a_rest_does_not_end_the_rest() {
+        let (mut standing, mut rng) = standing();
+        let wait = Duration::from_secs(5);
+        standing.failed(&error(Verdict::Throttled { retry_after: Some(wait) }), start(), &mut rng);
+        assert!(!standing.succeeded(start()));
+        assert_eq!(standing.admission(start()), Admission::Soon(start() + wait));
     }
 
     #[test]

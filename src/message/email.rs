@@ -65,9 +65,9 @@ pub struct Email {
     pub cc: Vec<Mailbox>,
     /// The Subject; empty when absent.
     pub subject: String,
-    /// The plain text body.
+    /// The plain text body, lines ended by LF.
     pub text: Option<String>,
-    /// The HTML body.
+    /// The HTML body, lines ended by LF.
     pub html: Option<String>,
     /// Everything else, in the order of the message: alternatives such as calendars, inline images, files.
     pub attachments: Vec<Attachment>,

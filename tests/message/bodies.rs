@@ -141,6 +141,19 @@ fn charsets_become_utf_8_and_lines_end_in_lf() {
 }
 
 #[test]
+fn a_charset_that_the_mail_does_not_state_is_looked_for() {
+    let html = b"Content-Type: text/html\r\n\r\n<meta charset=\"euc-kr\"><p>\xbe\xc8\xb3\xe7</p>";
+    assert!(Email::parse(html).html.unwrap().contains("<p>안녕</p>"));
+    let other =
+        b"Content-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\n\r\n\xbe\xc8\xb3\xe7\r\n\
+          --b\r\nContent-Type: text/html; charset=euc-kr\r\n\r\n\xbe\xc8\xb3\xe7\r\n--b--\r\n";
+    assert_eq!(bodies(&Email::parse(other)), (Some("안녕"), Some("안녕")));
+    // UTF-8 is recognised before anything is guessed.
+    let utf_8 = "Content-Type: text/html\r\n\r\n<meta charset=euc-kr><p>안녕</p>";
+    assert!(Email::parse(utf_8.as_bytes()).html.unwrap().contains("<p>안녕</p>"));
+}
+
+#[test]
 fn further_alternatives_are_files_with_their_parameters() {
     let email = Email::parse(&corpus("calendar-invite"));
     assert_eq!(bodies(&email), (Some("Meet at ten."), Some("<p>Meet at ten.</p>")));

@@ -56,8 +56,10 @@ impl<'a> Fields<'a> {
         let mut fields = Self { section: raw, at: 0 };
         if raw.starts_with(b"From ") || raw.starts_with(b">From ") {
             let next = line_end(raw, 0);
-            // Without a field after it, it is the text of a message that has no header.
-            if field_name(&raw[next..line_end(raw, next)]).is_some() {
+            // `From : ada@example.org` is a field after all; and without a field after it, it is the text of a message
+            // that has no header.
+            let field = field_name(&raw[..next]).is_some();
+            if !field && field_name(&raw[next..line_end(raw, next)]).is_some() {
                 fields.at = next;
             }
         }
@@ -201,6 +203,7 @@ mod tests {
     #[test]
     fn an_mbox_line_is_skipped_only_before_a_field() {
         assert_eq!(read(b"From a@b Sat\nTo: x@y\n\n").0, [pair("To", "x@y")]);
+        assert_eq!(read(b"From : a@b\nTo: x@y\n\n").0.len(), 2);
         assert_eq!(read(b"From now on\nall is well\n"), (vec![], 0));
     }
 

@@ -33,7 +33,7 @@ impl Mailboxes {
                 }
                 '"' => {
                     let (content, tail) = quoted_string(tail);
-                    let raw = rest.strip_suffix(tail).unwrap_or(rest);
+                    let raw = rest.get(..rest.len() - tail.len()).unwrap_or(rest);
                     entry.push(raw, words::decode(&content).into_owned(), true);
                     rest = tail;
                 }

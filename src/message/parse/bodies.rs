@@ -25,7 +25,7 @@ pub(super) fn read(raw: &[u8], structure: &Structure, email: &mut Email) -> Vec<
         if let (Some(part), Some(place @ None)) =
             (structure.parts.get(index), content.get_mut(index))
         {
-            *place = Some(text_of(raw, part, email));
+            *place = Some(text_of(raw, part, structure.hint.as_deref(), email));
         }
     }
     let shown = content.iter().map(Option::is_some).collect();
@@ -117,10 +117,17 @@ fn related_root(structure: &Structure, part: &Part) -> usize {
     part.children.iter().position(named).unwrap_or_default()
 }
 
-/// The content of a text part in UTF-8, lines ended by LF.
-fn text_of(raw: &[u8], part: &Part, email: &mut Email) -> String {
+/// The content of a text part in UTF-8, lines ended by LF. `hint` is a charset that another part states.
+fn text_of(raw: &[u8], part: &Part, hint: Option<&str>, email: &mut Email) -> String {
     let (bytes, fault) = part.encoding.undo(raw.get(part.body.clone()).unwrap_or_default());
-    let (text, charset_fault) = charset::decode(&bytes, part.media.param("charset"));
+    let stated = part.media.param("charset");
+    let guessed = match stated {
+        None if str::from_utf8(&bytes).is_err() => {
+            meta_charset(part, &bytes).or_else(|| hint.map(str::to_owned))
+        }
+        Some(_) | None => None,
+    };
+    let (text, charset_fault) = charset::decode(&bytes, stated.or(guessed.as_deref()));
     for fault in fault.into_iter().chain(charset_fault) {
         email.lose(part.label(), fault);
     }
@@ -131,6 +138,20 @@ fn text_of(raw: &[u8], part: &Part, email: &mut Email) -> String {
         return flowed::joined(&text, delete);
     }
     text
+}
+
+/// The charset that an HTML document states about itself, for mail that does not.
+fn meta_charset(part: &Part, bytes: &[u8]) -> Option<String> {
+    const LOOKED_AT: usize = 1024;
+    if !part.is("text/html") {
+        return None;
+    }
+    let head = bytes.get(..LOOKED_AT).unwrap_or(bytes).to_ascii_lowercase();
+    let head = String::from_utf8_lossy(&head);
+    let (_, after) = head.split_once("charset=")?;
+    let label = after.trim_start_matches(['"', '\'']);
+    let end = label.find(|c: char| !c.is_ascii_alphanumeric() && !"-_.:".contains(c));
+    end.and_then(|end| label.get(..end)).filter(|label| !label.is_empty()).map(str::to_owned)
 }
 
 /// A part of a view.

@@ -177,7 +177,8 @@ fn domain<'a>(edits: &RawEdits<'a>) -> Cow<'a, str> {
     let author = edits.email.from.first().and_then(|author| author.address.rsplit_once('@'));
     let sender = edits.envelope.sender.as_ref().map(Address::domain);
     let domain = author.map(|(_, domain)| domain).or(sender).map(canonical_domain);
-    domain.filter(|domain| domain.is_ascii()).unwrap_or("localhost".into())
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    domain.filter(|domain| domain.bytes().all(plain)).unwrap_or("localhost".into())
 }
 
 fn trailing_line_end(raw: &[u8], end: usize) -> usize {
