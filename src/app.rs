@@ -5,13 +5,12 @@ use std::sync::Arc;
 use fastrand::Rng;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::check::NamedProvider;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, Mode, ProviderConfig, QueueUrl};
 use crate::delivery::{Backoff, Cause, Delivery, LaneSetup, NotSent, RetryRules, Sent, Settings};
 use crate::http::{self, SmtpStatus};
 use crate::message::Draft;
-use crate::provider::{self, BuildError, HttpClient, Provider};
+use crate::provider::{self, BuildError, HttpClient, NamedProvider, Provider};
 use crate::queue::{MemoryStore, Retention, SqliteStore, Store, StoreError};
 use crate::shutdown::{self, Signals};
 use crate::smtp::{Listener, MemoryBudget};

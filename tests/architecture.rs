@@ -8,39 +8,16 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// What the assembly and the commands put together.
+const STATIONS: &[&str] =
+    &["smtp", "message", "queue", "delivery", "provider", "route", "http", "telemetry", "shutdown"];
+
 /// Who may import whom. Everybody may use what is in [`COMMON`] as well.
 const ALLOWED: [(&str, &[&str]); 14] = [
     ("main", &["cli", "app"]),
     ("lib", &[]),
-    (
-        "app",
-        &[
-            "smtp",
-            "message",
-            "queue",
-            "delivery",
-            "provider",
-            "route",
-            "http",
-            "telemetry",
-            "shutdown",
-        ],
-    ),
-    (
-        "cli",
-        &[
-            "app",
-            "smtp",
-            "message",
-            "queue",
-            "delivery",
-            "provider",
-            "route",
-            "http",
-            "telemetry",
-            "shutdown",
-        ],
-    ),
+    ("app", STATIONS),
+    ("cli", STATIONS),
     ("smtp", &["message", "route", "queue"]),
     ("queue", &["message", "route"]),
     ("delivery", &["queue", "provider", "route", "message"]),

@@ -172,11 +172,16 @@ Example:
     /// Try queued, failed or cancelled messages again now
     #[command(after_help = "\
 Example:
-  mailferry queue retry 01937b5e-8f00-7000-8000-000000000000 --provider sendgrid")]
+  mailferry queue retry 01937b5e-8f00-7000-8000-000000000000 --provider sendgrid
+  mailferry queue retry --failed")]
     Retry {
         /// The messages
-        #[arg(required = true)]
+        #[arg(required_unless_present = "failed")]
         id: Vec<QueueId>,
+
+        /// All messages that have failed
+        #[arg(long, conflicts_with = "id")]
+        failed: bool,
 
         /// By this provider and no other
         #[arg(long, value_name = "NAME")]

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::fs::OpenOptions;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -12,10 +11,7 @@ use super::{Exit, out};
 use crate::config::{
     Config, ConfigErrors, Loaded, Mode, ProviderConfig, ProviderKind, QueueUrl, Rewrite,
 };
-use crate::provider::{Provider, SendError, Verdict};
-
-/// A provider under its configured name.
-pub type NamedProvider = (String, Arc<dyn Provider>);
+use crate::provider::{NamedProvider, SendError, Verdict};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -305,11 +301,13 @@ fn advice(refusal: &SendError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use async_trait::async_trait;
 
     use super::*;
     use crate::config::{LoadOptions, Purpose};
-    use crate::provider::{Call, Capabilities, IdempotencyKey, Letter, Receipt, Unfit};
+    use crate::provider::{Call, Capabilities, IdempotencyKey, Letter, Provider, Receipt, Unfit};
 
     fn findings(environment: &[(&str, &str)]) -> Vec<Finding> {
         let mut variables = vec![("RESEND_API_KEY".to_owned(), "re_1".to_owned())];

@@ -42,6 +42,9 @@ use self::ses::Ses;
 use crate::clock::SharedClock;
 use crate::config::{ProviderConfig, ProviderKind};
 
+/// A provider under its configured name.
+pub type NamedProvider = (String, Arc<dyn Provider>);
+
 /// Sets up a configured account. Nothing is asked of the service yet.
 pub fn build(
     config: &ProviderConfig,

@@ -52,8 +52,8 @@ impl Setup {
             .env("RESEND_API_KEY", RESEND_KEY)
             .set("providers.resend.base_url", &fake.url())
             .set("providers.resend.rate", "10000/s")
-            .set("delivery.retry_min", "20ms")
-            .set("delivery.retry_max", "200ms")
+            .set("delivery.retry_min", "100ms")
+            .set("delivery.retry_max", "400ms")
     }
 
     /// Adds a fake SendGrid as the next provider.

@@ -8,7 +8,11 @@ use std::sync::Arc;
 use super::{Exit, QueueAction, QueueArgs, complain, out};
 use crate::clock::Clock;
 use crate::config::{Config, QueueUrl};
-use crate::queue::{Filter, Store, StoreError};
+use crate::message::QueueId;
+use crate::queue::{Filter, State, Store, StoreError};
+
+/// How many messages are read at a time, so that a long queue needs little memory.
+const PAGE: usize = 500;
 
 /// Looking must not make an empty queue where there is none: a wrong file name would look like "no mail".
 pub fn must_exist(config: &Config) -> Result<(), Exit> {
@@ -70,10 +74,15 @@ async fn act(args: &QueueArgs, store: &dyn Store, clock: &dyn Clock) -> Answer {
             Ok(None) => answer.errors.push(StoreError::NotFound(*id).to_string()),
             Err(error) => answer.errors.push(error.to_string()),
         },
-        QueueAction::Retry { id: ids, provider } => {
+        QueueAction::Retry { id: ids, failed, provider } => {
+            let ids = if *failed { all_failed(store).await } else { Ok(ids.clone()) };
+            let ids = ids.unwrap_or_else(|error| {
+                answer.errors.push(error.to_string());
+                Vec::new()
+            });
             for id in ids {
-                let done = store.retry(*id, provider.clone(), clock.now()).await;
-                answer.add(*id, done, "is due now", args.json);
+                let done = store.retry(id, provider.clone(), clock.now()).await;
+                answer.add(id, done, "is due now", args.json);
             }
         }
         QueueAction::Cancel { id: ids } => {
@@ -86,15 +95,26 @@ async fn act(args: &QueueArgs, store: &dyn Store, clock: &dyn Clock) -> Answer {
     answer
 }
 
+/// Every message that has failed, oldest first: the order in which they were to leave.
+async fn all_failed(store: &dyn Store) -> Result<Vec<QueueId>, StoreError> {
+    let mut ids = Vec::new();
+    let mut before = None;
+    loop {
+        let filter =
+            Filter { state: Some(State::Failed), before, limit: PAGE, ..Filter::default() };
+        let page = store.list(filter).await?;
+        ids.extend(page.messages.iter().map(|message| message.id));
+        before = page.next;
+        if before.is_none() {
+            ids.reverse();
+            return Ok(ids);
+        }
+    }
+}
+
 impl Answer {
     /// One line for one message that was acted on.
-    fn add(
-        &mut self,
-        id: crate::message::QueueId,
-        done: Result<(), StoreError>,
-        what: &str,
-        as_json: bool,
-    ) {
+    fn add(&mut self, id: QueueId, done: Result<(), StoreError>, what: &str, as_json: bool) {
         match (&done, as_json) {
             (Ok(()), false) => self.text.push_str(&format!("{id} {what}\n")),
             (Ok(()) | Err(_), true) => self.text.push_str(&json::acted(id, done.as_ref().err())),

@@ -69,7 +69,8 @@ fn summary() -> Summary {
 impl Store for OneMessage {
     async fn list(&self, filter: Filter) -> Result<Page, StoreError> {
         self.note(format!("list {:?} {:?} {}", filter.state, filter.text, filter.limit));
-        Ok(Page { messages: vec![summary()], next: Some(id()) })
+        let next = filter.before.is_none().then(id);
+        Ok(Page { messages: vec![summary()], next })
     }
 
     async fn show(&self, wanted: QueueId) -> Result<Option<Details>, StoreError> {
@@ -209,7 +210,7 @@ async fn one_message_is_shown_with_recipients_attempts_and_losses() {
 async fn each_message_is_acted_on_even_when_one_fails() {
     let store = OneMessage::default();
     let ids = || vec![OTHER.parse().unwrap(), id()];
-    let retry = QueueAction::Retry { id: ids(), provider: Some("ses".to_owned()) };
+    let retry = QueueAction::Retry { id: ids(), failed: false, provider: Some("ses".to_owned()) };
     let answer = ask(&store, retry, false).await;
     assert_eq!(answer.text, format!("{ID} is due now\n"));
     assert_eq!(answer.errors, [format!("there is no message {OTHER}")]);
@@ -219,4 +220,15 @@ async fn each_message_is_acted_on_even_when_one_fails() {
     let acted: Value = serde_json::from_str(&answer.text).unwrap();
     assert_eq!((&acted["id"], &acted["ok"]), (&Value::from(ID), &Value::from(false)));
     assert!(answer.errors[0].contains("only queued messages"), "{:?}", answer.errors);
+}
+
+#[tokio::test]
+async fn all_failed_messages_are_found_page_by_page() {
+    let store = OneMessage::default();
+    let retry = QueueAction::Retry { id: Vec::new(), failed: true, provider: None };
+    let answer = ask(&store, retry, false).await;
+    assert_eq!(answer.errors, [""; 0]);
+    let page = format!("list Some(Failed) None {PAGE}");
+    let again = format!("retry {ID} None");
+    assert_eq!(store.asked(), [page.clone(), page, again.clone(), again]);
 }
