@@ -1,4 +1,4 @@
-//! A message in the API (SPEC 7).
+//! A message in the API (SPEC 7); the command line's `--json` shows the same.
 
 use serde::{Serialize, Serializer};
 
@@ -10,14 +10,14 @@ use crate::queue::{
 
 /// `{"messages": [...], "next": cursor or null}`.
 #[derive(Debug, Serialize)]
-pub(super) struct PageJson<'a> {
+pub struct PageJson<'a> {
     messages: Vec<MessageJson<'a>>,
     next: Option<QueueId>,
 }
 
 /// One message; the list leaves the attempts out.
 #[derive(Debug, Serialize)]
-pub(super) struct MessageJson<'a> {
+pub struct MessageJson<'a> {
     id: QueueId,
     state: State,
     received_at: Time,

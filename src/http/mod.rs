@@ -24,5 +24,6 @@ mod test_mail;
 #[cfg(test)]
 mod tests;
 
+pub use json::{MessageJson, PageJson};
 pub use server::{Server, bind};
 pub use side::{Side, SmtpStatus};

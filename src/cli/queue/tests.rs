@@ -179,7 +179,7 @@ async fn json_has_the_form_of_the_api() {
     let message = &page["messages"][0];
     assert_eq!(message["from"], "app@example.org");
     assert_eq!(message["state"], "failed");
-    assert_eq!(message["received_at"], "2026-11-21T10:00:00Z");
+    assert_eq!(message["received_at"], "2026-11-21T10:00:00.000Z");
     assert_eq!(message["recipients"][0]["reason"], "no such user");
     assert!(message.get("attempts").is_none());
 
