@@ -287,8 +287,8 @@ async fn a_request_that_was_wrong_is_kept_and_not_repeated() {
     // Others pass; it was our request, not the provider.
     let next = submit(&relay, "no-bug").await;
     relay.http.until_message_is(&next, "delivered").await;
-    let kept = relay.http.message(&id).await;
-    assert_eq!(kept["state"], "queued", "{kept}");
+    let kept = relay.http.until_message_is(&id, "queued").await;
+    assert_eq!(kept["attempts"].as_array().unwrap().len(), 1, "{kept}");
     assert_eq!(fake.calls().len(), 2);
     assert!(relay.log().contains("\"ERROR\""), "the error is not loud:\n{}", relay.log());
 }
