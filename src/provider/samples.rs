@@ -66,7 +66,8 @@ impl Sample {
                 smtp_utf8: false,
             },
             raw: b"From: Ada <ada@example.org>\r\nTo: Bob <bob@example.net>\r\n\
-                Subject: Tea\r\nMessage-ID: <1@example.org>\r\n\r\nFive o'clock?\r\n"
+                Subject: Tea\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\n\
+                Message-ID: <1@example.org>\r\n\r\nFive o'clock?\r\n"
                 .to_vec(),
             email: Email {
                 from: vec![from],
