@@ -5,6 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use aws_lc_rs::digest;
 use bytes::Bytes;
+use serde::Serialize;
 
 use super::{Capabilities, Receipt, SendError};
 use crate::clock::Timestamp;
@@ -27,6 +28,13 @@ pub struct Letter<'a> {
     pub addressing: &'a Addressing,
 }
 
+impl Letter<'_> {
+    /// About how many octets a JSON request for this message has: the content, escaped, and what is around it.
+    pub(super) fn json_size(&self) -> usize {
+        self.raw.len() + self.raw.len() / 8 + 1024
+    }
+}
+
 /// One call, ready to be sent. The same letter gives the same bytes on every attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -36,6 +44,20 @@ pub struct Call {
     pub content_type: &'static str,
     /// What of the message is not in it.
     pub losses: Vec<Loss>,
+}
+
+impl Call {
+    /// A call with a JSON body of about `size` octets.
+    pub(super) fn json(
+        body: &impl Serialize,
+        size: usize,
+        losses: Vec<Loss>,
+    ) -> Result<Self, Unfit> {
+        let mut bytes = Vec::with_capacity(size);
+        serde_json::to_writer(&mut bytes, body)
+            .map_err(|error| Unfit { reason: error.to_string() })?;
+        Ok(Self { body: Bytes::from(bytes), content_type: "application/json", losses })
+    }
 }
 
 /// This provider cannot carry this message; another may.

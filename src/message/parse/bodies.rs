@@ -4,6 +4,8 @@
 //! `multipart/alternative` each view picks its alternative; elsewhere what stands one after the other is shown one
 //! after the other, in both views, so that a list footer or the text between two images is lost in neither.
 
+use std::borrow::Cow;
+
 use mail_parser::decoders::html::html_to_text;
 
 use super::flowed;
@@ -131,13 +133,31 @@ fn text_of(raw: &[u8], part: &Part, hint: Option<&str>, email: &mut Email) -> St
     for fault in fault.into_iter().chain(charset_fault) {
         email.lose(part.label(), fault);
     }
-    let text = if text.contains('\r') { text.replace("\r\n", "\n") } else { text.into_owned() };
+    let text = with_line_feeds(text);
     let flowed = part.media.param("format").is_some_and(|it| it.eq_ignore_ascii_case("flowed"));
     if flowed && part.is("text/plain") {
         let delete = part.media.param("delsp").is_some_and(|it| it.eq_ignore_ascii_case("yes"));
         return flowed::joined(&text, delete);
     }
     text
+}
+
+/// The text with lines ended by LF; a CR that stands alone stays.
+fn with_line_feeds(text: Cow<'_, str>) -> String {
+    if memchr::memchr(b'\r', text.as_bytes()).is_none() {
+        return text.into_owned();
+    }
+    let mut lines = String::with_capacity(text.len());
+    for piece in text.split_inclusive('\n') {
+        match piece.strip_suffix("\r\n") {
+            Some(line) => {
+                lines.push_str(line);
+                lines.push('\n');
+            }
+            None => lines.push_str(piece),
+        }
+    }
+    lines
 }
 
 /// The charset that an HTML document states about itself, for mail that does not.

@@ -2,7 +2,6 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use serde::Serialize;
 
 use crate::message::{Attachment, Loss};
@@ -70,8 +69,7 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
         headers: fields::travelling(letter, &[], &STEERING, &mut losses),
         attachments: files(&email.attachments, &mut losses)?,
     };
-    let body = serde_json::to_vec(&body).map_err(|error| Unfit { reason: error.to_string() })?;
-    Ok(Call { body: Bytes::from(body), content_type: "application/json", losses })
+    Call::json(&body, letter.json_size(), losses)
 }
 
 fn files(attachments: &[Attachment], losses: &mut Vec<Loss>) -> Result<Vec<File>, Unfit> {

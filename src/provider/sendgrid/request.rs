@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use serde::Serialize;
 
 use crate::message::{Attachment, Email, Loss, Mailbox};
@@ -108,8 +107,7 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
         attachments: files(email, &mut losses),
         headers: fields::travelling(letter, &FORBIDDEN, &STEERING, &mut losses),
     };
-    let body = serde_json::to_vec(&body).map_err(|error| Unfit { reason: error.to_string() })?;
-    Ok(Call { body: Bytes::from(body), content_type: "application/json", losses })
+    Call::json(&body, letter.json_size(), losses)
 }
 
 fn person(mailbox: Mailbox) -> Person {

@@ -2,7 +2,6 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use serde::Serialize;
 
 use crate::message::raw::{RawEdits, prepare_raw, to_seven_bit};
@@ -63,8 +62,7 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
         },
         content: Content { raw: Raw { data: STANDARD.encode(raw_mime(letter)?) } },
     };
-    let body = serde_json::to_vec(&body).map_err(|error| Unfit { reason: error.to_string() })?;
-    Ok(Call { body: Bytes::from(body), content_type: "application/json", losses: losses(letter) })
+    Call::json(&body, letter.json_size() * 4 / 3, losses(letter))
 }
 
 fn destination(address: &str) -> Result<String, Unfit> {

@@ -164,10 +164,11 @@ impl Line {
         }
     }
 
-    /// Waits for work and takes all there is into the empty `taken`. False when the line is closed and done.
-    pub(super) fn take(&self, taken: &mut Vec<Job>) -> bool {
+    /// Takes all there is into the empty `taken`. Waits for work when `patient`, else it may take nothing. False when
+    /// the line is closed and done.
+    pub(super) fn take(&self, taken: &mut Vec<Job>, patient: bool) -> bool {
         let mut waiting = self.waiting();
-        while waiting.jobs.is_empty() {
+        while waiting.jobs.is_empty() && patient {
             if waiting.closed {
                 return false;
             }
