@@ -13,7 +13,7 @@ use crate::queue::{Next, Outcome};
 /// Tries of a message that only gets refusals that no table knows, beyond one per provider.
 const UNKNOWN_RETRIES: usize = 3;
 /// A message that has waited long for a provider to be mended still gets this many tries before it is given up.
-const TRIES_MIN: u32 = 1;
+const TRIES_MIN: u32 = 5;
 
 /// How long and how often messages are tried.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,20 @@ pub struct RetryRules {
     pub backoff: Backoff,
     /// After this long a message that still meets passing faults is given up.
     pub give_up_after: Duration,
+}
+
+impl RetryRules {
+    /// How often a message is deferred at least before it is given up: [`TRIES_MIN`], or as often as usually fits
+    /// into `give_up_after`.
+    fn deferrals_min(&self) -> u32 {
+        let mut time = Duration::ZERO;
+        (0..TRIES_MIN)
+            .take_while(|deferrals| {
+                time += self.backoff.ceiling(*deferrals) / 2;
+                time <= self.give_up_after
+            })
+            .fold(0, |count, _| count + 1)
+    }
 }
 
 /// What stopped a delivery.
@@ -132,7 +146,7 @@ pub(super) fn defer(
     rng: &mut Rng,
 ) -> Next {
     let tried_for = now.duration_since(job.claim.trying_since).unsigned_abs();
-    if tried_for >= rules.give_up_after && job.claim.deferrals >= TRIES_MIN {
+    if tried_for >= rules.give_up_after && job.claim.deferrals >= rules.deferrals_min() {
         return Next::Failed { error: format!("given up after {}: {error}", hours(tried_for)) };
     }
     let wait = rules.backoff.full_jitter(job.claim.deferrals, rng).max(at_least);

@@ -84,7 +84,7 @@ async fn a_revoked_key_fails_no_mail_however_long_it_takes_to_mend() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_long_wait_for_a_key_one_passing_fault_does_not_end_the_message() {
+async fn after_a_long_wait_for_a_key_a_passing_fault_does_not_end_the_message() {
     let provider = Arc::new(Scripted::new().always(Err(Verdict::Misconfigured)));
     let rules = RetryRules { give_up_after: Duration::from_hours(1), ..rules() };
     let world = World::with(settings(&[("resend", &provider)], rules));
@@ -92,7 +92,7 @@ async fn after_a_long_wait_for_a_key_one_passing_fault_does_not_end_the_message(
     pass(Duration::from_hours(2)).await;
     assert_eq!(world.show(id).await.summary.state, State::Queued);
     provider.now_answers(Err(PASSING));
-    pass(Duration::from_mins(2)).await;
+    pass(Duration::from_secs(70)).await;
     provider.now_answers(Ok(()));
     world.until(id, State::Delivered).await;
 }

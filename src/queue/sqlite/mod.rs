@@ -7,6 +7,7 @@ mod checkpoint;
 mod claim;
 mod fault;
 mod file;
+mod held;
 mod insert;
 mod line;
 mod list;

@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use super::checkpoint::{self, Checkpointer};
 use super::claim::{self, Wanted};
 use super::fault::{Fault, explain, is_disk_full, unavailable};
+use super::held::Held;
 use super::line::{Job, Line};
 use super::tally::Tally;
 use super::{insert, operator, settle};
@@ -18,13 +19,6 @@ use crate::queue::{Counts, StoreError};
 /// The most work in one transaction: pieces, and octets of content. One piece always fits.
 const BATCH_JOBS_MAX: usize = 1_000;
 const BATCH_BYTES_MAX: usize = 16 << 20;
-
-/// Settlements that wait for company while sessions wait for their 250: so many, for so many commits at the most. They
-/// change the same few pages, so that together they cost a fraction of what they cost one by one, and the sessions
-/// do not wait for them. A crash in these milliseconds repeats the calls under their old keys, as one in the
-/// milliseconds of the call itself would.
-const SETTLEMENTS_HELD_MAX: usize = 128;
-const COMMITS_HELD_MAX: usize = 8;
 
 /// Octets in a page of the file.
 const PAGE: usize = 4096;
@@ -68,8 +62,8 @@ impl Writer {
         let _abandon = Abandon(Arc::clone(&self.line));
         let mut jobs = Vec::new();
         let mut held = Held::default();
-        while self.line.take(&mut jobs, held.settlements.is_empty()) {
-            held.sort(&mut jobs);
+        while self.line.take(&mut jobs, held.is_empty()) {
+            held.sort(&mut jobs, self.messages_max.saturating_sub(self.tally.open()));
             while !jobs.is_empty() {
                 let rest = jobs.split_off(portion(&jobs));
                 self.serve(std::mem::replace(&mut jobs, rest));
@@ -215,34 +209,6 @@ impl Writer {
             self.version = version;
         }
         self.tally.counts(&self.connection)
-    }
-}
-
-/// Settlements that wait for company.
-#[derive(Default)]
-struct Held {
-    settlements: Vec<Job>,
-    /// Commits since the first of them came.
-    commits: usize,
-}
-
-impl Held {
-    /// Holds the settlements among `jobs` back while messages come in, and puts them all at the end when they have waited
-    /// long enough or nobody else waits.
-    fn sort(&mut self, jobs: &mut Vec<Job>) {
-        let settles = |job: &mut Job| matches!(job, Job::Settle { .. });
-        self.settlements.extend(jobs.extract_if(.., settles));
-        let inserts = jobs.iter().any(|job| matches!(job, Job::Insert { .. }));
-        self.commits += 1;
-        if !inserts
-            || self.settlements.len() >= SETTLEMENTS_HELD_MAX
-            || self.commits >= COMMITS_HELD_MAX
-        {
-            jobs.append(&mut self.settlements);
-        }
-        if self.settlements.is_empty() {
-            self.commits = 0;
-        }
     }
 }
 
