@@ -1,7 +1,6 @@
 //! The calls that bring one message to one provider.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -13,9 +12,6 @@ use super::job::Job;
 use crate::message::{Address, Addressing, Email};
 use crate::provider::{Call, Form, IdempotencyKey, Letter, Provider, Receipt, SendError, Verdict};
 use crate::queue::{Attempt, Next, Outcome, RecipientState};
-
-/// No call is begun when less than this is left of the lease.
-const LEASE_MARGIN: Duration = Duration::from_mins(2);
 
 impl Engine {
     /// Makes the calls for all recipients that are not settled yet, one after the other. Whatever happens is
@@ -35,10 +31,11 @@ impl Engine {
         let last = calls.len().saturating_sub(1);
         for (number, addressing) in calls.iter().enumerate() {
             if number > 0 {
-                if self.now() + LEASE_MARGIN > job.lease_expires {
-                    return Err(Obstacle::LeaseEnds);
-                }
                 self.wait_for_pace(lane).await;
+            }
+            // Also before the first: the message may have waited long for its slot.
+            if job.lease_ends(self.now()) {
+                return Err(Obstacle::LeaseEnds);
             }
             let call = prepare(&*provider, job, &email, addressing)
                 .inspect_err(|obstacle| self.note_unfit(job, &name, obstacle))?;

@@ -153,6 +153,17 @@ impl Board {
         self.lanes.iter_mut().filter(closed).flat_map(|lane| lane.waiting.drain(..)).collect()
     }
 
+    /// Takes the messages off the front that have waited until their lease ends.
+    pub(super) fn outstayed(&mut self, now: Timestamp) -> Vec<Job> {
+        let mut outstayed = Vec::new();
+        for lane in &mut self.lanes {
+            while let Some(job) = lane.waiting.pop_front_if(|job| job.lease_ends(now)) {
+                outstayed.push(job);
+            }
+        }
+        outstayed
+    }
+
     /// Takes all waiting messages, for the shutdown.
     pub(super) fn drain(&mut self) -> Vec<Job> {
         self.lanes.iter_mut().flat_map(|lane| lane.waiting.drain(..)).collect()

@@ -260,6 +260,15 @@ impl Engine {
         }
     }
 
+    /// Returns a message to the queue as it is, due at once. In a task of its own, so that many share a commit.
+    pub(super) fn hand_back(self: &Arc<Self>, mut job: Job) {
+        let engine = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let next = course::wait(engine.now(), None);
+            engine.settle(&mut job, next).await;
+        });
+    }
+
     /// Returns a message to the queue, because every provider that it could use is closed.
     async fn give_back(&self, mut job: Job, opens: Option<Timestamp>) {
         let (due, why) = {

@@ -1,12 +1,16 @@
 //! A message on its way out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::clock::Timestamp;
 use crate::message::{Address, Email};
 use crate::queue::{Attempt, Claim, Outcome, RecipientState};
+
+/// No call is begun when less than this is left of the lease: what is due again goes to somebody else as well.
+const LEASE_MARGIN: Duration = Duration::from_mins(2);
 
 /// A claimed message with what this instance knows about it beyond the queue's record.
 #[derive(Debug)]
@@ -48,6 +52,11 @@ impl Job {
             passed_over,
             _room: room,
         }
+    }
+
+    /// True when the lease does not last for another call.
+    pub(super) fn lease_ends(&self, now: Timestamp) -> bool {
+        now + LEASE_MARGIN > self.lease_expires
     }
 
     /// The recipients that are still to be served, in the order of the envelope.

@@ -39,14 +39,15 @@ impl Engine {
 
     /// One look at everything; returns when the next is due.
     async fn turn(self: &Arc<Self>) -> Option<Timestamp> {
-        let (checks, displaced) = {
+        let (checks, outstayed, displaced) = {
             let now = self.now();
             let mut board = self.board();
-            (board.due_checks(now), board.displaced(now))
+            (board.due_checks(now), board.outstayed(now), board.displaced(now))
         };
         for lane in checks {
             self.tasks.spawn(Arc::clone(self).check(lane));
         }
+        outstayed.into_iter().for_each(|job| self.hand_back(job));
         displaced.into_iter().for_each(|job| self.dispatch(job));
         self.start_ready();
         let next_due = self.read_queue().await;

@@ -29,6 +29,21 @@ async fn a_backlog_that_built_up_during_an_outage_goes_out_afterwards() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_waits_longer_than_its_lease_for_a_slot_is_still_sent_once() {
+    let provider = Arc::new(Scripted::with_latency(Duration::from_secs(10)));
+    let world = World::new(&[("resend", &provider)]);
+    let burst = 700;
+    for _ in 0..burst {
+        world.submit(BOB).await;
+    }
+    // Four at a time.
+    pass(Duration::from_mins(40)).await;
+    let counts = world.store.counts().await.unwrap();
+    assert_eq!((counts.queued, counts.sending, counts.failed), (0, 0, 0));
+    assert_eq!(provider.seen().len(), burst);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_shutdown_finishes_running_calls_and_keeps_the_rest() {
     let provider = Arc::new(Scripted::with_latency(Duration::from_secs(3)));
     let world = World::new(&[("resend", &provider)]);
