@@ -16,7 +16,8 @@ pub struct QueueId(Uuid);
 impl QueueId {
     /// A new id for a message received at `now`.
     ///
-    /// The time comes from the caller, the rest from the operating system's random source.
+    /// The time comes from the caller; the rest is chance, which must differ between threads and processes and decides
+    /// nothing, so it is no argument.
     pub fn new(now: Timestamp) -> Self {
         let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
         let mut random = [0_u8; 10];
