@@ -218,6 +218,9 @@ fn read_one(
     check_ranges(&provider, reader);
     check_owner(&provider, reader);
     for key in missing(&provider) {
+        if reader.has_fault(&path(key)) {
+            continue;
+        }
         let message = format!("is missing; set {}", ways(name, kind, key));
         match purpose {
             Purpose::Serve => reader.fault(&path(key), message),

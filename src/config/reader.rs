@@ -110,6 +110,11 @@ impl Reader {
         self.errors.push(ConfigError { key: path.to_owned(), origin, message: message.into() });
     }
 
+    /// Whether something is known to be wrong with a key.
+    pub(super) fn has_fault(&self, path: &str) -> bool {
+        self.errors.iter().any(|error| error.key == path)
+    }
+
     pub(super) fn warn(&mut self, message: impl Into<String>) {
         self.warnings.push(message.into());
     }
