@@ -51,10 +51,15 @@ impl fmt::Display for QueueId {
     }
 }
 
+/// A text that names no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an id is a text such as 01937b5e-8f00-7000-8000-000000000000")]
+pub struct NoQueueId;
+
 impl FromStr for QueueId {
-    type Err = uuid::Error;
+    type Err = NoQueueId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Uuid::parse_str(text).map(Self)
+        Uuid::parse_str(text).map(Self).map_err(|_| NoQueueId)
     }
 }
