@@ -19,20 +19,46 @@ use crate::smtp::{Listener, MemoryBudget};
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// The queue cannot be opened.
-    #[error("the queue {url} cannot be opened: {source}")]
-    Queue { url: String, source: StoreError },
+    #[error("the queue cannot be opened: {}", bare(.0))]
+    Queue(StoreError),
     /// A provider cannot be set up.
     #[error(transparent)]
     Provider(#[from] BuildError),
     /// A port cannot be opened.
-    #[error("{section} cannot listen: {source}")]
-    Listen { section: &'static str, source: std::io::Error },
+    #[error("{key}: {source}{}", port_advice(source, key))]
+    Listen { key: &'static str, source: std::io::Error },
     /// The process cannot be set up.
     #[error("cannot take over signals: {0}")]
     Signals(std::io::Error),
     /// A listener has ended by itself.
     #[error("{0} has stopped")]
     Stopped(&'static str),
+}
+
+/// The cause without the words that say once more that the queue cannot be used. It names the file.
+fn bare(error: &StoreError) -> String {
+    match error {
+        StoreError::Unavailable(cause) => cause.clone(),
+        error => error.to_string(),
+    }
+}
+
+/// What to do about a port that cannot be opened, where that is known.
+fn port_advice(error: &std::io::Error, key: &str) -> String {
+    use std::io::ErrorKind;
+
+    match error.kind() {
+        ErrorKind::AddrInUse => {
+            format!("; stop what listens there (another mailferry?), or set {key} to another port")
+        }
+        ErrorKind::AddrNotAvailable => {
+            format!("; set {key} to an address of this machine, or to 0.0.0.0 for all of them")
+        }
+        ErrorKind::PermissionDenied => format!(
+            "; ports below 1024 need root or the capability CAP_NET_BIND_SERVICE, or set {key} to a higher one"
+        ),
+        _ => String::new(),
+    }
 }
 
 /// Content that may be in memory over all SMTP sessions: room for two messages of the largest size at least.
@@ -44,7 +70,17 @@ fn session_memory(config: &Config) -> usize {
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub async fn serve(config: Config) -> Result<(), AppError> {
-    let mut signals = Signals::install().map_err(AppError::Signals)?;
+    run(config, Signals::install().map_err(AppError::Signals)?).await
+}
+
+/// Runs the daemon that catches all mail; what makes it so is in the configuration that `dev` loads.
+///
+/// It ends with its terminal: forgotten in the background it would hold the ports and what it has caught.
+pub async fn dev(config: Config) -> Result<(), AppError> {
+    run(config, Signals::install().map_err(AppError::Signals)?.ending_with_the_terminal()).await
+}
+
+async fn run(config: Config, mut signals: Signals) -> Result<(), AppError> {
     let clock: SharedClock = Arc::new(SystemClock);
     let started = clock.now();
 
@@ -55,10 +91,10 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
 
     let listener = Listener::bind(&config.smtp, hostname(&config))
         .await
-        .map_err(|source| AppError::Listen { section: "smtp", source })?;
+        .map_err(|source| AppError::Listen { key: "smtp.listen", source })?;
     let server = http::bind(&config.http)
         .await
-        .map_err(|source| AppError::Listen { section: "http", source })?;
+        .map_err(|source| AppError::Listen { key: "http.listen", source })?;
     for address in listener.addresses() {
         tracing::info!(protocol = "smtp", address = %address, "listening");
     }
@@ -111,11 +147,6 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     }
     tracing::info!("stopped");
     result
-}
-
-/// Runs the daemon that catches all mail; what makes it so is in the configuration that `dev` loads.
-pub async fn dev(config: Config) -> Result<(), AppError> {
-    serve(config).await
 }
 
 /// Sends one message through the configured route, or by one provider of it, without a queue.
@@ -195,9 +226,8 @@ fn open_store(config: &Config, direct: bool) -> Result<(Arc<dyn Store>, &'static
     }
     match &config.queue.url {
         QueueUrl::Sqlite(path) => {
-            let store = SqliteStore::open(path, config.queue.max_messages).map_err(|source| {
-                AppError::Queue { url: format!("sqlite:{}", path.display()), source }
-            })?;
+            let store =
+                SqliteStore::open(path, config.queue.max_messages).map_err(AppError::Queue)?;
             Ok((Arc::new(store), "sqlite"))
         }
     }

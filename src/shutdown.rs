@@ -1,6 +1,6 @@
 //! One shutdown story: a signal asks, running work gets its time, what is left stays in the queue.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -14,6 +14,7 @@ pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    hangup_ends: bool,
 }
 
 impl Signals {
@@ -23,7 +24,14 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            hangup_ends: false,
         })
+    }
+
+    /// SIGHUP, which a terminal sends when it is closed, asks for the end as well. Not where the log goes elsewhere:
+    /// somebody has meant it to go on (`nohup`).
+    pub fn ending_with_the_terminal(self) -> Self {
+        Self { hangup_ends: io::stderr().is_terminal(), ..self }
     }
 
     /// Returns the name of the signal that asks for the end.
@@ -33,9 +41,14 @@ impl Signals {
                 _ = self.terminate.recv() => return "SIGTERM",
                 _ = self.interrupt.recv() => return "SIGINT",
                 // Without this a hang-up would end the process, and with it mail under way.
-                _ = self.hangup.recv() => tracing::warn!(
-                    "SIGHUP: this version does not re-read its configuration; restart it instead"
-                ),
+                _ = self.hangup.recv() => {
+                    if self.hangup_ends {
+                        return "SIGHUP";
+                    }
+                    tracing::warn!(
+                        "SIGHUP: this version does not re-read its configuration; restart it instead"
+                    );
+                }
             }
         }
     }

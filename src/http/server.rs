@@ -62,9 +62,12 @@ pub struct Server {
     access: Access,
 }
 
-/// Takes the address of `http.listen`. Connections wait in the backlog until [`Server::run`].
+/// Takes the address of `http.listen`; an error names it. Connections wait in the backlog until [`Server::run`].
 pub async fn bind(config: &HttpConfig) -> io::Result<Server> {
-    let listener = TcpListener::bind(config.listen).await?;
+    let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+        let address = config.listen;
+        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+    })?;
     let address = listener.local_addr()?;
     Ok(Server { listener, address, access: Access::new(config) })
 }
