@@ -12,6 +12,21 @@ use crate::provider::{SendError, Verdict};
 /// A check that has not answered by then has failed.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What the operator should do about a provider that is set aside.
+fn advice(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Misconfigured => {
+            ". Mend the key, the domain or the account; after a change of mailferry's configuration restart it"
+        }
+        Verdict::Throttled { .. }
+        | Verdict::Exhausted { .. }
+        | Verdict::Temporary { .. }
+        | Verdict::Rejected
+        | Verdict::Unknown
+        | Verdict::Bug => "",
+    }
+}
+
 impl Engine {
     /// Waits until the lane's rate allows the next call, and counts it.
     pub(super) async fn wait_for_pace(&self, lane: LaneId) {
@@ -39,7 +54,8 @@ impl Engine {
                 provider = board.name(lane),
                 outcome = course::outcome(error).name(),
                 error = %error,
-                "the provider is set aside; its mail waits or goes to the next provider"
+                "the provider is set aside; its mail waits or goes to the next provider{}",
+                advice(error.verdict)
             );
             drop(board);
             self.pump.notify_one();
