@@ -48,7 +48,8 @@ Then point the app to SMTP server 127.0.0.1, port 1025, no TLS, no user name.
     #[command(after_help = "\
 Examples:
   mailferry dev                       caught mail is gone when it stops
-  mailferry dev --store dev.db        caught mail stays in dev.db")]
+  mailferry dev --store dev.db        caught mail stays in dev.db
+  MAILFERRY__QUEUE__URL=sqlite:dev.db mailferry queue list       what it holds")]
     Dev(DevArgs),
 
     /// Say whether the configuration is right
@@ -81,8 +82,8 @@ Examples:
 
     /// Ask a running server whether it is healthy
     ///
-    /// Asks /health. Exits with 0 when the answer is 200 and with 1 when it is another or none: for container health
-    /// checks and cron.
+    /// Asks /health and prints ok or degraded, with the providers that are in trouble. Exits with 0 when the answer is
+    /// 200 and with 1 when it is another or none: for container health checks and cron.
     #[command(after_help = "\
 Examples:
   mailferry health
@@ -170,17 +171,19 @@ Example:
     },
 
     /// Try queued, failed or cancelled messages again now
-    #[command(after_help = "\
-Example:
+    ///
+    /// Their span of time (delivery.give_up_after) begins anew.
+    #[command(group = clap::ArgGroup::new("which").required(true), after_help = "\
+Examples:
   mailferry queue retry 01937b5e-8f00-7000-8000-000000000000 --provider sendgrid
   mailferry queue retry --failed")]
     Retry {
         /// The messages
-        #[arg(required_unless_present = "failed")]
+        #[arg(group = "which")]
         id: Vec<QueueId>,
 
         /// All messages that have failed
-        #[arg(long, conflicts_with = "id")]
+        #[arg(long, group = "which")]
         failed: bool,
 
         /// By this provider and no other

@@ -78,8 +78,8 @@ pub fn print(findings: &[Finding]) {
 
 /// The findings when the configuration cannot be loaded.
 pub fn configuration_errors(errors: &ConfigErrors) -> Vec<Finding> {
-    let errors_found =
-        errors.errors.iter().map(|fault| error(fault.to_string().replace('\n', " ")));
+    let one_line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let errors_found = errors.errors.iter().map(|fault| error(one_line(fault.to_string())));
     let warnings = errors.warnings.iter().map(|text| warning(text.clone()));
     errors_found.chain(warnings).collect()
 }

@@ -82,17 +82,35 @@ async fn ask(url: &Url) -> Result<String, String> {
             return Err("the answer is too long; is this mailferry?".to_owned());
         }
     }
-    let state = serde_json::from_slice::<serde_json::Value>(&body).ok().and_then(|answer| {
-        answer.get("status").and_then(|state| state.as_str().map(str::to_owned))
-    });
+    let answer: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let state = answer["status"].as_str();
     match (status.as_u16(), state) {
-        (200, Some(state)) => Ok(super::output::tidy(&state, 40)),
+        (200, Some(state)) => {
+            let mut text = super::output::tidy(state, 40);
+            for trouble in troubles(&answer) {
+                text.push('\n');
+                text.push_str(&super::output::tidy(&trouble, 300));
+            }
+            Ok(text)
+        }
         (200, None) => Err("answers, but not as mailferry does; is the port right?".to_owned()),
         (_, Some(state)) => {
-            Err(format!("answers {status}: {}; see its log", super::output::tidy(&state, 40)))
+            Err(format!("answers {status}: {}; see its log", super::output::tidy(state, 40)))
         }
         (_, None) => Err(format!("answers {status}")),
     }
+}
+
+/// The providers that are not up, with their last words. The server tells them to those whom it trusts.
+fn troubles(answer: &serde_json::Value) -> Vec<String> {
+    let providers = answer["providers"].as_object().into_iter().flatten();
+    providers
+        .filter_map(|(name, provider)| {
+            let state = provider["state"].as_str().filter(|state| *state != "up")?;
+            let error = provider["last_error"].as_str().map(|error| format!(": {error}"));
+            Some(format!("provider {name} is {state}{}", error.unwrap_or_default()))
+        })
+        .collect()
 }
 
 /// The innermost cause says what an operator can act on: "connection refused" rather than "error sending request".
@@ -121,6 +139,19 @@ mod tests {
             let listen = reachable(listen.parse().unwrap());
             assert_eq!(health_url(&format!("http://{listen}")).unwrap().as_str(), url);
         }
+    }
+
+    #[test]
+    fn providers_in_trouble_are_named_with_their_words() {
+        let answer = serde_json::json!({ "status": "degraded", "providers": {
+            "resend": { "state": "misconfigured", "last_error": "401: API key is invalid" },
+            "ses": { "state": "up", "last_error": null },
+        } });
+        assert_eq!(
+            troubles(&answer),
+            ["provider resend is misconfigured: 401: API key is invalid"]
+        );
+        assert!(troubles(&serde_json::json!({ "status": "ok" })).is_empty());
     }
 
     #[test]

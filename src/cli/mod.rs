@@ -121,12 +121,15 @@ pub fn start_log(loaded: &Loaded) -> Result<(), Exit> {
     Ok(())
 }
 
-/// The log of a command that prints a result: only what is wrong, unless a level was asked for.
+/// The log of a command that prints a result, what is wrong included: none, unless a level was asked for.
 pub fn start_quiet_log(loaded: &Loaded) -> Result<(), Exit> {
+    for warning in &loaded.warnings {
+        complain(&format!("warning: {warning}\n"));
+    }
     let level = loaded.effective.iter().find(|shown| shown.key == "log.level");
     let asked = level.is_some_and(|shown| shown.layer != Layer::Default);
     let log = loaded.config.log.clone();
-    log_with(&if asked { log } else { LogConfig { level: "warn".to_owned(), ..log } })
+    log_with(&if asked { log } else { LogConfig { level: "off".to_owned(), ..log } })
 }
 
 fn log_with(log: &LogConfig) -> Result<(), Exit> {

@@ -28,6 +28,14 @@ pub(super) fn tidy(text: &str, width: usize) -> String {
     tidy
 }
 
+/// An error with the name of the provider before it, unless it begins with that already.
+pub(super) fn said_by(provider: Option<&str>, error: &str) -> String {
+    match provider {
+        Some(name) if !error.starts_with(name) => format!("{name}: {error}"),
+        Some(_) | None => error.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,5 +45,12 @@ mod tests {
         assert_eq!(tidy("a\u{1b}[2Jb\r\nc", 80), "a [2Jb  c");
         assert_eq!(tidy("가나다라", 3), "가나…");
         assert_eq!(tidy("가나다", 3), "가나다");
+    }
+
+    #[test]
+    fn a_provider_is_named_once() {
+        assert_eq!(said_by(Some("ses"), "no such user"), "ses: no such user");
+        assert_eq!(said_by(Some("ses"), "ses: 403: denied"), "ses: 403: denied");
+        assert_eq!(said_by(None, "no provider is configured"), "no provider is configured");
     }
 }

@@ -154,9 +154,9 @@ pub fn report(outcome: Result<Sent, NotSent>) -> Result<(), Exit> {
             Ok(())
         }
         Err(failure) => {
-            let provider = failure.provider.map(|name| format!("{name}: ")).unwrap_or_default();
-            let error = super::output::tidy(&failure.error, 1000);
-            complain(&format!("mailferry: not sent: {provider}{error}\n"));
+            let error = super::output::said_by(failure.provider.as_deref(), &failure.error);
+            let error = super::output::tidy(&error, 1000);
+            complain(&format!("mailferry: not sent: {error}\n"));
             if let Some(id) = failure.id {
                 complain(&format!("`mailferry queue show {id}` has the details\n"));
             }

@@ -21,7 +21,8 @@ pub fn must_exist(config: &Config) -> Result<(), Exit> {
         return Ok(());
     }
     complain(&format!(
-        "mailferry: there is no queue at {} (queue.url); is this the server's configuration and directory?\n",
+        "mailferry: there is no queue at {} (queue.url); is this the server's configuration and directory? \
+         What `mailferry dev` catches is there only with --store\n",
         file.display()
     ));
     Err(Exit::Failed)
@@ -70,7 +71,7 @@ async fn act(args: &QueueArgs, store: &dyn Store, clock: &dyn Clock) -> Answer {
         }
         QueueAction::Show { id } => match store.show(*id).await {
             Ok(Some(details)) if args.json => answer.text = json::details(&details),
-            Ok(Some(details)) => answer.text = table::details(&details),
+            Ok(Some(details)) => answer.text = table::details(&details, clock.now()),
             Ok(None) => answer.errors.push(StoreError::NotFound(*id).to_string()),
             Err(error) => answer.errors.push(error.to_string()),
         },

@@ -1,6 +1,7 @@
 //! Messages for eyes. Whatever comes from a message is tidied first: a subject must not steer the terminal.
 
-use crate::cli::output::tidy;
+use crate::cli::output::{said_by, tidy};
+use crate::clock::Timestamp;
 use crate::queue::{Details, Page, RecipientState, RecipientStatus, Summary};
 
 const ADDRESS_WIDTH: usize = 60;
@@ -22,12 +23,8 @@ pub(super) fn page(page: &Page) -> String {
             tidy(&summary.index.subject, TEXT_WIDTH),
         ));
         if let Some(error) = summary.error.as_ref().filter(|error| !error.is_empty()) {
-            let provider = summary.provider.as_ref().map(|name| format!("{name}: "));
-            text.push_str(&format!(
-                "    {}{}\n",
-                provider.unwrap_or_default(),
-                tidy(error, TEXT_WIDTH)
-            ));
+            let error = said_by(summary.provider.as_deref(), error);
+            text.push_str(&format!("    {}\n", tidy(&error, TEXT_WIDTH)));
         }
     }
     if let Some(next) = page.next {
@@ -50,7 +47,7 @@ fn recipients(recipients: &[RecipientStatus]) -> String {
     }
 }
 
-pub(super) fn details(details: &Details) -> String {
+pub(super) fn details(details: &Details, now: Timestamp) -> String {
     let summary = &details.summary;
     let mut text = String::new();
     let mut row = |name: &str, value: &str| {
@@ -63,7 +60,8 @@ pub(super) fn details(details: &Details) -> String {
     row("error", summary.error.as_deref().unwrap_or_default());
     row("received", &format!("{:.0}", summary.received_at));
     if let Some(next) = summary.next_attempt_at {
-        row("next attempt", &format!("{next:.0}"));
+        let when = format!("{next:.0}");
+        row("next attempt", if next > now { &when } else { "as soon as a provider takes it" });
     }
     row("sender", &sender(summary));
     row("from", &summary.index.header_from);

@@ -31,7 +31,8 @@ impl Moment {
     /// A moment to come.
     pub(super) fn to_come(at: Timestamp, now: Timestamp) -> Self {
         let short = match u64::try_from(at.as_second() - now.as_second()).unwrap_or(0) {
-            0 => "now".to_owned(),
+            // It has its turn; what it waits for is a provider.
+            0 => "as soon as a provider takes it".to_owned(),
             wait => format!("in {}", span(wait)),
         };
         Self::new(at, short)
@@ -94,8 +95,9 @@ mod tests {
 
     #[test]
     fn what_is_to_come_is_told_by_its_distance() {
+        let overdue = "as soon as a provider takes it";
         let now = at("2026-11-21T10:00:00Z");
-        assert_eq!(Moment::to_come(at("2026-11-21T09:00:00Z"), now).short, "now");
+        assert_eq!(Moment::to_come(at("2026-11-21T09:00:00Z"), now).short, overdue);
         let soon = Moment::to_come(at("2026-11-21T10:02:30.5Z"), now);
         assert_eq!(soon.short, "in 2 min");
         assert_eq!(soon.exact, "2026-11-21 10:02:30 UTC");
