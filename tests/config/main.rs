@@ -10,6 +10,7 @@ mod example;
 mod faults;
 mod layers;
 mod providers;
+mod shipped;
 
 use std::fs;
 use std::path::PathBuf;
