@@ -10,19 +10,18 @@ use std::path::{Path, PathBuf};
 
 /// What the assembly and the commands put together.
 const STATIONS: &[&str] =
-    &["smtp", "message", "queue", "delivery", "provider", "route", "http", "telemetry", "shutdown"];
+    &["smtp", "message", "queue", "delivery", "provider", "http", "telemetry", "shutdown"];
 
 /// Who may import whom. Everybody may use what is in [`COMMON`] as well.
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("main", &["cli", "app"]),
     ("lib", &[]),
     ("app", STATIONS),
     ("cli", STATIONS),
-    ("smtp", &["message", "route", "queue"]),
-    ("queue", &["message", "route"]),
-    ("delivery", &["queue", "provider", "route", "message"]),
+    ("smtp", &["message", "queue"]),
+    ("queue", &["message"]),
+    ("delivery", &["queue", "provider", "message"]),
     ("provider", &["message"]),
-    ("route", &["message"]),
     ("http", &["queue", "delivery", "message"]),
     ("message", &[]),
     ("config", &["message"]),
