@@ -193,6 +193,34 @@ fn check_prints_one_finding_per_line() {
     let ended = setup.run(&["check", "--offline"], &[]);
     assert_eq!(ended.code, 78);
     assert!(ended.out.contains("no email provider is configured"), "{}", ended.out);
+    assert_eq!(ended.out.lines().count(), 1, "{}", ended.out);
+}
+
+#[test]
+fn a_port_in_use_is_named_with_the_setting_to_change() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let free = "127.0.0.1:0";
+    for (smtp, http, key) in
+        [(address.as_str(), free, "smtp.listen"), (free, address.as_str(), "http.listen")]
+    {
+        let listen = [("MAILFERRY__SMTP__LISTEN", smtp), ("MAILFERRY__HTTP__LISTEN", http)];
+        let ended = Setup::new().run(&["dev"], &listen);
+        assert_eq!(ended.code, 1);
+        let expected = format!("{key}: cannot listen on {address}: ");
+        assert!(ended.err.contains(&expected), "{}", ended.err);
+        assert!(ended.err.contains(&format!("set {key} to another port")), "{}", ended.err);
+    }
+}
+
+#[test]
+fn retry_wants_an_id_or_all_failed_ones() {
+    let ended = run(&["queue", "retry"]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.err.contains("<ID|--failed>"), "{}", ended.err);
+    let ended = run(&["queue", "show", "12"]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.err.contains("an id is a text such as"), "{}", ended.err);
 }
 
 #[test]
