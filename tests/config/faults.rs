@@ -22,6 +22,7 @@ fn an_unreadable_or_empty_secret_file_names_key_origin_and_path() {
         ),
         "{errors:?}"
     );
+    assert_eq!(errors.len(), 1, "it is not also missing: {errors:?}");
     let setup = with_key();
     let empty = setup.secret_file("empty", "\n");
     let errors = setup.env("MAILFERRY__HTTP__TOKEN_FILE", &empty).errors();
