@@ -7,5 +7,6 @@ pub(crate) mod letter;
 pub(crate) mod relay;
 pub(crate) mod skip;
 pub(crate) mod smtp;
+pub(crate) mod specs;
 pub(crate) mod tool;
 pub(crate) mod wait;
