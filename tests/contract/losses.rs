@@ -40,3 +40,12 @@ fn what_a_structured_provider_leaves_out_is_named() {
         }
     }
 }
+
+#[test]
+fn a_copy_that_had_to_move_is_the_only_loss_of_a_message_without_to() {
+    for kind in [ProviderKind::Resend, ProviderKind::SendGrid] {
+        let sample = awkward().into_iter().find(|sample| sample.name == "copy alone").unwrap();
+        let what: Vec<_> = losses(kind, &sample).into_iter().map(|loss| loss.what).collect();
+        assert_eq!(what, ["header Cc: the first address is shown in To"], "{kind}");
+    }
+}
