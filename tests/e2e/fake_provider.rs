@@ -1,5 +1,6 @@
 //! The fake provider does what the suites rely on.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use serde_json::json;
@@ -135,6 +136,10 @@ async fn a_request_that_is_not_as_described_is_found() {
     for word in ["300 octets", "/subjekt", "content-type: None", "GET /nowhere"] {
         assert!(faults.contains(word), "{word} is missing: {faults}");
     }
+
+    // And without a question it fails the test.
+    client().get(format!("{}/nowhere", fake.url())).send().await.unwrap();
+    assert!(std::panic::catch_unwind(AssertUnwindSafe(|| drop(fake))).is_err());
 }
 
 #[tokio::test]
