@@ -64,10 +64,6 @@ pub(super) fn recipients(letter: &Letter<'_>, losses: &mut Vec<Loss>) -> Result<
     if sorted.to.is_empty() {
         if !sorted.cc.is_empty() {
             sorted.to.push(sorted.cc.remove(0));
-            losses.push(Loss {
-                what: "header Cc: the first address is shown in To".to_owned(),
-                why: "the API demands one there".to_owned(),
-            });
         } else if sorted.bcc.len() == 1 {
             sorted.to.append(&mut sorted.bcc);
         } else {
@@ -80,8 +76,18 @@ pub(super) fn recipients(letter: &Letter<'_>, losses: &mut Vec<Loss>) -> Result<
             });
         }
     }
-    note_unseen("To", &letter.email.to, &addressing.to, losses);
-    note_unseen("Cc", &letter.email.cc, &addressing.cc, losses);
+    let shown: HashSet<String> = addressing.to.iter().chain(&addressing.cc).map(spelling).collect();
+    // Moved here, or where the recipients were divided into calls.
+    let first = addressing.to.first().or(addressing.cc.first()).map(spelling);
+    let stands_in = |field: &[Mailbox]| field.iter().any(|it| Some(spelling(it)) == first);
+    if stands_in(&letter.email.cc) && !stands_in(&letter.email.to) {
+        losses.push(Loss {
+            what: "header Cc: the first address is shown in To".to_owned(),
+            why: "the API demands one there".to_owned(),
+        });
+    }
+    note_unseen("To", &letter.email.to, &shown, losses);
+    note_unseen("Cc", &letter.email.cc, &shown, losses);
     Ok(sorted)
 }
 
@@ -179,14 +185,14 @@ fn wire_hidden(address: &Address) -> Result<Mailbox, Unfit> {
     wire_mailbox(&Mailbox { name: String::new(), address: address.as_str().to_owned() })
 }
 
+/// One text for all spellings of an address, whether the header or the envelope wrote it.
+fn spelling(mailbox: &Mailbox) -> String {
+    wire_address(&mailbox.address).unwrap_or_else(|_| mailbox.address.clone()).to_ascii_lowercase()
+}
+
 /// Header addresses that are not recipients of the call cannot be shown, because the API would mail them.
-fn note_unseen(field: &str, written: &[Mailbox], shown: &[Mailbox], losses: &mut Vec<Loss>) {
-    let shown: HashSet<String> =
-        shown.iter().map(|mailbox| mailbox.address.to_ascii_lowercase()).collect();
-    let unseen = written
-        .iter()
-        .filter(|mailbox| !shown.contains(&mailbox.address.to_ascii_lowercase()))
-        .count();
+fn note_unseen(field: &str, written: &[Mailbox], shown: &HashSet<String>, losses: &mut Vec<Loss>) {
+    let unseen = written.iter().filter(|mailbox| !shown.contains(&spelling(mailbox))).count();
     if unseen > 0 {
         losses.push(Loss {
             what: format!("header {field}: {unseen} of {} addresses", written.len()),
@@ -255,6 +261,19 @@ mod tests {
         assert_eq!(sorted.to, [mailbox("", "c@example.org")]);
         assert_eq!(sorted.cc, [mailbox("", "d@example.org")]);
         assert_eq!(losses.len(), 1);
+    }
+
+    #[test]
+    fn a_copy_that_was_moved_to_to_is_no_address_outside_the_call() {
+        let mut sample = Sample::plain();
+        sample.email.to.clear();
+        sample.email.cc = vec![mailbox("", "c@예시.한국"), mailbox("", "d@example.org")];
+        sample.addressing.to = vec![mailbox("", "c@xn--vv4b11d.xn--3e0b707e")];
+        sample.addressing.cc = vec![mailbox("", "d@example.org")];
+        let mut losses = Vec::new();
+        recipients(&sample.letter(), &mut losses).unwrap();
+        assert_eq!(losses.len(), 1, "{losses:?}");
+        assert_eq!(losses[0].what, "header Cc: the first address is shown in To");
     }
 
     #[test]

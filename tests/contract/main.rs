@@ -1,17 +1,22 @@
-//! Requests as the services themselves describe and make them.
+//! Requests as the services themselves describe and make them, from the bytes of a message on.
 //!
 //! The published descriptions (`MAILFERRY_SPECS`, by default `../shared/specs`) say what a request may be; the official
 //! SDKs, botocore's signer and moto (in the Python environment of `MAILFERRY_TEST_PYTHON`, by default
-//! `target/test-venv`) say it a second time. What is absent is skipped by name, and fails where `CI` is `true`.
+//! `target/test-venv`) say it a second time. What is absent is skipped by name, and fails in CI.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
+mod arrival;
+mod checkers;
+mod described;
 mod letters;
+mod losses;
 mod moto;
-mod openapi;
 mod recorder;
 mod sdk;
-mod service_model;
 mod sigv4;
+#[path = "../support/skip.rs"]
+mod skip;
+#[path = "../support/specs/mod.rs"]
 mod specs;
 mod support;

@@ -5,13 +5,13 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mailferry::config::{ProviderConfig, ProviderKind};
-use mailferry::provider::Verdict;
+use mailferry::provider::{Provider, Verdict};
 use mailferry::secret::Secret;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 
-use crate::letters::{Sample, faithful};
+use crate::letters::{Sample, awkward, faithful};
 use crate::support::{config, key, oracle, provider, python};
 
 /// The running moto. It ends when its standard input does, at the latest with this process.
@@ -49,44 +49,65 @@ impl Moto {
     }
 }
 
-fn sample(name: &str) -> Sample {
-    faithful().into_iter().find(|sample| sample.name == name).unwrap()
+/// Offers a message, and returns it as moto keeps it.
+async fn pass(moto: &Moto, provider: &dyn Provider, sample: &Sample) -> Value {
+    let call = sample.call(provider);
+    let receipt = provider.send(&call, &key(sample, &call)).await.unwrap();
+    let messages = moto.messages().await;
+    let id = receipt.provider_message_id.unwrap();
+    messages.into_iter().find(|message| message["id"] == id).expect("moto has the message")
+}
+
+fn mime(taken: &Value) -> String {
+    let raw = taken["raw_data"].as_str().unwrap();
+    let raw = STANDARD.decode(raw).unwrap_or_else(|_| raw.as_bytes().to_vec());
+    String::from_utf8(raw).unwrap()
 }
 
 #[tokio::test]
 async fn a_signed_message_arrives_as_it_was_submitted() {
-    let Some(moto) = Moto::start(&["ada@example.org"]).await else { return };
-    let sample = sample("copies, hidden copies and a reply address");
+    let senders = ["ada@example.org", "notice@oratio.example"];
+    let Some(moto) = Moto::start(&senders).await else { return };
     let provider = provider(&moto.account);
-    let call = provider.prepare(&sample.letter()).unwrap();
-    let receipt = provider.send(&call, &key(&sample, &call)).await.unwrap();
-
-    let messages = moto.messages().await;
-    assert_eq!(messages.len(), 1, "{messages:?}");
-    let taken = &messages[0];
-    assert_eq!(taken["id"].as_str(), receipt.provider_message_id.as_deref());
-    let raw = taken["raw_data"].as_str().unwrap();
-    let raw = STANDARD.decode(raw).unwrap_or_else(|_| raw.as_bytes().to_vec());
-    assert_eq!(String::from_utf8(raw).unwrap(), String::from_utf8(sample.raw.clone()).unwrap());
-    for recipient in sample.addressing.recipients() {
-        assert!(taken["destinations"].to_string().contains(recipient), "{taken}");
+    for sample in faithful() {
+        let taken = pass(&moto, &*provider, &sample).await;
+        assert_eq!(mime(&taken), String::from_utf8(sample.raw.clone()).unwrap(), "{}", sample.name);
+        for recipient in &sample.envelope.recipients {
+            assert!(taken["destinations"].to_string().contains(recipient.as_str()), "{taken}");
+        }
     }
+    assert_eq!(moto.messages().await.len(), faithful().len());
 
     // It has no GetAccount, which says nothing about the key.
     assert_eq!(provider.probe().await, Ok(()));
 }
 
 #[tokio::test]
+async fn hidden_recipients_and_orders_arrive_beside_the_message_and_not_in_it() {
+    let Some(moto) = Moto::start(&["ada@example.org"]).await else { return };
+    let provider = provider(&moto.account);
+    let name = "headers that may not travel";
+    let sample = awkward().into_iter().find(|sample| sample.name == name).unwrap();
+    let taken = pass(&moto, &*provider, &sample).await;
+    assert!(taken["destinations"].to_string().contains("hidden@example.net"), "{taken}");
+    let mime = mime(&taken);
+    for gone in ["hidden@", "Bcc", "Return-Path", "X-SES-", "X-SMTPAPI"] {
+        assert!(!mime.contains(gone), "{gone} has arrived: {mime}");
+    }
+    assert!(mime.contains("X-Number: 12\r\n") && mime.contains("\r\nMessage-ID: <"), "{mime}");
+}
+
+#[tokio::test]
 async fn a_wrong_key_is_a_misconfiguration() {
     let Some(moto) = Moto::start(&["ada@example.org"]).await else { return };
-    let sample = sample("plain");
+    let sample = &faithful()[0];
     let secret = ProviderConfig { secret_access_key: Secret::new("wrong"), ..moto.account.clone() };
     let unknown =
         ProviderConfig { access_key_id: Some("AKIANOBODY".to_owned()), ..moto.account.clone() };
     for (account, words) in [(secret, "SignatureDoesNotMatch"), (unknown, "InvalidClientTokenId")] {
         let provider = provider(&account);
-        let call = provider.prepare(&sample.letter()).unwrap();
-        let error = provider.send(&call, &key(&sample, &call)).await.unwrap_err();
+        let call = sample.call(&*provider);
+        let error = provider.send(&call, &key(sample, &call)).await.unwrap_err();
         assert_eq!(error.verdict, Verdict::Misconfigured, "{error}");
         assert!(error.reason.contains(words), "{error}");
     }

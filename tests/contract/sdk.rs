@@ -1,4 +1,4 @@
-//! The official SDKs, given the same message, make the same request.
+//! The official SDKs, given the same message, make the same request. They get it as Python's own parser reads it.
 
 use std::collections::BTreeMap;
 
@@ -20,12 +20,12 @@ async fn pair(
 ) -> Option<(Recorded, Recorded)> {
     let python = python()?;
     let provider = provider(&config(kind, &recorder.url));
-    let call = provider.prepare(&sample.letter()).unwrap();
+    let call = sample.call(&*provider);
     let receipt = provider.send(&call, &key(sample, &call)).await.unwrap();
     assert_eq!(receipt.provider_message_id.as_deref(), Some("1"));
     let ours = recorder.take().pop().unwrap();
 
-    ask(&python, script, &recorder.url, &sample.neutral()).await;
+    ask(&python, script, &recorder.url, &sample.for_oracle()).await;
     let theirs = recorder.take().pop().unwrap();
     assert_eq!((&ours.method, &ours.path), (&theirs.method, &theirs.path), "{}", sample.name);
     assert_eq!(media_type(&ours), media_type(&theirs), "{}", sample.name);

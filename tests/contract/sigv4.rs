@@ -33,7 +33,7 @@ async fn signatures_agree_with_botocore() {
         config.session_token = Secret::new(token);
         let provider = provider(&config);
         let sample = &faithful()[1];
-        let call = provider.prepare(&sample.letter()).unwrap();
+        let call = sample.call(&*provider);
         provider.send(&call, &key(sample, &call)).await.unwrap();
         provider.probe().await.unwrap();
 

@@ -1,5 +1,6 @@
 //! The fake provider does what the suites rely on.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use serde_json::json;
@@ -114,12 +115,42 @@ async fn a_request_without_what_resend_demands_is_refused() {
     let empty = client().post(&url).bearer_auth("re_x").json(&json!({})).send().await.unwrap();
     assert_eq!(empty.status(), 422);
     assert_eq!(fake.mail_count(), 0);
+    fake.take_faults();
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_as_described_is_found() {
+    let fake = FakeProvider::resend().await;
+    if Service::Resend.description().is_none() {
+        return;
+    }
+    post(&fake, "k", "as described").await.unwrap();
+    assert_eq!(fake.take_faults(), Vec::<String>::new());
+    post(&fake, &"k".repeat(300), "a long key").await.unwrap();
+    let body = json!({"from": "a@x.org", "to": ["b@x.org"], "subject": "s", "subjekt": "s"});
+    let emails = format!("{}/emails", fake.url());
+    client().post(&emails).bearer_auth("re_x").json(&body).send().await.unwrap();
+    client().post(&emails).bearer_auth("re_x").body("{}").send().await.unwrap();
+    client().get(format!("{}/nowhere", fake.url())).send().await.unwrap();
+    let faults = fake.take_faults().join("\n");
+    for word in ["300 octets", "/subjekt", "content-type: None", "GET /nowhere"] {
+        assert!(faults.contains(word), "{word} is missing: {faults}");
+    }
+
+    // And without a question it fails the test.
+    client().get(format!("{}/nowhere", fake.url())).send().await.unwrap();
+    assert!(std::panic::catch_unwind(AssertUnwindSafe(|| drop(fake))).is_err());
 }
 
 #[tokio::test]
 async fn sendgrid_and_ses_take_mail_in_their_own_way() {
     let sendgrid = FakeProvider::start(Service::SendGrid).await;
-    let body = json!({"personalizations": [{"to": [{"email": "b@rcpt.example"}]}]});
+    let body = json!({
+        "personalizations": [{"to": [{"email": "b@rcpt.example"}]}],
+        "from": {"email": "a@sender.example"},
+        "subject": "s",
+        "content": [{"type": "text/plain", "value": "x"}],
+    });
     let url = format!("{}/v3/mail/send", sendgrid.url());
     let taken = client().post(url).bearer_auth("SG.x").json(&body).send().await.unwrap();
     assert_eq!(taken.status(), 202);

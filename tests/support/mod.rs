@@ -5,6 +5,8 @@ pub(crate) mod fake;
 pub(crate) mod http;
 pub(crate) mod letter;
 pub(crate) mod relay;
+pub(crate) mod skip;
 pub(crate) mod smtp;
+pub(crate) mod specs;
 pub(crate) mod tool;
 pub(crate) mod wait;

@@ -1,8 +1,12 @@
 //! A scriptable email service on this machine: plays Resend, SendGrid or SES, records every request, and
 //! fails in any way a test asks for.
+//!
+//! When it stops, it holds every request against the description that the real service has published, and panics when
+//! one is not as described.
 
 mod script;
 mod service;
+mod verdict;
 mod wire;
 
 pub(crate) use script::Behaviour;
@@ -44,7 +48,7 @@ impl Recorded {
     }
 }
 
-/// A running fake. It stops when it is dropped.
+/// A running fake. It stops when it is dropped, and then judges what it got.
 #[derive(Debug)]
 pub(crate) struct FakeProvider {
     address: SocketAddr,
@@ -59,12 +63,16 @@ struct Shared {
     script: VecDeque<Behaviour>,
     probes: Behaviour,
     requests: Vec<Recorded>,
+    /// How many of them have been held against the description.
+    judged: usize,
     outbox: Outbox,
 }
 
 impl FakeProvider {
     /// Listens on a free port of the loopback address.
     pub(crate) async fn start(service: Service) -> Self {
+        // Where it is missing, the test should say so here and not at its end.
+        service.description();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Mutex::new(Shared {
@@ -73,6 +81,7 @@ impl FakeProvider {
             script: VecDeque::new(),
             probes: Behaviour::Normal,
             requests: Vec::new(),
+            judged: 0,
             outbox: Outbox::default(),
         }));
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -129,6 +138,17 @@ impl FakeProvider {
         self.lock().outbox.mails.len()
     }
 
+    /// What is wrong with the requests since the last time this was asked, by the service's published description.
+    pub(crate) fn take_faults(&self) -> Vec<String> {
+        let (service, requests) = {
+            let mut shared = self.lock();
+            let count = shared.requests.len();
+            let judged = std::mem::replace(&mut shared.judged, count);
+            (shared.service, shared.requests[judged..].to_vec())
+        };
+        verdict::faults(service, &requests)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap()
     }
@@ -137,6 +157,10 @@ impl FakeProvider {
 impl Drop for FakeProvider {
     fn drop(&mut self) {
         self.accepting.abort();
+        if !std::thread::panicking() {
+            let faults = self.take_faults();
+            assert!(faults.is_empty(), "requests that are not as described: {faults:#?}");
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::Recorded;
 use super::script::{resend_error, sendgrid_error};
 use super::wire::Reply;
+use crate::support::specs::{self, Description};
 
 /// Which service is played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,15 @@ pub(crate) enum Service {
 }
 
 impl Service {
+    /// What the real service has published about its requests, where it is at hand.
+    pub(crate) fn description(self) -> Option<&'static Description> {
+        match self {
+            Self::Resend => specs::resend(),
+            Self::SendGrid => specs::sendgrid(),
+            Self::Ses => specs::ses(),
+        }
+    }
+
     /// True for the call that sends mail; everything else is a question about the account.
     pub(crate) fn sends(self, method: &str, path: &str) -> bool {
         let send = match self {

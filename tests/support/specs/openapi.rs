@@ -1,5 +1,6 @@
 //! Values against an OpenAPI 3.1 description: valid by its schemas, and without a member that it does not know.
 
+use jsonschema::Validator;
 use serde_json::{Value, json};
 
 /// A part of a description, named by JSON pointer.
@@ -7,6 +8,7 @@ use serde_json::{Value, json};
 pub(crate) struct Schema {
     document: Value,
     pointer: String,
+    validator: Validator,
 }
 
 impl Schema {
@@ -15,14 +17,15 @@ impl Schema {
         // The document is the schema, which refers to its own part: so the references inside resolve.
         let root = document.as_object_mut().unwrap();
         root.insert("$ref".to_owned(), json!(format!("#{pointer}")));
-        Self { document, pointer: pointer.to_owned() }
+        let validator =
+            jsonschema::options().should_validate_formats(true).build(&document).unwrap();
+        Self { document, pointer: pointer.to_owned(), validator }
     }
 
     /// Everything that is wrong with the value; nothing when it is as described.
     pub(crate) fn faults(&self, value: &Value) -> Vec<String> {
-        let validator =
-            jsonschema::options().should_validate_formats(true).build(&self.document).unwrap();
-        let mut faults: Vec<_> = validator
+        let mut faults: Vec<_> = self
+            .validator
             .iter_errors(value)
             .map(|error| format!("{}: {error}", error.instance_path()))
             .collect();
@@ -68,35 +71,5 @@ impl Schema {
             Some(pointer) => self.document.pointer(pointer).unwrap(),
             None => schema,
         }
-    }
-}
-
-#[test]
-fn the_checker_finds_what_is_wrong() {
-    let document = json!({
-        "openapi": "3.1.0",
-        "components": {"schemas": {
-            "Mail": {
-                "type": "object",
-                "required": ["to"],
-                "properties": {
-                    "to": {"oneOf": [{"type": "string"}, {"type": "array", "maxItems": 1,
-                        "items": {"$ref": "#/components/schemas/Person"}}]}
-                }
-            },
-            "Person": {"type": "object", "properties": {"email": {"type": "string", "format": "email"}}}
-        }}
-    });
-    let schema = Schema::new(document, "/components/schemas/Mail");
-    assert_eq!(schema.faults(&json!({"to": [{"email": "a@x.org"}]})), Vec::<String>::new());
-    for bad in [
-        json!({}),
-        json!({"to": 1}),
-        json!({"to": [{}, {}]}),
-        json!({"to": [{"email": "no"}]}),
-        json!({"to": [{"mail": "a@x.org"}]}),
-        json!({"to": "a@x.org", "subjekt": ""}),
-    ] {
-        assert_ne!(schema.faults(&bad), Vec::<String>::new(), "{bad}");
     }
 }

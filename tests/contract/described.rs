@@ -1,0 +1,97 @@
+//! Every request is as the published descriptions say.
+
+use mailferry::config::ProviderKind;
+
+use crate::letters::{Sample, awkward, corpus, faithful};
+use crate::recorder::{Recorded, Recorder};
+use crate::specs::{self, Description, Request, document};
+use crate::support::{config, key, provider};
+
+/// Signed and encrypted mail would have to be taken apart for an API of fields.
+const PROTECTED: [(&str, &str); 3] = [
+    ("pgp-encrypted.eml", "the message is encrypted"),
+    ("pgp-signed.eml", "the message is signed"),
+    ("smime-signed.eml", "the message is signed"),
+];
+
+pub(crate) fn everything() -> Vec<Sample> {
+    [faithful(), awkward(), corpus()].concat()
+}
+
+fn request(recorded: &Recorded) -> Request<'_> {
+    let header = |name| recorded.headers.get(name).map(|value| value.to_str().unwrap());
+    Request {
+        method: recorded.method.as_str(),
+        path: &recorded.path,
+        content_type: header("content-type"),
+        idempotency_key: header("idempotency-key"),
+        body: &recorded.body,
+    }
+}
+
+/// Sends every message, and holds each request that arrives against the description. Exactly those of `unfit` are
+/// handed back, with these words.
+async fn assert_as_described(
+    kind: ProviderKind,
+    description: &Description,
+    unfit: &[(&str, &str)],
+) {
+    let recorder = Recorder::start().await;
+    let provider = provider(&config(kind, &recorder.url));
+    let mut handed_back = Vec::new();
+    for sample in everything() {
+        let calls = match sample.calls(&*provider) {
+            Ok(calls) => calls,
+            Err(error) => {
+                handed_back.push((sample.name.clone(), error.reason));
+                continue;
+            }
+        };
+        for call in &calls {
+            provider.send(call, &key(&sample, call)).await.unwrap();
+        }
+        let requests = recorder.take();
+        assert_eq!(requests.len(), calls.len(), "{}", sample.name);
+        for recorded in &requests {
+            let faults = description.faults(&request(recorded));
+            assert_eq!(faults, Vec::<String>::new(), "{kind}: {}", sample.name);
+        }
+    }
+    assert_eq!(handed_back.len(), unfit.len(), "{kind}: {handed_back:?}");
+    for ((sample, reason), (name, words)) in handed_back.iter().zip(unfit) {
+        assert!(sample == name && reason.contains(words), "{kind}: {sample}: {reason}");
+    }
+
+    // The question whether the account works is described as well.
+    provider.probe().await.unwrap();
+    let probes = recorder.take();
+    assert_eq!(probes.len(), 1);
+    assert_eq!(description.faults(&request(&probes[0])), Vec::<String>::new(), "{kind}");
+}
+
+#[tokio::test]
+async fn requests_to_resend_are_as_described() {
+    let Some(description) = specs::resend() else { return };
+    assert_as_described(ProviderKind::Resend, description, &PROTECTED).await;
+}
+
+#[tokio::test]
+async fn requests_to_sendgrid_are_as_described() {
+    let Some(description) = specs::sendgrid() else { return };
+    assert_as_described(ProviderKind::SendGrid, description, &PROTECTED).await;
+}
+
+/// It takes raw MIME, so nothing is handed back.
+#[tokio::test]
+async fn requests_to_ses_are_as_described() {
+    let Some(description) = specs::ses() else { return };
+    assert_as_described(ProviderKind::Ses, description, &[]).await;
+}
+
+/// The regions are rules of their own; the common ones must come out as we write them.
+#[test]
+fn the_addresses_of_ses_are_as_described() {
+    let Some(rules) = document("ses/endpoint-rule-set-1.json") else { return };
+    let text = rules.to_string();
+    assert!(text.contains("https://email.{Region}.{PartitionResult#dnsSuffix}"), "{text}");
+}
