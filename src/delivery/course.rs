@@ -12,8 +12,9 @@ use crate::queue::{Next, Outcome};
 
 /// Tries of a message that only gets refusals that no table knows, beyond one per provider.
 const UNKNOWN_RETRIES: usize = 3;
-/// A message that has waited long for a provider to be mended still gets this many tries before it is given up.
-const TRIES_MIN: u32 = 1;
+/// A message that has waited long for a provider to be mended is not given up at the first faults afterwards: its own
+/// back-off must have had this part of `give_up_after` as well.
+const TRYING_PART: u32 = 4;
 
 /// How long and how often messages are tried.
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +133,8 @@ pub(super) fn defer(
     rng: &mut Rng,
 ) -> Next {
     let tried_for = now.duration_since(job.claim.trying_since).unsigned_abs();
-    if tried_for >= rules.give_up_after && job.claim.deferrals >= TRIES_MIN {
+    let backed_off: Duration = (0..job.claim.deferrals).map(|n| rules.backoff.ceiling(n)).sum();
+    if tried_for >= rules.give_up_after && backed_off >= rules.give_up_after / TRYING_PART {
         return Next::Failed { error: format!("given up after {}: {error}", hours(tried_for)) };
     }
     let wait = rules.backoff.full_jitter(job.claim.deferrals, rng).max(at_least);
