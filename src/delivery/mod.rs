@@ -11,6 +11,7 @@ mod at_once;
 mod attempt;
 mod backoff;
 mod board;
+mod caught;
 mod course;
 mod engine;
 mod events;

@@ -149,6 +149,24 @@ async fn a_malformed_request_of_ours_is_kept_and_not_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn messages_at_which_the_program_fails_are_kept_and_cost_no_slot() {
+    let provider = Arc::new(Scripted::that_panics_at("poison@example.net"));
+    let world = World::new(&[("resend", &provider)]);
+    let mut poisoned = Vec::new();
+    for _ in 0..10 {
+        poisoned.push(world.submit(&["poison@example.net"]).await);
+    }
+    let id = world.submit(BOB).await;
+    world.until(id, State::Delivered).await;
+    pass(Duration::from_secs(1)).await;
+    for id in poisoned {
+        let details = world.show(id).await;
+        assert_eq!(details.summary.state, State::Queued);
+        assert_eq!(details.attempts[0].outcome, Outcome::Bug);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_recipients_are_split_and_each_call_counts_for_itself() {
     // Hidden recipients get a call each from a structured provider.
     let provider =

@@ -39,6 +39,8 @@ pub(super) struct Scripted {
     seen: Mutex<Vec<Seen>>,
     probes: AtomicUsize,
     unfit: bool,
+    /// Panics while preparing what goes to this recipient.
+    fatal: Option<&'static str>,
     latency: Duration,
     started: tokio::time::Instant,
 }
@@ -65,6 +67,7 @@ impl Scripted {
             seen: Mutex::default(),
             probes: AtomicUsize::new(0),
             unfit: false,
+            fatal: None,
             latency: Duration::from_millis(5),
             started: tokio::time::Instant::now(),
         }
@@ -72,6 +75,10 @@ impl Scripted {
 
     pub(super) fn that_cannot_carry_it() -> Self {
         Self { unfit: true, ..Self::new() }
+    }
+
+    pub(super) fn that_panics_at(recipient: &'static str) -> Self {
+        Self { fatal: Some(recipient), ..Self::new() }
     }
 
     pub(super) fn with_latency(latency: Duration) -> Self {
@@ -116,6 +123,7 @@ impl Provider for Scripted {
             return Err(Unfit { reason: "it is signed".to_owned() });
         }
         let recipients: Vec<&str> = letter.addressing.recipients().collect();
+        assert!(self.fatal.is_none_or(|fatal| !recipients.contains(&fatal)), "as told");
         let body = Bytes::from(recipients.join(","));
         Ok(Call { body, content_type: "text/plain", losses: Vec::new() })
     }
