@@ -70,6 +70,6 @@ fn cause(obstacle: &Obstacle) -> Cause {
     match obstacle {
         Obstacle::Error(error) if error.verdict == Verdict::Unknown => Cause::Rejected,
         Obstacle::Unfit(_) => Cause::Rejected,
-        Obstacle::Error(_) | Obstacle::LeaseEnds => Cause::Unavailable,
+        Obstacle::Error(_) | Obstacle::Interrupted => Cause::Unavailable,
     }
 }

@@ -1,6 +1,7 @@
 //! The calls that bring one message to one provider.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
@@ -44,8 +45,9 @@ impl Engine {
                 self.wait_for_pace(lane).await;
             }
             // Also before the first: the message may have waited long for its slot.
-            if job.lease_ends(self.now()) {
-                return Err(Obstacle::LeaseEnds);
+            let stopping = number > 0 && self.closing.load(Ordering::Relaxed);
+            if stopping || job.lease_ends(self.now()) {
+                return Err(Obstacle::Interrupted);
             }
             let call = prepare(&*provider, job, &email, addressing)
                 .inspect_err(|obstacle| self.note_unfit(job, &name, obstacle))?;

@@ -32,8 +32,8 @@ pub(super) enum Obstacle {
     Unfit(String),
     /// The call failed, not for good.
     Error(SendError),
-    /// The lease will run out before the next call is through.
-    LeaseEnds,
+    /// The lease will run out before the next call is through, or the program stops between two calls.
+    Interrupted,
 }
 
 impl Obstacle {
@@ -42,7 +42,7 @@ impl Obstacle {
         match self {
             Self::Unfit(reason) => format!("{provider} cannot carry this message: {reason}"),
             Self::Error(error) => format!("{provider}: {error}"),
-            Self::LeaseEnds => "the delivery takes longer than its lease; it goes on".to_owned(),
+            Self::Interrupted => "the delivery was interrupted".to_owned(),
         }
     }
 }
@@ -82,7 +82,7 @@ pub(super) fn after(
 ) -> Course {
     let Obstacle::Error(error) = obstacle else {
         return match obstacle {
-            Obstacle::LeaseEnds => Course::Settle(wait(now, None)),
+            Obstacle::Interrupted => Course::Settle(wait(now, None)),
             Obstacle::Unfit(_) | Obstacle::Error(_) => Course::Elsewhere { pass_over: true },
         };
     };

@@ -175,7 +175,12 @@ impl Engine {
                     lane = next_lane;
                     job = *next_job;
                 }
-                AfterAttempt::Parked => return,
+                AfterAttempt::Parked => {
+                    if self.closing.load(Ordering::Relaxed) {
+                        self.empty();
+                    }
+                    return;
+                }
             }
         }
     }
