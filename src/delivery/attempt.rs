@@ -167,6 +167,10 @@ impl Engine {
     }
 
     fn note_unfit(&self, job: &mut Job, name: &str, obstacle: &Obstacle) {
+        // Once is enough, however often the message comes round while it waits for a provider that can.
+        if job.claim.history.iter().any(|past| past.0 == name && past.1 == Outcome::Unfit) {
+            return;
+        }
         self.note_no_call(job, name, Outcome::Unfit, obstacle.text(name));
     }
 

@@ -101,6 +101,27 @@ pub(super) fn after(
     }
 }
 
+/// Decides when the others that this message may use are all closed, until `due` or later.
+pub(super) fn others_closed(
+    obstacle: &Obstacle,
+    provider: &str,
+    due: Timestamp,
+    job: &Job,
+    rules: &RetryRules,
+    now: Timestamp,
+    rng: &mut Rng,
+) -> Next {
+    let text = obstacle.text(provider);
+    let refused = match obstacle {
+        Obstacle::Unfit(_) | Obstacle::Interrupted => false,
+        Obstacle::Error(error) => {
+            matches!(error.verdict, Verdict::Temporary { .. } | Verdict::Unknown)
+        }
+    };
+    // Otherwise whoever refused it would be asked again whenever a closed one is checked.
+    if refused { defer(job, rules, text, Duration::ZERO, now, rng) } else { wait(due, Some(text)) }
+}
+
 /// Decides when no provider is left that this message may use.
 pub(super) fn without_provider(
     obstacle: &Obstacle,
@@ -112,12 +133,15 @@ pub(super) fn without_provider(
     rng: &mut Rng,
 ) -> Next {
     let text = obstacle.text(provider);
-    let Obstacle::Error(error) = obstacle else {
-        return Next::Failed { error: text };
+    let (unknown, bugs) = (job.times(Outcome::Unknown), job.times(Outcome::Bug));
+    let over = match obstacle {
+        // Nobody can carry it; unless another one only refused it, in a way that may pass.
+        Obstacle::Unfit(_) if unknown + bugs == 0 => true,
+        Obstacle::Unfit(_) | Obstacle::Error(_) | Obstacle::Interrupted => {
+            unknown >= UNKNOWN_RETRIES + providers
+        }
     };
-    if error.verdict == Verdict::Unknown
-        && job.times(Outcome::Unknown) >= UNKNOWN_RETRIES + providers
-    {
+    if over {
         return Next::Failed { error: text };
     }
     defer(job, rules, text, Duration::ZERO, now, rng)
