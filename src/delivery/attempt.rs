@@ -53,9 +53,9 @@ impl Engine {
                 .inspect_err(|obstacle| self.note_unfit(job, &name, obstacle))?;
             let whole = calls.len() == 1 && pending.len() == job.claim.recipients.len();
             self.call(job, lane, &*provider, &name, &call, addressing, whole).await?;
-            if number < last {
-                // The record must not wait for the rest: a crash would repeat what has been done.
-                self.settle(job, Next::Continue).await;
+            // The record must not wait for the rest: a crash would repeat what has been done.
+            if number < last && !self.settle(job, Next::Continue).await {
+                return Err(Obstacle::Interrupted);
             }
         }
         Ok(())

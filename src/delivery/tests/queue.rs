@@ -10,8 +10,9 @@ use super::scripted::{Scripted, World, pass, rules, settings, submission};
 use crate::clock::TimerClock;
 use crate::delivery::Delivery;
 use crate::provider::{Rate, Verdict};
-use crate::queue::{Filter, RecipientState, SqliteStore, State, Store};
+use crate::queue::{Filter, Lease, RecipientState, SqliteStore, State, Store};
 
+const LONG: Duration = Duration::from_hours(1);
 const BOB: &[&str] = &["bob@example.net"];
 
 #[tokio::test(start_paused = true)]
@@ -46,6 +47,19 @@ async fn a_message_that_waits_longer_than_its_lease_for_a_slot_is_still_sent_onc
     let counts = world.store.counts().await.unwrap();
     assert_eq!((counts.queued, counts.sending, counts.failed), (0, 0, 0));
     assert_eq!(provider.seen().len(), burst);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_somebody_else_has_taken_is_not_sent_on() {
+    let provider = Arc::new(Scripted::with_latency(Duration::from_secs(60)));
+    let world = World::new(&[("resend", &provider)]);
+    // Hidden recipients get a call each from a structured provider.
+    world.submit(&["a@example.net", "b@example.net", "c@example.net"]).await;
+    let lease = Lease { owner: "other".into(), expires: world.clock.now() + LONG };
+    let claims = world.store.claim(1, 1, world.clock.now() + LONG, lease).await.unwrap();
+    assert_eq!(claims.len(), 1);
+    pass(Duration::from_mins(10)).await;
+    assert_eq!(provider.seen().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

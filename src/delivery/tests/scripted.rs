@@ -41,6 +41,8 @@ pub(super) struct Scripted {
     unfit: bool,
     /// Panics while preparing what goes to this recipient.
     fatal: Option<&'static str>,
+    /// What its errors say about whether the request has arrived.
+    unclear: bool,
     latency: Duration,
     started: tokio::time::Instant,
 }
@@ -68,6 +70,7 @@ impl Scripted {
             probes: AtomicUsize::new(0),
             unfit: false,
             fatal: None,
+            unclear: false,
             latency: Duration::from_millis(5),
             started: tokio::time::Instant::now(),
         }
@@ -79,6 +82,10 @@ impl Scripted {
 
     pub(super) fn that_panics_at(recipient: &'static str) -> Self {
         Self { fatal: Some(recipient), ..Self::new() }
+    }
+
+    pub(super) fn that_does_not_answer() -> Self {
+        Self { unclear: true, ..Self::new() }.always(Err(Verdict::Temporary { retry_after: None }))
     }
 
     pub(super) fn with_latency(latency: Duration) -> Self {
@@ -144,7 +151,7 @@ impl Provider for Scripted {
         let answer = next.unwrap_or(*self.usual.lock().unwrap());
         match answer {
             Ok(()) => Ok(Receipt { provider_message_id: Some(format!("id-{number}")) }),
-            Err(verdict) => Err(error(verdict)),
+            Err(verdict) => Err(SendError { unclear: self.unclear, ..error(verdict) }),
         }
     }
 
