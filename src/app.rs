@@ -30,7 +30,7 @@ pub enum AppError {
     /// The process cannot be set up.
     #[error("cannot take over signals: {0}")]
     Signals(std::io::Error),
-    /// A listener has ended by itself.
+    /// A listener, or what works behind it, has ended by itself.
     #[error("{0} has stopped")]
     Stopped(&'static str),
 }
@@ -120,8 +120,8 @@ async fn run(config: Config, mut signals: Signals) -> Result<(), AppError> {
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let mut smtp = tokio::spawn(listener.run(intake, memory, stop_smtp.clone()));
     let mut http = tokio::spawn(server.run(state, stop_http.clone()));
-    let keeper = tokio::spawn(retention.keep(store, clock, stop_delivery.clone()));
-    let sending = tokio::spawn({
+    let mut keeper = tokio::spawn(retention.keep(store, clock, stop_delivery.clone()));
+    let mut sending = tokio::spawn({
         let (delivery, stop) = (delivery.clone(), stop_delivery.clone());
         async move { delivery.run(stop, shutdown::GRACE).await }
     });
@@ -133,6 +133,9 @@ async fn run(config: Config, mut signals: Signals) -> Result<(), AppError> {
         }
         _ = &mut smtp => Err(AppError::Stopped("the SMTP listener")),
         _ = &mut http => Err(AppError::Stopped("the HTTP server")),
+        // These end by themselves only by a panic. To accept mail that nobody delivers would be worse than to end.
+        _ = &mut sending => Err(AppError::Stopped("the delivery")),
+        _ = &mut keeper => Err(AppError::Stopped("the retention of the queue")),
     };
 
     stop_smtp.cancel();
@@ -140,7 +143,11 @@ async fn run(config: Config, mut signals: Signals) -> Result<(), AppError> {
         tracing::warn!("some SMTP sessions did not end in time; what had no 250 was not accepted");
     }
     stop_delivery.cancel();
-    let _ = tokio::join!(sending, keeper);
+    for station in [sending, keeper] {
+        if !station.is_finished() {
+            let _ = station.await;
+        }
+    }
     stop_http.cancel();
     if !http.is_finished() {
         let _ = tokio::time::timeout(shutdown::GRACE, http).await;

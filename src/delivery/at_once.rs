@@ -12,8 +12,8 @@ use crate::provider::Verdict;
 use crate::queue::{Claim, Next};
 
 impl Engine {
-    /// Asks one provider after the other until one takes the message: the open ones first, then those that are
-    /// closed, whose state this may correct. The record, where there is one, ends as delivered or failed.
+    /// Asks one provider after the other until one takes the message or may have it: the open ones first, then those
+    /// that are closed, whose state this may correct. The record, where there is one, ends as delivered or failed.
     pub(super) async fn at_once(
         &self,
         message: Arc<Message>,
@@ -44,11 +44,18 @@ impl Engine {
                 }
                 (Err(obstacle), _) => {
                     problem = (cause(&obstacle), obstacle.text(&name));
+                    if matches!(&obstacle, Obstacle::Error(error) if error.unclear) {
+                        // It may have arrived, and by another provider it would arrive twice.
+                        break;
+                    }
                 }
             }
         }
         let (cause, error) = problem;
-        self.settle(&mut job, Next::Failed { error: error.clone() }).await;
+        // Without a queue a client that may try again still has the message: it has not failed.
+        if self.store.is_some() || cause == Cause::Rejected {
+            self.settle(&mut job, Next::Failed { error: error.clone() }).await;
+        }
         Err(NotSent { id: self.store.as_ref().map(|_| id), provider: asked, error, cause })
     }
 
@@ -70,6 +77,6 @@ fn cause(obstacle: &Obstacle) -> Cause {
     match obstacle {
         Obstacle::Error(error) if error.verdict == Verdict::Unknown => Cause::Rejected,
         Obstacle::Unfit(_) => Cause::Rejected,
-        Obstacle::Error(_) | Obstacle::LeaseEnds => Cause::Unavailable,
+        Obstacle::Error(_) | Obstacle::Interrupted => Cause::Unavailable,
     }
 }

@@ -1,10 +1,12 @@
 //! The calls that bring one message to one provider.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
 use super::board::LaneId;
+use super::caught::caught;
 use super::course::{self, Obstacle};
 use super::engine::Engine;
 use super::events::Event;
@@ -16,7 +18,16 @@ use crate::queue::{Attempt, Next, Outcome, RecipientState};
 impl Engine {
     /// Makes the calls for all recipients that are not settled yet, one after the other. Whatever happens is
     /// noted in the job; a rejection settles the recipients of its call and the others go on.
+    ///
+    /// A message at which a provider's code or the parser panics costs neither the slot nor the message.
     pub(super) async fn attempt(&self, job: &mut Job, lane: LaneId) -> Result<(), Obstacle> {
+        match caught(self.deliver(job, lane)).await {
+            Some(result) => result,
+            None => Err(self.note_panic(job, lane)),
+        }
+    }
+
+    async fn deliver(&self, job: &mut Job, lane: LaneId) -> Result<(), Obstacle> {
         let (provider, name) = {
             let board = self.board();
             (board.provider(lane), board.name(lane).to_owned())
@@ -34,16 +45,17 @@ impl Engine {
                 self.wait_for_pace(lane).await;
             }
             // Also before the first: the message may have waited long for its slot.
-            if job.lease_ends(self.now()) {
-                return Err(Obstacle::LeaseEnds);
+            let stopping = number > 0 && self.closing.load(Ordering::Relaxed);
+            if stopping || job.lease_ends(self.now()) {
+                return Err(Obstacle::Interrupted);
             }
             let call = prepare(&*provider, job, &email, addressing)
                 .inspect_err(|obstacle| self.note_unfit(job, &name, obstacle))?;
             let whole = calls.len() == 1 && pending.len() == job.claim.recipients.len();
             self.call(job, lane, &*provider, &name, &call, addressing, whole).await?;
-            if number < last {
-                // The record must not wait for the rest: a crash would repeat what has been done.
-                self.settle(job, Next::Continue).await;
+            // The record must not wait for the rest: a crash would repeat what has been done.
+            if number < last && !self.settle(job, Next::Continue).await {
+                return Err(Obstacle::Interrupted);
             }
         }
         Ok(())
@@ -155,11 +167,33 @@ impl Engine {
     }
 
     fn note_unfit(&self, job: &mut Job, name: &str, obstacle: &Obstacle) {
-        let text = obstacle.text(name);
+        // Once is enough, however often the message comes round while it waits for a provider that can.
+        if job.claim.history.iter().any(|past| past.0 == name && past.1 == Outcome::Unfit) {
+            return;
+        }
+        self.note_no_call(job, name, Outcome::Unfit, obstacle.text(name));
+    }
+
+    fn note_panic(&self, job: &mut Job, lane: LaneId) -> Obstacle {
+        let name = self.board().name(lane).to_owned();
+        let error = SendError {
+            verdict: Verdict::Bug,
+            status: None,
+            reason: "mailferry itself failed at this message; its log says where, please report it"
+                .to_owned(),
+            unclear: true,
+        };
+        tracing::error!(queue_id = %job.claim.message.id, provider = name, error = %error, "a fault of mailferry");
+        self.note_no_call(job, &name, Outcome::Bug, error.to_string());
+        Obstacle::Error(error)
+    }
+
+    /// Records what stopped a delivery before there was an answer.
+    fn note_no_call(&self, job: &mut Job, name: &str, outcome: Outcome, text: String) {
         let event = Event {
             provider: Some(name),
             attempt: Some(job.next_attempt()),
-            outcome: Outcome::Unfit.name(),
+            outcome: outcome.name(),
             error: Some(&text),
             ..Event::default()
         };
@@ -167,7 +201,7 @@ impl Engine {
         job.attempts.push(Attempt {
             at: self.now(),
             provider: name.to_owned(),
-            outcome: Outcome::Unfit,
+            outcome,
             error: Some(text),
             provider_message_id: None,
             latency_ms: 0,

@@ -12,8 +12,9 @@ use crate::queue::{Next, Outcome};
 
 /// Tries of a message that only gets refusals that no table knows, beyond one per provider.
 const UNKNOWN_RETRIES: usize = 3;
-/// A message that has waited long for a provider to be mended still gets this many tries before it is given up.
-const TRIES_MIN: u32 = 5;
+/// A message that has waited long for a provider to be mended is not given up at the first faults afterwards: its own
+/// back-off must have had this part of `give_up_after` as well.
+const TRYING_PART: u32 = 4;
 
 /// How long and how often messages are tried.
 #[derive(Clone, Copy, Debug)]
@@ -24,20 +25,6 @@ pub struct RetryRules {
     pub give_up_after: Duration,
 }
 
-impl RetryRules {
-    /// How often a message is deferred at least before it is given up: [`TRIES_MIN`], or as often as usually fits
-    /// into `give_up_after`.
-    fn deferrals_min(&self) -> u32 {
-        let mut time = Duration::ZERO;
-        (0..TRIES_MIN)
-            .take_while(|deferrals| {
-                time += self.backoff.ceiling(*deferrals) / 2;
-                time <= self.give_up_after
-            })
-            .fold(0, |count, _| count + 1)
-    }
-}
-
 /// What stopped a delivery.
 #[derive(Clone, Debug)]
 pub(super) enum Obstacle {
@@ -45,8 +32,8 @@ pub(super) enum Obstacle {
     Unfit(String),
     /// The call failed, not for good.
     Error(SendError),
-    /// The lease will run out before the next call is through.
-    LeaseEnds,
+    /// The lease will run out before the next call is through, or the program stops between two calls.
+    Interrupted,
 }
 
 impl Obstacle {
@@ -55,7 +42,7 @@ impl Obstacle {
         match self {
             Self::Unfit(reason) => format!("{provider} cannot carry this message: {reason}"),
             Self::Error(error) => format!("{provider}: {error}"),
-            Self::LeaseEnds => "the delivery takes longer than its lease; it goes on".to_owned(),
+            Self::Interrupted => "the delivery was interrupted".to_owned(),
         }
     }
 }
@@ -95,7 +82,7 @@ pub(super) fn after(
 ) -> Course {
     let Obstacle::Error(error) = obstacle else {
         return match obstacle {
-            Obstacle::LeaseEnds => Course::Settle(wait(now, None)),
+            Obstacle::Interrupted => Course::Settle(wait(now, None)),
             Obstacle::Unfit(_) | Obstacle::Error(_) => Course::Elsewhere { pass_over: true },
         };
     };
@@ -114,6 +101,27 @@ pub(super) fn after(
     }
 }
 
+/// Decides when the others that this message may use are all closed, until `due` or later.
+pub(super) fn others_closed(
+    obstacle: &Obstacle,
+    provider: &str,
+    due: Timestamp,
+    job: &Job,
+    rules: &RetryRules,
+    now: Timestamp,
+    rng: &mut Rng,
+) -> Next {
+    let text = obstacle.text(provider);
+    let refused = match obstacle {
+        Obstacle::Unfit(_) | Obstacle::Interrupted => false,
+        Obstacle::Error(error) => {
+            matches!(error.verdict, Verdict::Temporary { .. } | Verdict::Unknown)
+        }
+    };
+    // Otherwise whoever refused it would be asked again whenever a closed one is checked.
+    if refused { defer(job, rules, text, Duration::ZERO, now, rng) } else { wait(due, Some(text)) }
+}
+
 /// Decides when no provider is left that this message may use.
 pub(super) fn without_provider(
     obstacle: &Obstacle,
@@ -125,12 +133,15 @@ pub(super) fn without_provider(
     rng: &mut Rng,
 ) -> Next {
     let text = obstacle.text(provider);
-    let Obstacle::Error(error) = obstacle else {
-        return Next::Failed { error: text };
+    let (unknown, bugs) = (job.times(Outcome::Unknown), job.times(Outcome::Bug));
+    let over = match obstacle {
+        // Nobody can carry it; unless another one only refused it, in a way that may pass.
+        Obstacle::Unfit(_) if unknown + bugs == 0 => true,
+        Obstacle::Unfit(_) | Obstacle::Error(_) | Obstacle::Interrupted => {
+            unknown >= UNKNOWN_RETRIES + providers
+        }
     };
-    if error.verdict == Verdict::Unknown
-        && job.times(Outcome::Unknown) >= UNKNOWN_RETRIES + providers
-    {
+    if over {
         return Next::Failed { error: text };
     }
     defer(job, rules, text, Duration::ZERO, now, rng)
@@ -146,7 +157,8 @@ pub(super) fn defer(
     rng: &mut Rng,
 ) -> Next {
     let tried_for = now.duration_since(job.claim.trying_since).unsigned_abs();
-    if tried_for >= rules.give_up_after && job.claim.deferrals >= rules.deferrals_min() {
+    let backed_off: Duration = (0..job.claim.deferrals).map(|n| rules.backoff.ceiling(n)).sum();
+    if tried_for >= rules.give_up_after && backed_off >= rules.give_up_after / TRYING_PART {
         return Next::Failed { error: format!("given up after {}: {error}", hours(tried_for)) };
     }
     let wait = rules.backoff.full_jitter(job.claim.deferrals, rng).max(at_least);

@@ -13,7 +13,6 @@ use super::events::EventLog;
 use super::job::Job;
 use crate::clock::{SharedClock, Timestamp};
 use crate::config::SenderConfig;
-use crate::provider::SendError;
 use crate::queue::{Claim, Lease, Next, Store};
 
 /// How long a claim holds.
@@ -175,7 +174,12 @@ impl Engine {
                     lane = next_lane;
                     job = *next_job;
                 }
-                AfterAttempt::Parked => return,
+                AfterAttempt::Parked => {
+                    if self.closing.load(Ordering::Relaxed) {
+                        self.empty();
+                    }
+                    return;
+                }
             }
         }
     }
@@ -212,20 +216,10 @@ impl Engine {
                 AfterAttempt::Parked
             }
             Placement::Closed(job, opens) => {
-                let text = obstacle.text(&name);
-                let temporary = matches!(
-                    &obstacle,
-                    Obstacle::Error(SendError {
-                        verdict: crate::provider::Verdict::Temporary { .. },
-                        ..
-                    })
-                );
-                let next = if temporary {
-                    let none = Duration::ZERO;
-                    course::defer(&job, &self.rules, text, none, now, &mut board.rng)
-                } else {
-                    course::wait(self.due_when_closed(board, opens, now), Some(text))
-                };
+                let due = self.due_when_closed(board, opens, now);
+                let rng = &mut board.rng;
+                let next =
+                    course::others_closed(&obstacle, &name, due, &job, &self.rules, now, rng);
                 AfterAttempt::Settle(job, next)
             }
             Placement::Nobody(job) => {

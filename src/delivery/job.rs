@@ -37,10 +37,13 @@ impl Job {
         room: Option<OwnedSemaphorePermit>,
     ) -> Self {
         // What an earlier attempt has shown holds on: a malformed request will not get better by itself.
+        // An operator who names the provider wants to see for himself.
         let passed_over = claim
             .history
             .iter()
-            .filter(|(_, outcome)| *outcome == Outcome::Bug)
+            .filter(|(provider, outcome)| {
+                *outcome == Outcome::Bug && claim.pinned_provider.as_ref() != Some(provider)
+            })
             .map(|(provider, _)| provider.clone())
             .collect();
         Self {

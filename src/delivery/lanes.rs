@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::board::LaneId;
+use super::caught::caught;
 use super::course;
 use super::engine::Engine;
 use crate::provider::{SendError, Verdict};
@@ -65,8 +66,9 @@ impl Engine {
     /// Asks a closed provider, without mail, whether it works again.
     pub(super) async fn check(self: Arc<Self>, lane: LaneId) {
         let provider = self.board().provider(lane);
-        let result = tokio::time::timeout(CHECK_TIMEOUT, provider.probe()).await;
-        let result = result.unwrap_or_else(|_| {
+        let probing = tokio::time::timeout(CHECK_TIMEOUT, provider.probe());
+        let result = caught(probing).await.and_then(Result::ok);
+        let result = result.unwrap_or_else(|| {
             Err(SendError {
                 verdict: Verdict::Temporary { retry_after: None },
                 status: None,

@@ -11,6 +11,7 @@ mod at_once;
 mod attempt;
 mod backoff;
 mod board;
+mod caught;
 mod course;
 mod engine;
 mod events;
@@ -81,8 +82,8 @@ impl Delivery {
         Self(Arc::new(Engine::new(board, store, rules, sender, log, clock, instance)))
     }
 
-    /// Reads the queue and checks closed providers until `shutdown`; then finishes the calls that are under way, for at
-    /// most `grace`. What is not finished stays in the queue.
+    /// Reads the queue and checks closed providers until `shutdown`; then finishes the calls that are under way and
+    /// returns what waits to the queue, for at most `grace` in all. What is not finished stays in the queue.
     pub async fn run(&self, shutdown: CancellationToken, grace: Duration) {
         let engine = Arc::clone(&self.0);
         Arc::clone(&engine).pump(shutdown).await;

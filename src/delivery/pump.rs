@@ -7,12 +7,13 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::board::earlier;
-use super::course;
 use super::engine::{Engine, StoreHandle};
 use crate::clock::Timestamp;
 
 /// The net below the wake-ups: another process (`mailferry queue retry`) may have made something due.
 const POLL: Duration = Duration::from_secs(2);
+/// Reads in a row before the rest, a shutdown for instance, gets its look.
+const READS_PER_TURN: usize = 8;
 /// Memory that must be free before the queue is read.
 const MEMORY_FREE_MIN: u64 = 1 << 20;
 
@@ -31,10 +32,13 @@ impl Engine {
             }
         }
         self.closing.store(true, Ordering::Relaxed);
+        self.empty();
+    }
+
+    /// For the shutdown: returns all that waits on the board to the queue.
+    pub(super) fn empty(self: &Arc<Self>) {
         let waiting = self.board().drain();
-        for mut job in waiting {
-            self.settle(&mut job, course::wait(self.now(), None)).await;
-        }
+        waiting.into_iter().for_each(|job| self.hand_back(job));
     }
 
     /// One look at everything; returns when the next is due.
@@ -51,14 +55,16 @@ impl Engine {
         displaced.into_iter().for_each(|job| self.dispatch(job));
         self.start_ready();
         let next_due = self.read_queue().await;
+        // The time first: what comes of age from here on is named as the next change.
         let now = self.now();
+        self.start_ready();
         earlier(next_due, self.board().next_change(now))
     }
 
     /// Claims what is due while there is room. Returns when the queue's next message is due.
     async fn read_queue(self: &Arc<Self>) -> Option<Timestamp> {
         let StoreHandle(store) = self.store.as_ref()?;
-        loop {
+        for _ in 0..READS_PER_TURN {
             let now = self.now();
             let room = {
                 let board = self.board();
@@ -91,6 +97,8 @@ impl Engine {
                 self.offer(claim, expires, memory);
             }
         }
+        self.pump.notify_one();
+        None
     }
 
     async fn next_due(&self, now: Timestamp) -> Option<Timestamp> {

@@ -13,11 +13,12 @@ const SETTLE_RETRY: Duration = Duration::from_millis(500);
 
 impl Engine {
     /// Writes what happened to the queue. An outcome must not be lost: while the store is unavailable this tries again,
-    /// until the shutdown takes the task away; the lease then brings the message back under the same key.
-    pub(super) async fn settle(&self, job: &mut Job, next: Next) {
+    /// until the shutdown takes the task away; the lease then brings the message back under the same key. False when
+    /// the message is not ours any more: nothing may be sent for it.
+    pub(super) async fn settle(&self, job: &mut Job, next: Next) -> bool {
         let now = self.now();
         let next = self.final_word(job, next);
-        let Some(StoreHandle(store)) = &self.store else { return };
+        let Some(StoreHandle(store)) = &self.store else { return true };
         let more = matches!(next, Next::Queue { .. });
         let settlement = Settlement {
             id: job.claim.message.id,
@@ -30,23 +31,24 @@ impl Engine {
         job.claim
             .history
             .extend(settlement.attempts.iter().map(|a| (a.provider.clone(), a.outcome)));
-        loop {
+        let held = loop {
             match store.settle(settlement.clone()).await {
-                Ok(()) => break,
+                Ok(()) => break true,
                 Err(StoreError::Unavailable(reason)) => {
                     tracing::error!(queue_id = %settlement.id, error = reason, "an outcome cannot be recorded yet");
                     tokio::time::sleep(SETTLE_RETRY).await;
                 }
                 Err(error) => {
                     tracing::warn!(queue_id = %settlement.id, error = %error, "an outcome was not recorded");
-                    break;
+                    break false;
                 }
             }
-        }
+        };
         if more {
             self.backlog.store(true, Ordering::Relaxed);
             self.pump.notify_one();
         }
+        held
     }
 
     /// Completes the recipients for the state that follows, and logs a message that is over.

@@ -18,6 +18,8 @@ const CIRCUIT_FAILURES: u32 = 5;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest rest that a provider's own words can impose.
 const REST_MAX: Duration = Duration::from_hours(32 * 24);
+/// The shortest rest. A hint of zero, or one from a clock that differs, must not repeat the call at once.
+const REST_MIN: Duration = Duration::from_millis(250);
 /// How often an exhausted provider is tried when it does not say until when.
 const EXHAUSTED_RETRY: Duration = Duration::from_hours(1);
 /// A provider that passed its check and has waited this long for a trial message counts as up.
@@ -111,7 +113,7 @@ impl Standing {
     pub(super) fn succeeded(&mut self, now: Timestamp) -> bool {
         self.last_success = Some(now);
         self.strikes = 0;
-        if matches!(self.phase, Phase::Throttled { until } if until > now) {
+        if self.rests(now) {
             // A call that was under way when the provider asked for the rest; the rest stands.
             return false;
         }
@@ -134,9 +136,11 @@ impl Standing {
             Verdict::Misconfigured => {
                 return self.close(Trouble::Misconfigured, None, now, rng);
             }
-            // The provider works; it is the message, or our request, that it did not like.
+            // The provider works; it is the message, or our request, that it did not like. A rest stands.
             Verdict::Rejected | Verdict::Unknown | Verdict::Bug => {
-                self.phase = Phase::Up { failures: 0 };
+                if !self.rests(now) {
+                    self.phase = Phase::Up { failures: 0 };
+                }
             }
         }
         false
@@ -212,19 +216,27 @@ impl Standing {
         self.last_error.as_ref()
     }
 
+    fn rests(&self, now: Timestamp) -> bool {
+        matches!(self.phase, Phase::Throttled { until } if until > now)
+    }
+
+    /// Rests for as long as it was told, but longer each time when that does not help.
     fn rest(&mut self, wait: Option<Duration>, now: Timestamp, rng: &mut Rng) {
-        match (&mut self.phase, wait) {
+        let told = wait.map(|wait| now + wait.clamp(REST_MIN, REST_MAX));
+        match (&mut self.phase, told) {
             (Phase::Closed { .. }, _) => {}
             // Calls that were under way when the rest began lengthen it only when they were told so.
             (Phase::Throttled { .. }, None) => {}
-            (Phase::Throttled { until }, Some(wait)) => {
-                *until = (*until).max(now + wait.min(REST_MAX));
-            }
-            (Phase::Up { .. } | Phase::Trial { .. }, Some(wait)) => {
-                self.phase = Phase::Throttled { until: now + wait.min(REST_MAX) };
-            }
-            (Phase::Up { .. } | Phase::Trial { .. }, None) => {
-                self.phase = Phase::Throttled { until: self.next_check(now, rng) };
+            (Phase::Throttled { until }, Some(told)) => *until = (*until).max(told),
+            (Phase::Up { .. } | Phase::Trial { .. }, told) => {
+                let again = self.strikes > 0;
+                let own = self.next_check(now, rng);
+                let until = match told {
+                    Some(told) if again => told.max(own),
+                    Some(told) => told,
+                    None => own,
+                };
+                self.phase = Phase::Throttled { until };
             }
         }
     }
@@ -373,6 +385,38 @@ mod tests {
         standing.failed(&error(Verdict::Throttled { retry_after: Some(wait) }), start(), &mut rng);
         assert!(!standing.succeeded(start()));
         assert_eq!(standing.admission(start()), Admission::Soon(start() + wait));
+    }
+
+    #[test]
+    fn a_message_refused_during_a_rest_does_not_end_the_rest() {
+        let (mut standing, mut rng) = standing();
+        let wait = Duration::from_secs(5);
+        standing.failed(&error(Verdict::Throttled { retry_after: Some(wait) }), start(), &mut rng);
+        standing.failed(&error(Verdict::Rejected), start(), &mut rng);
+        assert_eq!(standing.admission(start()), Admission::Soon(start() + wait));
+    }
+
+    #[test]
+    fn hints_that_do_not_help_make_longer_and_longer_rests() {
+        let (mut standing, mut rng) = standing();
+        for verdict in [
+            Verdict::Throttled { retry_after: Some(Duration::ZERO) },
+            Verdict::Temporary { retry_after: Some(Duration::ZERO) },
+        ] {
+            let mut now = start();
+            standing.succeeded(now);
+            for _ in 0..8 {
+                standing.failed(&error(verdict), now, &mut rng);
+                assert_ne!(standing.admission(now), Admission::Open);
+                now = standing.next_change().unwrap();
+                standing.began(now);
+            }
+            standing.failed(&error(verdict), now, &mut rng);
+            assert!(matches!(standing.admission(now), Admission::Closed(_)), "others take over");
+            let end = standing.next_change().unwrap();
+            standing.began(end);
+            standing.succeeded(end);
+        }
     }
 
     #[test]

@@ -80,6 +80,15 @@ async fn direct_mode_hands_on_what_the_provider_says() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_may_have_arrived_is_not_given_to_another_provider() {
+    let first = Arc::new(Scripted::that_does_not_answer());
+    let second = Arc::new(Scripted::new());
+    let intake = direct(&[("resend", &first), ("sendgrid", &second)]).direct();
+    assert!(matches!(intake.accept(submission(BOB)).await, Err(Refusal::TryAgain(_))));
+    assert!(second.seen().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_submission_repeated_in_direct_mode_has_the_same_key() {
     let provider = Arc::new(Scripted::new().answers([Err(PASSING), Ok(())]));
     let intake = direct(&[("resend", &provider)]).direct();

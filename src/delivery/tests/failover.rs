@@ -133,4 +133,32 @@ async fn a_message_that_waits_for_a_closed_provider_does_not_spin() {
     pass(Duration::from_secs(60)).await;
     let details = world.show(id).await;
     assert!(details.attempts.len() < 40, "{} attempts in a minute", details.attempts.len());
+    pass(Duration::from_hours(10)).await;
+    assert!(first.seen().len() < 150, "{} calls in ten hours", first.seen().len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_cannot_carry_waits_for_another_without_growing() {
+    let first = Arc::new(Scripted::that_cannot_carry_it());
+    let second = Arc::new(Scripted::new().always(Err(Verdict::Misconfigured)));
+    second.probe_says(Err(Verdict::Misconfigured));
+    let world = World::new(&[("resend", &first), ("ses", &second)]);
+    let id = world.submit(BOB).await;
+    pass(Duration::from_hours(30)).await;
+    let details = world.show(id).await;
+    assert_eq!(details.summary.state, State::Queued);
+    assert_eq!(details.attempts.len(), 2);
+    second.probe_says(Ok(()));
+    second.now_answers(Ok(()));
+    world.until(id, State::Delivered).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_refusal_is_tried_again_although_another_cannot_carry_the_message() {
+    let first = Arc::new(Scripted::new().answers([Err(Verdict::Unknown)]));
+    let second = Arc::new(Scripted::that_cannot_carry_it());
+    let world = World::new(&[("resend", &first), ("sendgrid", &second)]);
+    let id = world.submit(BOB).await;
+    let details = world.until(id, State::Delivered).await;
+    assert_eq!(details.summary.provider.as_deref(), Some("resend"));
 }

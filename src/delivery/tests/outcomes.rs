@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::scripted::{Scripted, World, pass, rules, settings};
 use crate::delivery::RetryRules;
 use crate::provider::Verdict;
-use crate::queue::{Outcome, RecipientState, State};
+use crate::queue::{Outcome, RecipientState, State, Store};
 
 const BOB: &[&str] = &["bob@example.net"];
 const PASSING: Verdict = Verdict::Temporary { retry_after: None };
@@ -146,6 +146,35 @@ async fn a_malformed_request_of_ours_is_kept_and_not_sent_again() {
     pass(Duration::from_hours(2)).await;
     assert_eq!(world.show(id).await.summary.state, State::Queued);
     assert_eq!(provider.seen().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_may_have_a_malformed_request_tried_again() {
+    let provider = Arc::new(Scripted::new().answers([Err(Verdict::Bug)]));
+    let world = World::new(&[("resend", &provider)]);
+    let id = world.submit(BOB).await;
+    pass(Duration::from_secs(1)).await;
+    world.store.retry(id, Some("resend".into()), world.clock.now()).await.unwrap();
+    world.delivery.wake();
+    world.until(id, State::Delivered).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_at_which_the_program_fails_are_kept_and_cost_no_slot() {
+    let provider = Arc::new(Scripted::that_panics_at("poison@example.net"));
+    let world = World::new(&[("resend", &provider)]);
+    let mut poisoned = Vec::new();
+    for _ in 0..10 {
+        poisoned.push(world.submit(&["poison@example.net"]).await);
+    }
+    let id = world.submit(BOB).await;
+    world.until(id, State::Delivered).await;
+    pass(Duration::from_secs(1)).await;
+    for id in poisoned {
+        let details = world.show(id).await;
+        assert_eq!(details.summary.state, State::Queued);
+        assert_eq!(details.attempts[0].outcome, Outcome::Bug);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -39,6 +39,10 @@ pub(super) struct Scripted {
     seen: Mutex<Vec<Seen>>,
     probes: AtomicUsize,
     unfit: bool,
+    /// Panics while preparing what goes to this recipient.
+    fatal: Option<&'static str>,
+    /// What its errors say about whether the request has arrived.
+    unclear: bool,
     latency: Duration,
     started: tokio::time::Instant,
 }
@@ -65,6 +69,8 @@ impl Scripted {
             seen: Mutex::default(),
             probes: AtomicUsize::new(0),
             unfit: false,
+            fatal: None,
+            unclear: false,
             latency: Duration::from_millis(5),
             started: tokio::time::Instant::now(),
         }
@@ -72,6 +78,14 @@ impl Scripted {
 
     pub(super) fn that_cannot_carry_it() -> Self {
         Self { unfit: true, ..Self::new() }
+    }
+
+    pub(super) fn that_panics_at(recipient: &'static str) -> Self {
+        Self { fatal: Some(recipient), ..Self::new() }
+    }
+
+    pub(super) fn that_does_not_answer() -> Self {
+        Self { unclear: true, ..Self::new() }.always(Err(Verdict::Temporary { retry_after: None }))
     }
 
     pub(super) fn with_latency(latency: Duration) -> Self {
@@ -116,6 +130,7 @@ impl Provider for Scripted {
             return Err(Unfit { reason: "it is signed".to_owned() });
         }
         let recipients: Vec<&str> = letter.addressing.recipients().collect();
+        assert!(self.fatal.is_none_or(|fatal| !recipients.contains(&fatal)), "as told");
         let body = Bytes::from(recipients.join(","));
         Ok(Call { body, content_type: "text/plain", losses: Vec::new() })
     }
@@ -136,7 +151,7 @@ impl Provider for Scripted {
         let answer = next.unwrap_or(*self.usual.lock().unwrap());
         match answer {
             Ok(()) => Ok(Receipt { provider_message_id: Some(format!("id-{number}")) }),
-            Err(verdict) => Err(error(verdict)),
+            Err(verdict) => Err(SendError { unclear: self.unclear, ..error(verdict) }),
         }
     }
 
