@@ -212,6 +212,21 @@ impl Board {
         (0..self.lanes.len()).any(|id| self.lanes[id].setup.in_route && self.is_open(id, now))
     }
 
+    /// Since when every provider of the route has been down, if they all are.
+    pub(super) fn route_down_since(&self) -> Option<Timestamp> {
+        self.down_since((0..self.lanes.len()).filter(|id| self.lanes[*id].setup.in_route))
+    }
+
+    /// Since when every provider that a message may use has been down, if they all are.
+    pub(super) fn all_down_since(&self, job: &Job) -> Option<Timestamp> {
+        self.down_since(self.candidates(job).into_iter())
+    }
+
+    fn down_since(&self, lanes: impl Iterator<Item = LaneId>) -> Option<Timestamp> {
+        let since: Option<Vec<_>> = lanes.map(|id| self.lanes[id].standing.down_since()).collect();
+        since?.into_iter().max()
+    }
+
     /// Closed lanes whose check is due; each is named once until its check has ended.
     pub(super) fn due_checks(&mut self, now: Timestamp) -> Vec<LaneId> {
         let lanes = self.lanes.iter_mut().enumerate();
