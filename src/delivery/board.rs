@@ -184,7 +184,7 @@ impl Board {
     /// When the next call of a message that has its slot already may be made; it is counted when that is now.
     pub(super) fn pace(&mut self, lane: LaneId, now: Timestamp) -> Result<(), Timestamp> {
         match &mut self.lanes[lane].pace {
-            Some(pace) if pace.next() > now => Err(pace.next()),
+            Some(pace) if pace.next(now) > now => Err(pace.next(now)),
             Some(pace) => {
                 pace.count(now);
                 Ok(())
@@ -272,7 +272,8 @@ impl Board {
     /// When something on the board changes by itself.
     pub(super) fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         self.lanes.iter().fold(None, |next, lane| {
-            let paced = lane.pace.as_ref().filter(|_| !lane.waiting.is_empty()).map(Pace::next);
+            let paced =
+                lane.pace.as_ref().filter(|_| !lane.waiting.is_empty()).map(|pace| pace.next(now));
             let paced = paced.filter(|at| *at > now);
             earlier(earlier(next, lane.standing.next_change().filter(|at| *at > now)), paced)
         })
@@ -301,7 +302,7 @@ impl Board {
 impl Lane {
     fn is_free(&self, now: Timestamp) -> bool {
         self.in_flight < self.setup.concurrency.get()
-            && self.pace.as_ref().is_none_or(|pace| pace.next() <= now)
+            && self.pace.as_ref().is_none_or(|pace| pace.next(now) <= now)
     }
 
     fn take_slot(&mut self, now: Timestamp) {
