@@ -184,7 +184,7 @@ impl Board {
     /// When the next call of a message that has its slot already may be made; it is counted when that is now.
     pub(super) fn pace(&mut self, lane: LaneId, now: Timestamp) -> Result<(), Timestamp> {
         match &mut self.lanes[lane].pace {
-            Some(pace) if pace.next() > now => Err(pace.next()),
+            Some(pace) if pace.next(now) > now => Err(pace.next(now)),
             Some(pace) => {
                 pace.count(now);
                 Ok(())
@@ -210,6 +210,21 @@ impl Board {
     /// True when at least one provider of the route takes mail, now or soon.
     pub(super) fn any_open(&self, now: Timestamp) -> bool {
         (0..self.lanes.len()).any(|id| self.lanes[id].setup.in_route && self.is_open(id, now))
+    }
+
+    /// Since when every provider of the route has been down, if they all are.
+    pub(super) fn route_down_since(&self) -> Option<Timestamp> {
+        self.down_since((0..self.lanes.len()).filter(|id| self.lanes[*id].setup.in_route))
+    }
+
+    /// Since when every provider that a message may use has been down, if they all are.
+    pub(super) fn all_down_since(&self, job: &Job) -> Option<Timestamp> {
+        self.down_since(self.candidates(job).into_iter())
+    }
+
+    fn down_since(&self, lanes: impl Iterator<Item = LaneId>) -> Option<Timestamp> {
+        let since: Option<Vec<_>> = lanes.map(|id| self.lanes[id].standing.down_since()).collect();
+        since?.into_iter().max()
     }
 
     /// Closed lanes whose check is due; each is named once until its check has ended.
@@ -257,7 +272,8 @@ impl Board {
     /// When something on the board changes by itself.
     pub(super) fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         self.lanes.iter().fold(None, |next, lane| {
-            let paced = lane.pace.as_ref().filter(|_| !lane.waiting.is_empty()).map(Pace::next);
+            let paced =
+                lane.pace.as_ref().filter(|_| !lane.waiting.is_empty()).map(|pace| pace.next(now));
             let paced = paced.filter(|at| *at > now);
             earlier(earlier(next, lane.standing.next_change().filter(|at| *at > now)), paced)
         })
@@ -286,7 +302,7 @@ impl Board {
 impl Lane {
     fn is_free(&self, now: Timestamp) -> bool {
         self.in_flight < self.setup.concurrency.get()
-            && self.pace.as_ref().is_none_or(|pace| pace.next() <= now)
+            && self.pace.as_ref().is_none_or(|pace| pace.next(now) <= now)
     }
 
     fn take_slot(&mut self, now: Timestamp) {

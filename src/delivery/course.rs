@@ -13,7 +13,7 @@ use crate::queue::{Next, Outcome};
 /// Tries of a message that only gets refusals that no table knows, beyond one per provider.
 const UNKNOWN_RETRIES: usize = 3;
 /// A message that has waited long for a provider to be mended is not given up at the first faults afterwards: its own
-/// back-off must have had this part of `give_up_after` as well.
+/// back-off, or the time for which its providers are down, must have had this part of `give_up_after` as well.
 const TRYING_PART: u32 = 4;
 
 /// How long and how often messages are tried.
@@ -147,6 +147,24 @@ pub(super) fn without_provider(
     defer(job, rules, text, Duration::ZERO, now, rng)
 }
 
+/// Whether a message that is not tried, because all that it may use is down since then, has waited long enough.
+pub(super) fn waits_in_vain(
+    job: &Job,
+    down_since: Timestamp,
+    rules: &RetryRules,
+    now: Timestamp,
+) -> bool {
+    let waited = |since: Timestamp| now.duration_since(since).unsigned_abs();
+    waited(job.claim.trying_since) >= rules.give_up_after
+        && waited(down_since) >= rules.give_up_after / TRYING_PART
+}
+
+/// The end of a message that has been tried, or has waited, for long enough.
+pub(super) fn given_up(job: &Job, error: &str, now: Timestamp) -> Next {
+    let tried_for = now.duration_since(job.claim.trying_since).unsigned_abs();
+    Next::Failed { error: format!("given up after {}: {error}", hours(tried_for)) }
+}
+
 /// Back to the queue for the next step of the back-off, or given up.
 pub(super) fn defer(
     job: &Job,
@@ -159,7 +177,7 @@ pub(super) fn defer(
     let tried_for = now.duration_since(job.claim.trying_since).unsigned_abs();
     let backed_off: Duration = (0..job.claim.deferrals).map(|n| rules.backoff.ceiling(n)).sum();
     if tried_for >= rules.give_up_after && backed_off >= rules.give_up_after / TRYING_PART {
-        return Next::Failed { error: format!("given up after {}: {error}", hours(tried_for)) };
+        return given_up(job, &error, now);
     }
     let wait = rules.backoff.full_jitter(job.claim.deferrals, rng).max(at_least);
     Next::Queue { due: now + wait, error: Some(error), deferred: true }

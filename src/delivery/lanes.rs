@@ -76,10 +76,14 @@ impl Engine {
                 unclear: false,
             })
         });
-        let mut board = self.board();
-        board.checked(lane, result.as_ref().map(drop), self.now());
-        tracing::debug!(provider = board.name(lane), alive = result.is_ok(), "checked");
-        drop(board);
+        {
+            let mut board = self.board();
+            board.checked(lane, result.as_ref().map(drop), self.now());
+            tracing::debug!(provider = board.name(lane), alive = result.is_ok(), "checked");
+        }
+        if result.is_err() {
+            self.give_up_waiting().await;
+        }
         self.backlog.store(true, Ordering::Relaxed);
         self.pump.notify_one();
     }

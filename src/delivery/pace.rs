@@ -9,6 +9,10 @@ use crate::provider::Rate;
 /// never be reached.
 const CATCH_UP: Duration = Duration::from_millis(20);
 
+/// How many calls ahead the next one can be at the most: calls that somebody waits for do not keep to the rate. What is
+/// further away comes from a clock that has been set back.
+const AHEAD_MAX: u32 = 20;
+
 /// Spaces calls so that no window of the rate's length holds more than the rate allows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
@@ -22,16 +26,17 @@ impl Pace {
         Self { interval: rate.per / rate.calls.max(1), next: Timestamp::MIN }
     }
 
-    /// When the next call may be made.
-    pub(super) fn next(&self) -> Timestamp {
-        self.next
+    /// When the next call may be made, seen from `now`.
+    pub(super) fn next(&self, now: Timestamp) -> Timestamp {
+        if self.next > now + self.interval * AHEAD_MAX { now } else { self.next }
     }
 
-    /// Counts a call made at `now`, which is not before [`Pace::next`].
+    /// Counts a call made at `now`, which is not before [`Pace::next`] unless somebody waits for it.
     pub(super) fn count(&mut self, now: Timestamp) {
         let slack = CATCH_UP.min(self.interval.max(Duration::from_millis(1)) * 20);
         let earliest = now.checked_sub(slack).unwrap_or(now);
-        let from = if self.next > earliest { self.next } else { now };
+        let next = self.next(now);
+        let from = if next > earliest { next } else { now };
         self.next = from + self.interval;
     }
 }
@@ -44,18 +49,29 @@ mod tests {
     fn calls_are_spaced_evenly() {
         let mut pace = Pace::new(Rate { calls: 10, per: Duration::from_secs(1) });
         let start: Timestamp = "2026-11-21T00:00:00Z".parse().unwrap();
-        assert!(pace.next() <= start);
+        assert!(pace.next(start) <= start);
         pace.count(start);
-        assert_eq!(pace.next(), start + Duration::from_millis(100));
+        assert_eq!(pace.next(start), start + Duration::from_millis(100));
         let late = start + Duration::from_millis(101);
         pace.count(late);
         assert_eq!(
-            pace.next(),
+            pace.next(late),
             start + Duration::from_millis(200),
             "a late timer does not slow the rate"
         );
         let idle = start + Duration::from_secs(60);
         pace.count(idle);
-        assert_eq!(pace.next(), idle + Duration::from_millis(100), "idle time is not saved up");
+        assert_eq!(pace.next(idle), idle + Duration::from_millis(100), "idle time is not saved up");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_stop_the_calls() {
+        let mut pace = Pace::new(Rate { calls: 10, per: Duration::from_secs(1) });
+        let start: Timestamp = "2026-11-21T01:00:00Z".parse().unwrap();
+        pace.count(start);
+        let back = start - Duration::from_hours(1);
+        assert!(pace.next(back) <= back);
+        pace.count(back);
+        assert_eq!(pace.next(back), back + Duration::from_millis(100));
     }
 }

@@ -7,13 +7,17 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::board::earlier;
+use super::course;
 use super::engine::{Engine, StoreHandle};
+use super::job::Job;
 use crate::clock::Timestamp;
 
 /// The net below the wake-ups: another process (`mailferry queue retry`) may have made something due.
 const POLL: Duration = Duration::from_secs(2);
 /// Reads in a row before the rest, a shutdown for instance, gets its look.
 const READS_PER_TURN: usize = 8;
+/// Messages that are looked at in one go when they may have waited too long.
+const GIVEN_UP_PER_READ: usize = 64;
 /// Memory that must be free before the queue is read.
 const MEMORY_FREE_MIN: u64 = 1 << 20;
 
@@ -99,6 +103,49 @@ impl Engine {
         }
         self.pump.notify_one();
         None
+    }
+
+    /// While every provider is down no message is tried. Those that have waited too long end all the same.
+    pub(super) async fn give_up_waiting(&self) {
+        let Some(StoreHandle(store)) = &self.store else { return };
+        for _ in 0..READS_PER_TURN {
+            let now = self.now();
+            let oldest = store.counts().await.ok().and_then(|counts| counts.oldest);
+            let overdue = |oldest: Timestamp| {
+                now.duration_since(oldest).unsigned_abs() >= self.rules.give_up_after
+            };
+            let down = self.board().route_down_since().is_some();
+            let stopping = self.closing.load(Ordering::Relaxed);
+            if stopping || !down || !oldest.is_some_and(overdue) {
+                return;
+            }
+            let lease = self.lease();
+            let expires = lease.expires;
+            let Ok(claims) = store.claim(GIVEN_UP_PER_READ, MEMORY_FREE_MIN, now, lease).await
+            else {
+                return;
+            };
+            let mut given_up = 0;
+            for claim in claims {
+                let mut job = Job::new(claim, expires, None);
+                let (down_since, why) = {
+                    let board = self.board();
+                    (board.all_down_since(&job), board.why_closed(&job))
+                };
+                let in_vain = down_since
+                    .is_some_and(|since| course::waits_in_vain(&job, since, &self.rules, now));
+                let next = if in_vain {
+                    given_up += 1;
+                    course::given_up(&job, why.as_deref().unwrap_or("no provider answers"), now)
+                } else {
+                    course::wait(now, None)
+                };
+                self.settle(&mut job, next).await;
+            }
+            if given_up == 0 {
+                return;
+            }
+        }
     }
 
     async fn next_due(&self, now: Timestamp) -> Option<Timestamp> {

@@ -62,6 +62,8 @@ pub(super) struct Standing {
     phase: Phase,
     /// Rests and closures since the last success: the exponent of the next one.
     strikes: u32,
+    /// Since when it has not answered otherwise than by faults that pass, once the circuit is open.
+    down_since: Option<Timestamp>,
     backoff: Backoff,
     last_success: Option<Timestamp>,
     last_error: Option<(Timestamp, String)>,
@@ -73,6 +75,7 @@ impl Standing {
         Self {
             phase: Phase::Up { failures: 0 },
             strikes: 0,
+            down_since: None,
             backoff,
             last_success: None,
             last_error: None,
@@ -113,6 +116,7 @@ impl Standing {
     pub(super) fn succeeded(&mut self, now: Timestamp) -> bool {
         self.last_success = Some(now);
         self.strikes = 0;
+        self.down_since = None;
         if self.rests(now) {
             // A call that was under way when the provider asked for the rest; the rest stands.
             return false;
@@ -125,6 +129,9 @@ impl Standing {
     /// A call failed. True when the provider closes by this.
     pub(super) fn failed(&mut self, error: &SendError, now: Timestamp, rng: &mut Rng) -> bool {
         self.last_error = Some((now, error.to_string()));
+        if !matches!(error.verdict, Verdict::Temporary { .. }) {
+            self.down_since = None;
+        }
         match error.verdict {
             Verdict::Throttled { retry_after } => self.rest(retry_after, now, rng),
             Verdict::Temporary { retry_after: Some(wait) } => self.rest(Some(wait), now, rng),
@@ -171,7 +178,13 @@ impl Standing {
         let Phase::Closed { trouble, .. } = self.phase else { return };
         self.phase = match result {
             Ok(()) => Phase::Trial { trouble, since: now, busy: false },
-            Err(_) => {
+            Err(error) => {
+                // It answers again, and refuses the key: mail that waits for that is never given up.
+                let refused = error.verdict == Verdict::Misconfigured;
+                let trouble = if refused { Trouble::Misconfigured } else { trouble };
+                if refused {
+                    self.down_since = None;
+                }
                 Phase::Closed { trouble, check_at: self.next_check(now, rng), checking: false }
             }
         };
@@ -201,6 +214,12 @@ impl Standing {
                 Trouble::Exhausted => ProviderState::Exhausted,
             },
         }
+    }
+
+    /// Since when the provider is down, if that is what it is.
+    pub(super) fn down_since(&self) -> Option<Timestamp> {
+        let down = matches!(self.phase, Phase::Closed { trouble: Trouble::Down, .. });
+        self.down_since.filter(|_| down)
     }
 
     /// True while one message at a time is let through.
@@ -268,6 +287,9 @@ impl Standing {
         }
         let again = matches!(self.phase, Phase::Trial { .. });
         let check_at = check_at.unwrap_or_else(|| self.next_check(now, rng));
+        if trouble == Trouble::Down {
+            self.down_since.get_or_insert(now);
+        }
         self.phase = Phase::Closed { trouble, check_at, checking: false };
         !again
     }
@@ -363,6 +385,20 @@ mod tests {
         assert!(
             matches!(standing.admission(check_at), Admission::Closed(Some(at)) if at > check_at)
         );
+    }
+
+    #[test]
+    fn a_key_that_is_refused_after_an_outage_is_misconfigured() {
+        let (mut standing, mut rng) = standing();
+        for _ in 0..5 {
+            standing.failed(&error(PASSING), start(), &mut rng);
+        }
+        assert_eq!(standing.down_since(), Some(start()));
+        let check_at = standing.next_change().unwrap();
+        assert!(standing.start_check(check_at));
+        standing.checked(Err(&error(Verdict::Misconfigured)), check_at, &mut rng);
+        assert_eq!(standing.state(check_at), ProviderState::Misconfigured);
+        assert_eq!(standing.down_since(), None);
     }
 
     #[test]

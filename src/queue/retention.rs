@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Store;
@@ -10,6 +11,8 @@ use crate::clock::SharedClock;
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(30);
+/// After a look that found nothing: this many times as long as it took, at the least.
+const IDLE_PART: u32 = 50;
 /// Between two slices, so that acceptance and delivery get in between.
 const BREATH: Duration = Duration::from_millis(20);
 
@@ -30,14 +33,17 @@ impl Retention {
         clock: SharedClock,
         shutdown: CancellationToken,
     ) {
-        let mut pause = INTERVAL.min(self.bodies.max(Duration::from_secs(1)));
+        let idle = INTERVAL.min(self.bodies.max(Duration::from_secs(1)));
+        let mut pause = idle;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
+            let begun = Instant::now();
             pause = match store.sweep(self.records, self.bodies, clock.now()).await {
-                Ok(0) => INTERVAL.min(self.bodies.max(Duration::from_secs(1))),
+                // A look over many messages that wait takes its time: it must stay a small part of it.
+                Ok(0) => idle.max(begun.elapsed() * IDLE_PART),
                 Ok(_) => BREATH,
                 Err(error) => {
                     tracing::warn!(error = %error, "old messages could not be removed");

@@ -54,6 +54,48 @@ async fn a_message_that_only_meets_faults_is_given_up_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn mail_that_waits_for_a_dead_provider_is_given_up_in_time_too() {
+    let provider = Arc::new(Scripted::new().always(Err(PASSING)));
+    provider.probe_says(Err(PASSING));
+    let rules = RetryRules { give_up_after: Duration::from_hours(1), ..rules() };
+    let world = World::with(settings(&[("resend", &provider)], rules));
+    let mut ids = Vec::new();
+    for _ in 0..100 {
+        ids.push(world.submit(BOB).await);
+    }
+    pass(Duration::from_mins(55)).await;
+    assert_eq!(world.store.counts().await.unwrap().failed, 0);
+    let late = world.submit(BOB).await;
+    pass(Duration::from_mins(10)).await;
+    for id in ids {
+        let error = world.show(id).await.summary.error.unwrap();
+        assert!(error.starts_with("given up after 6") && error.contains("resend"), "{error}");
+    }
+    assert_eq!(world.store.counts().await.unwrap().failed, 100);
+    provider.now_answers(Ok(()));
+    provider.probe_says(Ok(()));
+    world.until(late, State::Delivered).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_dies_after_its_key_was_mended_ends_no_mail_at_once() {
+    let provider = Arc::new(Scripted::new().always(Err(Verdict::Misconfigured)));
+    provider.probe_says(Err(Verdict::Misconfigured));
+    let rules = RetryRules { give_up_after: Duration::from_hours(1), ..rules() };
+    let world = World::with(settings(&[("resend", &provider)], rules));
+    for _ in 0..20 {
+        world.submit(BOB).await;
+    }
+    pass(Duration::from_hours(2)).await;
+    provider.probe_says(Ok(()));
+    provider.now_answers(Err(PASSING));
+    pass(Duration::from_mins(2)).await;
+    provider.probe_says(Err(PASSING));
+    pass(Duration::from_mins(8)).await;
+    assert_eq!(world.store.counts().await.unwrap().failed, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rejected_message_fails_with_the_providers_words_and_is_not_repeated() {
     let provider = Arc::new(Scripted::new().answers([Err(Verdict::Rejected)]));
     let world = World::new(&[("resend", &provider)]);

@@ -50,7 +50,7 @@ pub(super) fn claim(
                 tally.moved(id, candidate.state, State::Sending);
                 continue;
             }
-            Ok(None) => "its content is missing in the queue".to_owned(),
+            Ok(None) => "its content is missing in the queue, or a part of it".to_owned(),
             Err(error) if is_unreadable(&error) => format!("its record cannot be read: {error}"),
             Err(error) => return Err(Fault::Broken(error)),
         };

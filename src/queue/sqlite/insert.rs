@@ -99,7 +99,7 @@ pub(super) fn content(connection: &Connection, id: QueueId) -> rusqlite::Result<
     content_at(connection, id, size, first, pieces)
 }
 
-/// The content whose rows are known.
+/// The content whose rows are known, if all of it is there.
 pub(super) fn content_at(
     connection: &Connection,
     id: QueueId,
@@ -115,5 +115,6 @@ pub(super) fn content_at(
     while let Some(row) = found.next()? {
         content.get_or_insert_with(|| Content::with_capacity(size)).add(row, 0)?;
     }
-    Ok(content)
+    // A message of which a piece is missing must not go out as if it were the message.
+    Ok(content.filter(|content| content.len() == size))
 }

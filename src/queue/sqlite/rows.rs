@@ -139,6 +139,10 @@ impl Content {
         Ok(())
     }
 
+    pub(super) fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
     pub(super) fn into_bytes(self) -> Bytes {
         self.0.into()
     }

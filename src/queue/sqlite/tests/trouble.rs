@@ -157,6 +157,23 @@ async fn a_damaged_record_fails_and_stands_in_nobodys_way() {
 }
 
 #[tokio::test]
+async fn a_message_of_which_a_piece_is_missing_does_not_go_out() {
+    let (_folder, path) = place();
+    let store = daemon(&path);
+    let torn = large(0, 1_200);
+    let id = torn.id;
+    store.insert(torn, None).await.unwrap();
+    reach(&store, |connection| {
+        let last = "DELETE FROM bodies WHERE n = (SELECT max(n) FROM bodies)";
+        assert_eq!(connection.execute(last, []).unwrap(), 1);
+    })
+    .await;
+    assert!(claim(&store, 10).await.is_empty());
+    assert_eq!(summary(&store, id).await.state, State::Failed);
+    assert_eq!(store.content(id).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_broken_statement_leaves_the_writer_able() {
     let (_folder, path) = place();
     let store = daemon(&path);
