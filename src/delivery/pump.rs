@@ -24,8 +24,9 @@ const MEMORY_FREE_MIN: u64 = 1 << 20;
 impl Engine {
     /// Runs until `shutdown`, then returns what waits in memory to the queue.
     pub(super) async fn pump(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut queue_due = None;
         loop {
-            let due = self.turn().await;
+            let due = self.turn(&mut queue_due).await;
             let wait = due.map_or(POLL, |at| at.duration_since(self.now()).unsigned_abs());
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -45,10 +46,14 @@ impl Engine {
         waiting.into_iter().for_each(|job| self.hand_back(job));
     }
 
-    /// One look at everything; returns when the next is due.
-    async fn turn(self: &Arc<Self>) -> Option<Timestamp> {
+    /// One look at everything; returns when the next is due. `queue_due` remembers when the queue has something, so that
+    /// it is not asked before.
+    async fn turn(self: &Arc<Self>, queue_due: &mut Option<Timestamp>) -> Option<Timestamp> {
         let (checks, outstayed, displaced) = {
             let now = self.now();
+            if queue_due.is_some_and(|due| due <= now) {
+                self.backlog.store(true, Ordering::Relaxed);
+            }
             let mut board = self.board();
             (board.due_checks(now), board.outstayed(now), board.displaced(now))
         };
@@ -58,15 +63,19 @@ impl Engine {
         outstayed.into_iter().for_each(|job| self.hand_back(job));
         displaced.into_iter().for_each(|job| self.dispatch(job));
         self.start_ready();
-        let next_due = self.read_queue().await;
+        if let Some(read) = self.read_queue().await {
+            *queue_due = read;
+        }
         // The time first: what comes of age from here on is named as the next change.
         let now = self.now();
         self.start_ready();
-        earlier(next_due, self.board().next_change(now))
+        let ahead = queue_due.filter(|due| *due > now);
+        earlier(ahead, self.board().next_change(now))
     }
 
-    /// Claims what is due while there is room. Returns when the queue's next message is due.
-    async fn read_queue(self: &Arc<Self>) -> Option<Timestamp> {
+    /// Claims what is due while there is room. When it has read to the end, returns when the queue's next message is due,
+    /// if there is one.
+    async fn read_queue(self: &Arc<Self>) -> Option<Option<Timestamp>> {
         let StoreHandle(store) = self.store.as_ref()?;
         for _ in 0..READS_PER_TURN {
             let now = self.now();
@@ -88,12 +97,11 @@ impl Engine {
                 Ok(claims) => claims,
                 Err(error) => {
                     tracing::error!(error = %error, "the queue cannot be read");
-                    self.backlog.store(true, Ordering::Relaxed);
-                    return Some(now + POLL);
+                    return Some(Some(now + POLL));
                 }
             };
             if claims.is_empty() {
-                return self.next_due(now).await;
+                return Some(self.next_due(now).await);
             }
             self.backlog.store(true, Ordering::Relaxed);
             for claim in claims {
@@ -151,12 +159,8 @@ impl Engine {
     async fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
         let StoreHandle(store) = self.store.as_ref()?;
         match store.next_due().await {
-            Ok(Some(due)) => {
-                self.backlog.store(true, Ordering::Relaxed);
-                // Due already: it became so after the claim; a moment later it is claimed.
-                Some(due.max(now + Duration::from_millis(1)))
-            }
-            Ok(None) => None,
+            // Due already: it became so after the claim; a moment later it is claimed.
+            Ok(due) => due.map(|due| due.max(now + Duration::from_millis(1))),
             Err(error) => {
                 tracing::error!(error = %error, "the queue cannot be read");
                 Some(now + POLL)
