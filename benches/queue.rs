@@ -209,6 +209,7 @@ fn message() -> Message {
             sender: "app@example.org".parse().ok(),
             recipients: "ada.lovelace@example.net".parse().into_iter().collect(),
             smtp_utf8: false,
+            dsn: None,
         },
         raw: Bytes::from(vec![b'x'; CONTENT]),
         index: IndexFields {
@@ -217,6 +218,7 @@ fn message() -> Message {
             message_id: format!("{id}@app.example.org"),
         },
         user: None,
+        account: None,
     }
 }
 

@@ -118,7 +118,7 @@ async fn run(config: Config, mut signals: Signals) -> Result<(), AppError> {
     // Each station has its own token: they stop one after the other, the way a message goes.
     let (stop_smtp, stop_delivery, stop_http) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-    let mut smtp = tokio::spawn(listener.run(intake, memory, stop_smtp.clone()));
+    let mut smtp = tokio::spawn(listener.run(intake, None, memory, stop_smtp.clone()));
     let mut http = tokio::spawn(server.run(state, stop_http.clone()));
     let mut keeper = tokio::spawn(retention.keep(store, clock, stop_delivery.clone()));
     let mut sending = tokio::spawn({

@@ -151,10 +151,12 @@ mod tests {
                 sender: None,
                 recipients: vec!["ada@example.net".parse().unwrap()],
                 smtp_utf8: false,
+                dsn: None,
             },
             raw: content(id),
             index: IndexFields::default(),
             user: None,
+            account: None,
         }
     }
 

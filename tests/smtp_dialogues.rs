@@ -32,11 +32,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mailferry::clock::Timestamp;
-use mailferry::config::{Size, SmtpConfig, trusted_networks};
+use mailferry::config::{AuthMode, Size, SmtpConfig, TlsConfig, trusted_networks};
 use mailferry::message::{Address, Envelope, QueueId, Submission};
 use mailferry::queue::{Intake, Refusal};
 use mailferry::smtp::{
-    Body, Content, Input, Listener, MemoryBudget, Peer, Policy, Reply, Session, Step,
+    Body, Content, Input, Listener, MemoryBudget, Peer, Policy, Reply, Session, Step, TlsRule,
 };
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -190,6 +190,11 @@ impl Dialogue {
             max_connections_per_ip: NonZeroUsize::MAX,
             idle_timeout: Duration::from_secs(60),
             trusted_networks: if settings.trusted { trusted_networks() } else { Vec::new() },
+            auth: AuthMode::Auto,
+            listen_tls: Vec::new(),
+            proxy_networks: Vec::new(),
+            tls: TlsConfig::default(),
+            users: Vec::new(),
         };
         let listener = Listener::bind(&config, String::from("relay.example")).await.unwrap();
         let address = listener.addresses()[0];
@@ -197,7 +202,7 @@ impl Dialogue {
         let memory = Arc::new(MemoryBudget::new(1 << 20));
         let shutdown = CancellationToken::new();
         let as_intake = Arc::clone(&intake) as Arc<dyn Intake>;
-        let running = tokio::spawn(listener.run(as_intake, memory, shutdown.clone()));
+        let running = tokio::spawn(listener.run(as_intake, None, memory, shutdown.clone()));
 
         let mut client = BufReader::new(TcpStream::connect(address).await.unwrap());
         let mut sent = Vec::new();
@@ -277,8 +282,11 @@ impl InMemory {
             hostname: String::from("relay.example"),
             max_message_size: settings.max_message_size,
             max_recipients: settings.max_recipients,
+            tls: TlsRule::Absent,
+            auth: AuthMode::Auto,
+            has_users: false,
         };
-        let peer = Peer { address: LOCALHOST, trusted: settings.trusted };
+        let peer = Peer { address: LOCALHOST, trusted: settings.trusted, secure: false };
         let mut server = Self {
             session: Session::new(Arc::new(policy), peer),
             input: Input::default(),
@@ -322,6 +330,9 @@ impl InMemory {
                     self.body = Some((transaction.envelope, body));
                     self.say(&Reply::GO_AHEAD);
                 }
+                step @ (Step::StartTls(_) | Step::Verify(_) | Step::ReadChunk(_)) => {
+                    panic!("not offered, and yet: {step:?}")
+                }
                 Step::Close(reply) => {
                     self.say(&reply);
                     self.closed = true;
@@ -335,7 +346,8 @@ impl InMemory {
         let Some((envelope, body)) = self.body.take() else { return };
         let reply = match body.finish() {
             Content::Whole(raw) => {
-                let submission = Submission { envelope, raw, user: None, peer: None };
+                let submission =
+                    Submission { envelope, raw, user: None, peer: None, account: None };
                 match self.intake.take(submission) {
                     Ok(id) => {
                         self.session.message_accepted();

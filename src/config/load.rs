@@ -165,7 +165,7 @@ fn read(reader: &mut Reader, purpose: &Purpose) -> Config {
         Purpose::Serve | Purpose::Tool => accounts::read(reader, &mut delivery.providers, purpose),
         Purpose::Dev { queue: file } => catch_all(file, &mut delivery, &mut queue, reader),
     };
-    Config { smtp, http, sender, delivery, queue, providers, log }
+    Config { smtp, http, sender, delivery, queue, providers, routes: Vec::new(), log }
 }
 
 /// `mailferry dev`: whatever is configured, nothing leaves, and the queue of real mail is left alone.

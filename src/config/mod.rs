@@ -12,10 +12,12 @@ mod log;
 mod providers;
 mod queue;
 mod reader;
+mod routes;
 mod schema;
 mod sender;
 mod smtp;
 mod units;
+mod users;
 mod value;
 
 pub use delivery::{DeliveryConfig, Mode};
@@ -28,10 +30,12 @@ pub use log::{LogConfig, LogFormat};
 pub use providers::{ProviderConfig, ProviderKind};
 pub use queue::{QueueConfig, QueueUrl};
 pub use reader::{Effective, render};
+pub use routes::RouteConfig;
 pub use schema::{KEYS, Key};
 pub use sender::{Rewrite, SenderConfig};
-pub use smtp::SmtpConfig;
+pub use smtp::{AuthMode, CertificateFiles, SmtpConfig, TlsConfig};
 pub use units::{RateLimit, Size};
+pub use users::{SenderPattern, UserConfig};
 
 /// The effective configuration.
 #[derive(Clone, Debug)]
@@ -43,6 +47,8 @@ pub struct Config {
     pub queue: QueueConfig,
     /// Every configured provider, in the order of SPEC 5.
     pub providers: Vec<ProviderConfig>,
+    /// Named orders of providers.
+    pub routes: Vec<RouteConfig>,
     pub log: LogConfig,
 }
 

@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::reader::Reader;
 use super::units::Size;
+use super::users::UserConfig;
 use super::value::choice;
 
 /// How the SMTP side listens and whom it trusts.
@@ -29,18 +31,59 @@ pub struct SmtpConfig {
     pub idle_timeout: Duration,
     /// Clients that may send without authentication.
     pub trusted_networks: Vec<IpNet>,
+    /// Who must authenticate, and how.
+    pub auth: AuthMode,
+    /// Listeners that speak TLS from the first octet.
+    pub listen_tls: Vec<SocketAddr>,
+    /// Load balancers that put a PROXY header before the dialogue.
+    pub proxy_networks: Vec<IpNet>,
+    /// Certificate and rules of TLS.
+    pub tls: TlsConfig,
+    /// Who may authenticate.
+    pub users: Vec<UserConfig>,
 }
 
-/// `smtp.auth`. While AUTH is not offered, `auto` and `off` come to the same: only trusted networks may send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Auth {
+/// `[smtp.tls]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// Certificate chain and private key, PEM.
+    pub files: Option<CertificateFiles>,
+    /// Make a certificate at start where no files are given.
+    pub self_signed: bool,
+    /// Refuse MAIL and AUTH before TLS.
+    pub required: bool,
+}
+
+impl TlsConfig {
+    /// Whether there is a certificate, and so TLS.
+    pub fn is_offered(&self) -> bool {
+        self.self_signed || self.files.is_some()
+    }
+}
+
+/// Where a certificate and its key are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// `smtp.auth`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuthMode {
+    /// With users: trusted networks may send without, strangers must authenticate. Without users: trusted networks may
+    /// send, and any credentials of theirs are taken, because many apps insist on having some; strangers are refused.
+    #[default]
     Auto,
-    Off,
+    /// Everybody must authenticate as one of the users.
     Required,
+    /// AUTH is not offered: trusted networks may send, strangers may not.
+    Off,
+    /// Everybody must authenticate, with the credentials of a provider account (SPEC 4.3).
     Provider,
 }
 
-choice!(Auth, "one of auto, required, off, provider",
+choice!(AuthMode, "one of auto, required, off, provider",
     "auto" => Self::Auto, "off" => Self::Off, "required" => Self::Required, "provider" => Self::Provider);
 
 const MESSAGE_SIZE_MIN: Size = Size(1 << 10);
@@ -59,13 +102,17 @@ impl SmtpConfig {
             max_connections_per_ip: reader.get("smtp.max_connections_per_ip"),
             idle_timeout: reader.get("smtp.idle_timeout"),
             trusted_networks: reader.get("smtp.trusted_networks"),
+            auth: reader.get("smtp.auth"),
+            listen_tls: Vec::new(),
+            proxy_networks: Vec::new(),
+            tls: TlsConfig::default(),
+            users: Vec::new(),
         };
-        let auth: Auth = reader.get("smtp.auth");
-        config.check(auth, reader);
+        config.check(reader);
         config
     }
 
-    fn check(&self, auth: Auth, reader: &mut Reader) {
+    fn check(&self, reader: &mut Reader) {
         if self.listen.is_empty() {
             reader.fault("smtp.listen", "names no listener; at least one is needed");
         }
@@ -88,9 +135,9 @@ impl SmtpConfig {
         if self.idle_timeout < Duration::from_secs(1) {
             reader.fault("smtp.idle_timeout", "must be at least 1s; RFC 5321 asks for 5m");
         }
-        match auth {
-            Auth::Auto | Auth::Off => {}
-            Auth::Required | Auth::Provider => reader.fault(
+        match self.auth {
+            AuthMode::Auto | AuthMode::Off => {}
+            AuthMode::Required | AuthMode::Provider => reader.fault(
                 "smtp.auth",
                 "AUTH is not in this version yet, so this would refuse every client; \
                  instead: leave \"auto\" and name the clients in smtp.trusted_networks",

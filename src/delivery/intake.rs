@@ -86,8 +86,9 @@ impl Intake for Direct {
 
 /// The message that a submission becomes.
 pub(super) fn message(id: QueueId, submission: Submission, now: Timestamp) -> Message {
-    let Submission { envelope, raw, user, peer: _ } = submission;
-    Message { id, received_at: now, index: IndexFields::read(&raw), envelope, raw, user }
+    let Submission { envelope, raw, user, peer: _, account: _ } = submission;
+    let index = IndexFields::read(&raw);
+    Message { id, received_at: now, index, envelope, raw, user, account: None }
 }
 
 /// An id made from the message itself: when the client repeats the submission after a 451, the idempotency key is the

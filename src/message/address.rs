@@ -41,6 +41,11 @@ impl Address {
         self.as_str() == other || self.mailbox_key() == Self::key_of(other)
     }
 
+    /// True when the domain is this one, but for case or A-labels.
+    pub fn is_of_domain(&self, domain: &str) -> bool {
+        canonical_domain(self.domain()) == canonical_domain(domain)
+    }
+
     /// A text that is equal for two spellings of one mailbox, and for nothing else.
     pub(super) fn mailbox_key(&self) -> String {
         Self::key_of(self.as_str())

@@ -55,10 +55,11 @@ impl Draft {
 
         let smtp_utf8 = recipients.iter().chain([&sender]).any(|it| !it.as_str().is_ascii());
         Ok(Submission {
-            envelope: Envelope { sender: Some(sender), recipients, smtp_utf8 },
+            envelope: Envelope { sender: Some(sender), recipients, smtp_utf8, dsn: None },
             raw: raw.into(),
             user: None,
             peer: None,
+            account: None,
         })
     }
 }

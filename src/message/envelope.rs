@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Address;
+use super::{Address, Dsn};
 
 /// Reverse path and forward paths of one transaction (RFC 5321 §2.3.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,9 @@ pub struct Envelope {
     /// The client announced SMTPUTF8 (RFC 6531) for this transaction.
     #[serde(default)]
     pub smtp_utf8: bool,
+    /// What the client asked for about delivery status notifications; `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dsn: Option<Box<Dsn>>,
 }
 
 impl Envelope {

@@ -3,9 +3,11 @@
 //! The raw bytes are stored once and never change. Everything else here is read from them: the few
 //! [`IndexFields`] at acceptance, the full [`Email`] at delivery.
 
+mod account;
 mod address;
 mod addressing;
 mod draft;
+mod dsn;
 mod email;
 mod envelope;
 mod id;
@@ -15,8 +17,10 @@ mod parse;
 pub mod raw;
 mod sender;
 
+pub use account::{Account, SealedAccount};
 pub use address::{Address, InvalidAddress};
 pub use draft::{Draft, InvalidDraft};
+pub use dsn::{Dsn, Notify, OriginalRecipient, RecipientDsn, Ret};
 pub use email::{Addressing, Attachment, Email, Loss, Mailbox, Protection};
 pub use envelope::Envelope;
 pub use id::QueueId;
@@ -38,6 +42,8 @@ pub struct Submission {
     pub user: Option<String>,
     /// Where it came from; `None` for messages made here.
     pub peer: Option<IpAddr>,
+    /// The provider account to send it with, when the client brought one.
+    pub account: Option<Account>,
 }
 
 /// One accepted message. It never changes; what changes about it lies beside it in the queue.
@@ -55,6 +61,8 @@ pub struct Message {
     pub index: IndexFields,
     /// The authenticated user, if any.
     pub user: Option<String>,
+    /// The provider account to send it with, when the client brought one; kept until the message is delivered.
+    pub account: Option<SealedAccount>,
 }
 
 /// The header fields that lists, searches and log lines show. Read once, at acceptance, decoded and cut short.

@@ -64,6 +64,7 @@ impl Sample {
                 sender: Some("ada@example.org".parse().unwrap()),
                 recipients: vec!["bob@example.net".parse().unwrap()],
                 smtp_utf8: false,
+                dsn: None,
             },
             raw: b"From: Ada <ada@example.org>\r\nTo: Bob <bob@example.net>\r\n\
                 Subject: Tea\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\n\

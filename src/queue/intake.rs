@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::message::{QueueId, Submission};
+use crate::message::{Account, QueueId, Submission};
 
 /// Takes responsibility for a submitted message, or says why not.
 ///
@@ -26,4 +26,24 @@ pub enum Refusal {
     /// Direct mode: the provider refuses it for good: `554 5.x.x`.
     #[error("{0}")]
     Rejected(String),
+}
+
+/// Knows whether a provider takes the credentials that a client brought.
+///
+/// Asked for strangers only, before they may hand in anything: who presents a key that its provider takes is no stranger.
+#[async_trait]
+pub trait Accounts: Send + Sync {
+    /// Asks the provider, or remembers a recent answer. Sends no mail.
+    async fn check(&self, account: &Account) -> AccountCheck;
+}
+
+/// What is known about an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccountCheck {
+    /// The provider takes the key.
+    Good,
+    /// The provider refuses it, with its words.
+    Refused(String),
+    /// The provider cannot be asked now, and why.
+    Unknown(String),
 }

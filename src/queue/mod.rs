@@ -13,7 +13,7 @@ mod rules;
 mod sqlite;
 mod store;
 
-pub use intake::{Intake, Refusal};
+pub use intake::{AccountCheck, Accounts, Intake, Refusal};
 pub use memory::MemoryStore;
 pub use model::{
     Attempt, Claim, Counts, Details, Filter, Next, Outcome, Page, RecipientState, RecipientStatus,

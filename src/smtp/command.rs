@@ -2,6 +2,7 @@
 
 use crate::message::Address;
 
+use super::auth::Mechanism;
 use super::parameters::{self, MailParameters};
 use super::path::{self, BadPath};
 use super::reply::{Enhanced, Reply};
@@ -32,17 +33,20 @@ pub enum Command<'a> {
     Vrfy,
     Expn,
     Help,
-    /// A command of an extension that EHLO did not list.
-    NotOffered(Unoffered),
-}
-
-/// Known commands that are not offered, so that their users learn what to change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unoffered {
-    Auth,
     StartTls,
-    /// What follows BDAT on the wire is not commands.
-    Bdat,
+    Auth {
+        /// `None`: one that is not known here.
+        mechanism: Option<Mechanism>,
+        /// The initial response (RFC 4954 §4), in base64 as it came; `=` is an empty one.
+        initial: Option<&'a str>,
+    },
+    /// RFC 3030. What follows on the wire is not commands.
+    Bdat {
+        /// Octets of the chunk.
+        size: u64,
+        /// It is the last one of the message.
+        last: bool,
+    },
 }
 
 /// Why a line is no command.
@@ -70,6 +74,10 @@ pub enum Fault {
     BadSize,
     BadBody,
     UnknownParameter(String),
+    /// AUTH without a mechanism, or with more than an initial response.
+    AuthForm,
+    /// BDAT whose octets cannot be counted: nobody knows where commands begin again.
+    BdatForm,
 }
 
 impl<'a> Command<'a> {
@@ -100,9 +108,9 @@ impl<'a> Command<'a> {
             Verb::Vrfy => Ok(Self::Vrfy),
             Verb::Expn => Ok(Self::Expn),
             Verb::Help => Ok(Self::Help),
-            Verb::Auth => Ok(Self::NotOffered(Unoffered::Auth)),
-            Verb::StartTls => Ok(Self::NotOffered(Unoffered::StartTls)),
-            Verb::Bdat => Ok(Self::NotOffered(Unoffered::Bdat)),
+            Verb::Auth => auth(argument),
+            Verb::StartTls => bare(argument, Self::StartTls),
+            Verb::Bdat => bdat(argument),
         }
     }
 }
@@ -168,6 +176,26 @@ fn name(argument: &str) -> Result<&str, Fault> {
 
 fn bare<'a>(argument: &str, command: Command<'a>) -> Result<Command<'a>, Fault> {
     if argument.is_empty() { Ok(command) } else { Err(Fault::UnexpectedArgument) }
+}
+
+fn auth(argument: &str) -> Result<Command<'_>, Fault> {
+    let mut words = argument.split(' ').filter(|word| !word.is_empty());
+    let (mechanism, initial) = (words.next().ok_or(Fault::AuthForm)?, words.next());
+    if words.next().is_some() {
+        return Err(Fault::AuthForm);
+    }
+    Ok(Command::Auth { mechanism: Mechanism::from_name(mechanism), initial })
+}
+
+fn bdat(argument: &str) -> Result<Command<'static>, Fault> {
+    let mut words = argument.split(' ').filter(|word| !word.is_empty());
+    let size = words.next().and_then(parameters::number).ok_or(Fault::BdatForm)?;
+    let last = match words.next() {
+        None => false,
+        Some(word) if word.eq_ignore_ascii_case("LAST") => true,
+        Some(_) => return Err(Fault::BdatForm),
+    };
+    if words.next().is_some() { Err(Fault::BdatForm) } else { Ok(Command::Bdat { size, last }) }
 }
 
 fn mail(argument: &str) -> Result<Command<'static>, Fault> {
@@ -254,6 +282,16 @@ impl From<Fault> for Reply {
             Fault::BadParameter => (501, Enhanced(5, 4), "A parameter is malformed or given twice"),
             Fault::BadSize => (501, Enhanced(5, 4), "SIZE= takes a number of at most 15 digits"),
             Fault::BadBody => (501, Enhanced(5, 4), "BODY= takes 7BIT or 8BITMIME"),
+            Fault::AuthForm => (
+                501,
+                Enhanced(5, 4),
+                "Say AUTH PLAIN or AUTH LOGIN, with at most an initial response after it",
+            ),
+            Fault::BdatForm => (
+                501,
+                Enhanced(5, 4),
+                "Say BDAT number or BDAT number LAST; closing, because the content cannot be told from commands",
+            ),
             Fault::UnknownParameter(keyword) => {
                 let text = format!("The parameter {keyword} is not supported: EHLO lists what is");
                 return Self::new(555, Enhanced(5, 4), text);

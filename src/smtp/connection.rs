@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 use crate::message::Submission;
 use crate::queue::Intake;
 
+use super::auth::{Authenticator, Credentials};
 use super::body::{Body, Content};
 use super::input::Input;
 use super::memory::{MemoryBudget, Reservation};
@@ -40,6 +41,7 @@ pub(super) struct Service {
     pub(super) policy: Arc<Policy>,
     pub(super) idle_timeout: Duration,
     pub(super) intake: Arc<dyn Intake>,
+    pub(super) authenticator: Authenticator,
     pub(super) memory: Arc<MemoryBudget>,
     pub(super) shutdown: CancellationToken,
 }
@@ -144,6 +146,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     self.notice_stranger();
                     self.say(&reply);
                 }
+                Step::StartTls(_) | Step::ReadChunk(_) => return Err(End::Gone),
+                Step::Verify(credentials) => self.log_in(credentials).await?,
                 Step::ReadBody(transaction) => self.transfer(transaction).await?,
                 Step::Close(reply) => return Err(End::Said(reply)),
             }
@@ -153,6 +157,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             }
         }
         self.flush().await
+    }
+
+    /// Has credentials checked, and says what came of it.
+    async fn log_in(&mut self, credentials: Credentials) -> Result<(), End> {
+        let peer = self.session.peer();
+        let result = self.service.authenticator.verify(credentials, peer).await;
+        match self.session.authenticated(result) {
+            Step::Close(reply) => Err(End::Said(reply)),
+            Step::Reply(reply) => {
+                self.say(&reply);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// From 354 to the final reply, which is left in the output.
@@ -167,7 +185,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             Content::Whole(raw) => {
                 let peer = Some(self.session.peer().address);
                 let envelope = transaction.envelope;
-                let submission = Submission { envelope, raw, user: None, peer };
+                let identity = self.session.identity();
+                let submission = Submission {
+                    envelope,
+                    raw,
+                    user: identity.and_then(|own| own.user.as_ref()).map(|u| u.username.clone()),
+                    peer,
+                    account: identity.and_then(|own| own.account.clone()),
+                };
                 match self.service.intake.accept(submission).await {
                     Ok(id) => {
                         self.session.message_accepted();

@@ -12,14 +12,15 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use crate::config::SmtpConfig;
-use crate::queue::Intake;
+use crate::config::{SmtpConfig, UserConfig};
+use crate::queue::{Accounts, Intake};
 
 use super::admission::Admission;
+use super::auth::Authenticator;
 use super::connection::{self, Service};
 use super::memory::MemoryBudget;
 use super::reply::Reply;
-use super::session::{Peer, Policy};
+use super::session::{Peer, Policy, TlsRule};
 
 /// The pause after a failed accept: without file descriptors it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -35,6 +36,7 @@ pub struct Listener {
     admission: Arc<Admission>,
     trusted_networks: Arc<[IpNet]>,
     idle_timeout: Duration,
+    users: Vec<UserConfig>,
 }
 
 impl Listener {
@@ -52,6 +54,9 @@ impl Listener {
             hostname,
             max_message_size: config.max_message_size.0,
             max_recipients: config.max_recipients.get(),
+            tls: TlsRule::Absent,
+            auth: config.auth,
+            has_users: !config.users.is_empty(),
         };
         let admission =
             Admission::new(config.max_connections.get(), config.max_connections_per_ip.get());
@@ -61,6 +66,7 @@ impl Listener {
             admission: Arc::new(admission),
             trusted_networks: config.trusted_networks.clone().into(),
             idle_timeout: config.idle_timeout.min(IDLE_TIMEOUT_MAX),
+            users: config.users.clone(),
         })
     }
 
@@ -79,13 +85,16 @@ impl Listener {
     pub async fn run(
         self,
         intake: Arc<dyn Intake>,
+        accounts: Option<Arc<dyn Accounts>>,
         memory: Arc<MemoryBudget>,
         shutdown: CancellationToken,
     ) {
+        let authenticator = Authenticator::new(self.policy.auth, self.users, accounts);
         let service = Arc::new(Service {
             policy: self.policy,
             idle_timeout: self.idle_timeout,
             intake,
+            authenticator,
             memory,
             shutdown,
         });
@@ -151,7 +160,8 @@ impl Door {
             debug!(peer = %address, %error, "the client has gone already");
             return;
         }
-        let peer = Peer { address, trusted: is_trusted(&self.trusted_networks, address) };
+        let peer =
+            Peer { address, trusted: is_trusted(&self.trusted_networks, address), secure: false };
         let service = Arc::clone(&self.service);
         connections.spawn(async move {
             connection::serve(stream, peer, &service).await;

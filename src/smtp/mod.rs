@@ -7,6 +7,7 @@
 //! what is offered to it is the one list in `session` that answers EHLO, and `connection` serves any stream.
 
 mod admission;
+pub mod auth;
 mod body;
 mod command;
 mod connection;
@@ -22,9 +23,9 @@ mod testing;
 mod timer;
 
 pub use body::{Body, Content, Fed};
-pub use command::{Command, Fault, Unoffered};
+pub use command::{Command, Fault};
 pub use input::{COMMAND_LINE_MAX, Input, Line};
 pub use listener::Listener;
 pub use memory::{MemoryBudget, Reservation};
 pub use reply::{Enhanced, Reply};
-pub use session::{Peer, Policy, Session, Step, Transaction};
+pub use session::{Chunk, ChunkFate, Peer, Policy, Session, Step, TlsRule, Transaction};

@@ -77,7 +77,8 @@ fn unknown(keyword: &str) -> Fault {
     Fault::UnknownParameter(keyword.chars().take(SHOWN_MAX).collect())
 }
 
-fn number(digits: &str) -> Option<u64> {
+/// A number of at most [`DIGITS_MAX`] digits.
+pub(super) fn number(digits: &str) -> Option<u64> {
     let reads =
         (1..=DIGITS_MAX).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
     if reads { digits.parse().ok() } else { None }

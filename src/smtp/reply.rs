@@ -45,6 +45,26 @@ impl Reply {
         Self::fixed(252, 0, 0, "Addresses are not verified here; send RCPT and the mail is tried");
     pub const NO_EXPANSION: Self = Self::fixed(502, 5, 1, "There are no lists here to expand");
 
+    pub const NO_AUTH: Self = Self::fixed(
+        502,
+        5,
+        1,
+        "AUTH is not offered here: leave SMTP user and password empty in the app's settings",
+    );
+    pub const NO_STARTTLS: Self = Self::fixed(
+        502,
+        5,
+        1,
+        "STARTTLS is not offered here: choose no encryption in the app's SMTP settings",
+    );
+    pub const NO_BDAT: Self =
+        Self::fixed(502, 5, 1, "BDAT is not offered here: use DATA; closing the connection");
+    pub const AUTHENTICATED: Self = Self::fixed(235, 7, 0, "Authentication succeeded");
+    pub const WRONG_CREDENTIALS: Self =
+        Self::fixed(535, 7, 8, "User name or password is wrong: see smtp.users");
+    pub const CANNOT_AUTHENTICATE: Self =
+        Self::fixed(454, 7, 0, "The credentials cannot be checked now; try again later");
+
     pub const HELLO_FIRST: Self = Self::fixed(503, 5, 1, "Say EHLO first");
     pub const MAIL_FIRST: Self = Self::fixed(503, 5, 1, "Say MAIL FROM:<address> first");
     pub const RECIPIENT_FIRST: Self =

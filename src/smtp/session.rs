@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::config::AuthMode;
 use crate::message::Envelope;
 
-use super::command::{Command, Fault, Unoffered, is_http};
+use super::auth::{Authentication, Credentials, Exchange, Identity};
+use super::command::{Command, Fault, is_http};
 use super::input::Line;
 use super::reply::{Enhanced, Reply};
 
@@ -25,6 +27,24 @@ pub struct Policy {
     pub max_message_size: u64,
     /// Recipients of one message.
     pub max_recipients: usize,
+    /// Whether STARTTLS is offered, and whether it must be used.
+    pub tls: TlsRule,
+    /// Who must authenticate, and how.
+    pub auth: AuthMode,
+    /// Whether anybody is named in `smtp.users`.
+    pub has_users: bool,
+}
+
+/// What holds for TLS on a plaintext listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsRule {
+    /// There is no certificate.
+    #[default]
+    Absent,
+    /// STARTTLS may be used.
+    Offered,
+    /// MAIL and AUTH are refused before it.
+    Required,
 }
 
 /// The other side.
@@ -33,6 +53,8 @@ pub struct Peer {
     pub address: IpAddr,
     /// Its address is in one of the trusted networks.
     pub trusted: bool,
+    /// The connection is encrypted.
+    pub secure: bool,
 }
 
 impl Peer {
@@ -43,15 +65,41 @@ impl Peer {
 }
 
 /// What the connection must do next.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Step {
     Reply(Reply),
     /// Reply, and tell the operator: a stranger wants to send.
     Refuse(Reply),
+    /// Reply, do the handshake, and begin a new session over it. What came in plaintext behind STARTTLS is thrown away.
+    StartTls(Reply),
+    /// Have these credentials checked, then tell [`Session::authenticated`].
+    Verify(Credentials),
+    /// Read this many octets of content (RFC 3030), or throw them away.
+    ReadChunk(Chunk),
     /// Say [`Reply::GO_AHEAD`], read the content, hand both over, then tell what came of it.
     ReadBody(Transaction),
     /// Reply and close.
     Close(Reply),
+}
+
+/// A BDAT command: what the next octets on the wire are.
+#[derive(Debug)]
+pub struct Chunk {
+    /// How many.
+    pub size: u64,
+    /// What becomes of them.
+    pub fate: ChunkFate,
+}
+
+/// What becomes of a chunk when it has been read.
+#[derive(Debug)]
+pub enum ChunkFate {
+    /// It is content, and more follows: say 250.
+    Keep,
+    /// It is the last of the content of this transaction: hand both over.
+    Complete(Transaction),
+    /// It is thrown away, and this is said.
+    Discard(Reply),
 }
 
 /// A transaction whose content is still to come.
@@ -60,6 +108,8 @@ pub struct Transaction {
     pub envelope: Envelope,
     /// The size that the client announced, octets: not more than the limit, and only a hint.
     pub announced_size: Option<u64>,
+    /// BODY=BINARYMIME: the octets of the content are kept as they are, bare CR and LF included.
+    pub binary: bool,
 }
 
 /// How far the dialogue has come. A transaction exists only after `MAIL`.
@@ -67,7 +117,13 @@ pub struct Transaction {
 enum Phase {
     Connected,
     Greeted,
+    #[expect(dead_code, reason = "the exchange follows")]
+    /// The next line is a client's answer within AUTH.
+    Authenticating(Exchange),
     Addressing(Transaction),
+    #[expect(dead_code, reason = "BDAT follows")]
+    /// After the first chunk, before the last.
+    Chunking(Transaction),
 }
 
 /// One client's dialogue.
@@ -75,6 +131,7 @@ enum Phase {
 pub struct Session {
     policy: Arc<Policy>,
     peer: Peer,
+    identity: Option<Identity>,
     phase: Phase,
     faults: u32,
     commands: u32,
@@ -83,7 +140,7 @@ pub struct Session {
 impl Session {
     /// A session that has just begun.
     pub fn new(policy: Arc<Policy>, peer: Peer) -> Self {
-        Self { policy, peer, phase: Phase::Connected, faults: 0, commands: 0 }
+        Self { policy, peer, identity: None, phase: Phase::Connected, faults: 0, commands: 0 }
     }
 
     /// The first thing said.
@@ -98,7 +155,25 @@ impl Session {
 
     /// True from MAIL until the transaction has its end.
     pub fn in_transaction(&self) -> bool {
-        matches!(self.phase, Phase::Addressing(_))
+        matches!(self.phase, Phase::Addressing(_) | Phase::Chunking(_))
+    }
+
+    /// Who the client has proved to be.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// Tells what came of [`Step::Verify`].
+    pub fn authenticated(&mut self, result: Authentication) -> Step {
+        self.phase = Phase::Greeted;
+        match result {
+            Authentication::Accepted(identity) => {
+                self.identity = Some(identity);
+                Step::Reply(Reply::AUTHENTICATED)
+            }
+            Authentication::Wrong => Step::Reply(Reply::WRONG_CREDENTIALS),
+            Authentication::Unavailable(_) => Step::Reply(Reply::CANNOT_AUTHENTICATE),
+        }
     }
 
     /// Tells that a message was taken over: the client is in earnest, and its errors are forgiven.
@@ -113,6 +188,7 @@ impl Session {
             Line::Command(line) => match Command::parse(line) {
                 Ok(command) => self.obey(command),
                 Err(Fault::Http) => Step::Close(Reply::HTTP_SPOKEN),
+                Err(fault @ Fault::BdatForm) => Step::Close(fault.into()),
                 Err(fault) => Step::Reply(fault.into()),
             },
             Line::TlsHello => Step::Close(Reply::TLS_SPOKEN),
@@ -146,11 +222,14 @@ impl Session {
             (Vrfy, _) => Reply::CANNOT_VERIFY,
             (Expn, _) => Reply::NO_EXPANSION,
             (Help, _) => Reply::HELP,
-            (NotOffered(Unoffered::Bdat), _) => return Step::Close(unoffered(Unoffered::Bdat)),
-            (NotOffered(which @ (Unoffered::Auth | Unoffered::StartTls)), _) => unoffered(which),
+            (StartTls, _) => Reply::NO_STARTTLS,
+            (Auth { .. }, _) => Reply::NO_AUTH,
+            (Bdat { .. }, _) => return Step::Close(Reply::NO_BDAT),
 
             (Mail { .. }, Phase::Connected) => Reply::HELLO_FIRST,
-            (Mail { .. }, Phase::Addressing(_)) => Reply::NESTED_MAIL,
+            (Mail { .. }, Phase::Addressing(_) | Phase::Chunking(_) | Phase::Authenticating(_)) => {
+                Reply::NESTED_MAIL
+            }
             (Mail { .. }, Phase::Greeted) if !self.peer.may_send() => {
                 return Step::Refuse(Reply::STRANGER);
             }
@@ -165,13 +244,19 @@ impl Session {
                 needs_smtp_utf8("sender")
             }
             (Mail { sender, size, smtp_utf8 }, phase @ Phase::Greeted) => {
-                let envelope = Envelope { sender, recipients: Vec::new(), smtp_utf8 };
-                *phase = Phase::Addressing(Transaction { envelope, announced_size: size });
+                let envelope = Envelope { sender, recipients: Vec::new(), smtp_utf8, dsn: None };
+                *phase = Phase::Addressing(Transaction {
+                    envelope,
+                    announced_size: size,
+                    binary: false,
+                });
                 Reply::SENDER_OK
             }
 
             (Rcpt(_) | Data, Phase::Connected) => Reply::HELLO_FIRST,
-            (Rcpt(_) | Data, Phase::Greeted) => Reply::MAIL_FIRST,
+            (Rcpt(_) | Data, Phase::Greeted | Phase::Chunking(_) | Phase::Authenticating(_)) => {
+                Reply::MAIL_FIRST
+            }
             (Rcpt(recipient), Phase::Addressing(Transaction { envelope, .. })) => {
                 if !envelope.smtp_utf8 && !recipient.as_str().is_ascii() {
                     needs_smtp_utf8("recipient")
@@ -202,7 +287,7 @@ impl Session {
 
     /// The answer to EHLO: what this client is offered. Everything offered is listed here, and nowhere else.
     fn extensions(&self) -> Reply {
-        let Policy { hostname, max_message_size, max_recipients } = &*self.policy;
+        let Policy { hostname, max_message_size, max_recipients, .. } = &*self.policy;
         let list = format!(
             "{hostname}\nPIPELINING\nSIZE {max_message_size}\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\n\
              LIMITS RCPTMAX={max_recipients}"
@@ -225,7 +310,13 @@ impl Session {
             Step::Reply(_) | Step::Refuse(_) if self.commands >= COMMANDS_MAX => {
                 Step::Close(Reply::TOO_MANY_COMMANDS)
             }
-            Step::Reply(_) | Step::Refuse(_) | Step::ReadBody(_) | Step::Close(_) => step,
+            Step::Reply(_)
+            | Step::Refuse(_)
+            | Step::StartTls(_)
+            | Step::Verify(_)
+            | Step::ReadChunk(_)
+            | Step::ReadBody(_)
+            | Step::Close(_) => step,
         }
     }
 }
@@ -238,19 +329,6 @@ fn is_http_octets(front: &[u8]) -> bool {
 fn needs_smtp_utf8(who: &str) -> Reply {
     let text = format!("The {who} is not ASCII: say SMTPUTF8 after the address of MAIL");
     Reply::new(553, Enhanced(6, 7), text)
-}
-
-fn unoffered(which: Unoffered) -> Reply {
-    let text = match which {
-        Unoffered::Auth => {
-            "AUTH is not offered here: leave SMTP user and password empty in the app's settings"
-        }
-        Unoffered::StartTls => {
-            "STARTTLS is not offered here: choose no encryption in the app's SMTP settings"
-        }
-        Unoffered::Bdat => "BDAT is not offered here: use DATA; closing the connection",
-    };
-    Reply::new(502, Enhanced(5, 1), text)
 }
 
 #[cfg(test)]

@@ -255,9 +255,11 @@ pub(super) fn submission(recipients: &[&str]) -> Submission {
             sender: Some("ada@example.org".parse().unwrap()),
             recipients: recipients.iter().map(|r| r.parse().unwrap()).collect(),
             smtp_utf8: false,
+            dsn: None,
         },
         raw: Bytes::from(raw),
         user: None,
         peer: None,
+        account: None,
     }
 }

@@ -120,6 +120,7 @@ pub(super) fn message(seconds: i64) -> Message {
                 "grace@example.com".parse().unwrap(),
             ],
             smtp_utf8: false,
+            dsn: None,
         },
         raw: Bytes::from_static(b"Subject: Welcome\r\n\r\nHello.\r\n"),
         index: IndexFields {
@@ -128,6 +129,7 @@ pub(super) fn message(seconds: i64) -> Message {
             message_id: format!("{seconds}@app.example.org"),
         },
         user: Some("lemmy".to_owned()),
+        account: None,
     }
 }
 

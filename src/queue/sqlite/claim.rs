@@ -117,6 +117,7 @@ fn read(connection: &Connection, id: QueueId) -> rusqlite::Result<Option<Claim>>
                     message_id: row.get(10)?,
                 },
                 user: row.get(11)?,
+                account: None,
             }),
             recipients,
         }))
@@ -128,6 +129,7 @@ fn envelope(row: &Row<'_>, recipients: &[RecipientStatus]) -> rusqlite::Result<E
         sender: rows::sender(row, 5)?,
         recipients: recipients.iter().map(|recipient| recipient.address.clone()).collect(),
         smtp_utf8: row.get(7)?,
+        dsn: None,
     })
 }
 

@@ -183,7 +183,9 @@ fn ours(line: &str) -> Meaning {
         Ok(Command::Vrfy) => Meaning::Other("VRFY"),
         Ok(Command::Expn) => Meaning::Other("EXPN"),
         Ok(Command::Help) => Meaning::Other("HELP"),
-        Ok(Command::NotOffered(_)) => Meaning::Other("not offered"),
+        Ok(Command::StartTls) => Meaning::Other("STARTTLS"),
+        Ok(Command::Auth { .. }) => Meaning::Other("AUTH"),
+        Ok(Command::Bdat { .. }) => Meaning::Other("BDAT"),
         Err(_) => Meaning::Refused,
     }
 }

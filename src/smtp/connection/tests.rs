@@ -6,12 +6,15 @@ use std::task::{Context, Poll};
 use tokio::io::{DuplexStream, ReadBuf, duplex};
 use tokio::task::JoinHandle;
 
+use super::super::auth::Authenticator;
+use super::super::session::TlsRule;
 use super::super::testing::Recorder;
 use super::*;
+use crate::config::AuthMode;
 use crate::queue::Refusal;
 
 const IDLE: Duration = Duration::from_secs(300);
-const PEER: Peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted: true };
+const PEER: Peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted: true, secure: false };
 const BUDGET: usize = 256 * 1024;
 const ENVELOPE: &str = "MAIL FROM:<ada@example.org>\r\nRCPT TO:<bob@example.net>\r\nDATA\r\n";
 
@@ -43,11 +46,15 @@ impl Bench {
             hostname: String::from("relay.example"),
             max_message_size: 128 * 1024,
             max_recipients: 100,
+            tls: TlsRule::Absent,
+            auth: AuthMode::Auto,
+            has_users: false,
         };
         let service = Service {
             policy: Arc::new(policy),
             idle_timeout: IDLE,
             intake: Arc::clone(&intake) as Arc<dyn Intake>,
+            authenticator: Authenticator::new(AuthMode::Auto, Vec::new(), None),
             memory: Arc::clone(&memory),
             shutdown: shutdown.clone(),
         };

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::super::testing::Recorder;
 use super::*;
-use crate::config::{Size, trusted_networks};
+use crate::config::{AuthMode, Size, TlsConfig, trusted_networks};
 use crate::message::Address;
 
 fn config() -> SmtpConfig {
@@ -21,6 +21,11 @@ fn config() -> SmtpConfig {
         max_connections_per_ip: NonZeroUsize::new(2).unwrap(),
         idle_timeout: Duration::from_secs(60),
         trusted_networks: trusted_networks(),
+        auth: AuthMode::Auto,
+        listen_tls: Vec::new(),
+        proxy_networks: Vec::new(),
+        tls: TlsConfig::default(),
+        users: Vec::new(),
     }
 }
 
@@ -41,7 +46,7 @@ impl Running {
         let memory = Arc::new(MemoryBudget::new(16 << 20));
         let shutdown = CancellationToken::new();
         let as_intake = Arc::clone(&intake) as Arc<dyn Intake>;
-        let ended = tokio::spawn(listener.run(as_intake, memory, shutdown.clone()));
+        let ended = tokio::spawn(listener.run(as_intake, None, memory, shutdown.clone()));
         Self { address, connections, intake, shutdown, ended }
     }
 

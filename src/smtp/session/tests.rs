@@ -3,11 +3,18 @@ use std::net::Ipv4Addr;
 use super::*;
 
 fn policy() -> Policy {
-    Policy { hostname: String::from("relay.example"), max_message_size: 1000, max_recipients: 2 }
+    Policy {
+        hostname: String::from("relay.example"),
+        max_message_size: 1000,
+        max_recipients: 2,
+        tls: TlsRule::Absent,
+        auth: AuthMode::Auto,
+        has_users: false,
+    }
 }
 
 fn session_of(trusted: bool) -> Session {
-    let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted };
+    let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted, secure: false };
     Session::new(Arc::new(policy()), peer)
 }
 
@@ -19,7 +26,7 @@ fn codes(session: &mut Session, lines: &[&str]) -> Vec<String> {
             Step::Reply(reply) | Step::Refuse(reply) => {
                 codes.push(reply.to_string().chars().take(9).collect());
             }
-            step @ (Step::ReadBody(_) | Step::Close(_)) => panic!("{line}: {step:?}"),
+            step => panic!("{line}: {step:?}"),
         }
     }
     codes
@@ -43,8 +50,9 @@ fn a_transaction_hands_over_its_envelope() {
         sender: Some("ada@example.org".parse().unwrap()),
         recipients: ["bob@example.net", "한글@example.net"].map(|a| a.parse().unwrap()).into(),
         smtp_utf8: true,
+        dsn: None,
     };
-    assert_eq!(transaction, Transaction { envelope, announced_size: Some(700) });
+    assert_eq!(transaction, Transaction { envelope, announced_size: Some(700), binary: false });
     assert!(!session.in_transaction());
     assert_eq!(
         codes(&mut session, &["RCPT TO:<bob@example.net>", "DATA"]),
@@ -86,7 +94,7 @@ fn a_stranger_is_refused_at_mail() {
     let mut session = session_of(false);
     codes(&mut session, &["EHLO x", "NOOP"]);
     let step = session.handle(Line::Command(b"MAIL FROM:<ada@example.org>"));
-    assert_eq!(step, Step::Refuse(Reply::STRANGER));
+    assert!(matches!(step, Step::Refuse(reply) if reply == Reply::STRANGER));
     assert_eq!(
         codes(&mut session, &["RCPT TO:<bob@example.net>", "DATA"]),
         ["503 5.5.1", "503 5.5.1"]
@@ -111,7 +119,7 @@ fn too_many_errors_end_the_connection() {
         assert!(matches!(session.handle(Line::TooLong(b"x")), Step::Reply(_)));
     }
     let step = session.handle(Line::Command(b"XYZZY"));
-    assert_eq!(step, Step::Close(Reply::TOO_MANY_ERRORS));
+    assert!(matches!(step, Step::Close(reply) if reply == Reply::TOO_MANY_ERRORS));
 }
 
 #[test]
@@ -138,22 +146,23 @@ fn bad_addresses_in_a_long_list_are_not_held_against_the_client() {
 fn commands_that_come_to_nothing_have_an_end() {
     let mut session = session_of(true);
     for _ in 1..COMMANDS_MAX {
-        assert_eq!(session.handle(Line::Command(b"NOOP")), Step::Reply(Reply::OK));
+        let step = session.handle(Line::Command(b"NOOP"));
+        assert!(matches!(step, Step::Reply(reply) if reply == Reply::OK));
     }
     let step = session.handle(Line::Command(b"NOOP"));
-    assert_eq!(step, Step::Close(Reply::TOO_MANY_COMMANDS));
+    assert!(matches!(step, Step::Close(reply) if reply == Reply::TOO_MANY_COMMANDS));
 }
 
 #[test]
 fn other_protocols_are_cut_off() {
     let close = |line| match session_of(true).handle(line) {
         Step::Close(reply) => reply,
-        step @ (Step::Reply(_) | Step::Refuse(_) | Step::ReadBody(_)) => panic!("{step:?}"),
+        step => panic!("{step:?}"),
     };
     assert_eq!(close(Line::TlsHello), Reply::TLS_SPOKEN);
     assert_eq!(close(Line::Command(b"POST / HTTP/1.1")), Reply::HTTP_SPOKEN);
     assert_eq!(close(Line::BareLineFeed(b"GET / HTTP/1.0")), Reply::HTTP_SPOKEN);
     let long = [&b"GET /"[..], &[b'x'; 2043]].concat();
     assert_eq!(close(Line::TooLong(&long)), Reply::HTTP_SPOKEN);
-    assert_eq!(close(Line::Command(b"BDAT 99999999999999999999 LAST")).code(), 502);
+    assert_eq!(close(Line::Command(b"BDAT 99999999999999999999 LAST")).code(), 501);
 }

@@ -38,7 +38,7 @@ impl Sample {
 
     fn accepted(name: &str, sender: Address, recipients: Vec<Address>, raw: Vec<u8>) -> Self {
         let smtp_utf8 = recipients.iter().any(|it| !it.as_str().is_ascii());
-        let envelope = Envelope { sender: Some(sender), recipients, smtp_utf8 };
+        let envelope = Envelope { sender: Some(sender), recipients, smtp_utf8, dsn: None };
         let mut email = Email::parse(&raw);
         email.apply_sender_rules(&SenderConfig::default(), &envelope);
         Self {
