@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::*;
+use crate::message::{Dsn, Notify, OriginalRecipient, RecipientDsn, Ret, SealedAccount};
 use crate::queue::StoreError;
 
 pub(in crate::queue) async fn a_message_is_kept_as_it_came(open: Open) {
@@ -15,6 +16,19 @@ pub(in crate::queue) async fn a_message_is_kept_as_it_came(open: Open) {
     message.envelope.smtp_utf8 = true;
     message.index.subject = "인증 코드 \"1234\" \u{1F4E7}".to_owned();
     message.user = None;
+    message.account = Some(SealedAccount(Bytes::from_static(b"\0sealed\xFF")));
+    message.envelope.dsn = Some(Box::new(Dsn {
+        ret: Some(Ret::Hdrs),
+        envelope_id: Some("QQ314159".to_owned()),
+        recipients: vec![RecipientDsn {
+            address: "ada@example.net".parse().unwrap(),
+            notify: Some(vec![Notify::Failure, Notify::Delay]),
+            original: Some(OriginalRecipient {
+                address_type: "rfc822".to_owned(),
+                address: "한@example.org".to_owned(),
+            }),
+        }],
+    }));
     let message = Arc::new(message);
     store.insert(Arc::clone(&message), None).await.unwrap();
 
@@ -38,6 +52,7 @@ pub(in crate::queue) async fn a_message_is_kept_as_it_came(open: Open) {
     assert_eq!(claim.message.raw, message.raw);
     assert_eq!(claim.message.index, message.index);
     assert_eq!(claim.message.user, None);
+    assert_eq!(claim.message.account, message.account);
 }
 
 pub(in crate::queue) async fn a_message_without_lease_is_due_at_once(open: Open) {

@@ -9,7 +9,7 @@ use super::insert::content_at;
 use super::rows::{self, Id};
 use super::tally::Tally;
 use crate::clock::Timestamp;
-use crate::message::{Envelope, IndexFields, Message, QueueId};
+use crate::message::{Envelope, IndexFields, Message, QueueId, SealedAccount};
 use crate::queue::rules::HISTORY_MAX;
 use crate::queue::{Claim, Lease, Outcome, RecipientStatus, State};
 
@@ -92,7 +92,7 @@ fn lease(connection: &Connection, id: QueueId, lease: &Lease) -> rusqlite::Resul
 fn read(connection: &Connection, id: QueueId) -> rusqlite::Result<Option<Claim>> {
     let mut search = connection.prepare_cached(
         "SELECT lease, deferrals, trying_since, pinned_provider, received_at, sender, recipients, smtp_utf8, \
-         header_from, subject, message_id, user, size, body, body_rows FROM messages WHERE id = ?1",
+         header_from, subject, message_id, user, size, body, body_rows, dsn, account FROM messages WHERE id = ?1",
     )?;
     search.query_row([Id(id)], |row| {
         let (size, first, pieces) = (rows::unsigned(row, 12)?, row.get(13)?, row.get(14)?);
@@ -117,7 +117,7 @@ fn read(connection: &Connection, id: QueueId) -> rusqlite::Result<Option<Claim>>
                     message_id: row.get(10)?,
                 },
                 user: row.get(11)?,
-                account: None,
+                account: row.get::<_, Option<Vec<u8>>>(16)?.map(|seal| SealedAccount(seal.into())),
             }),
             recipients,
         }))
@@ -129,7 +129,7 @@ fn envelope(row: &Row<'_>, recipients: &[RecipientStatus]) -> rusqlite::Result<E
         sender: rows::sender(row, 5)?,
         recipients: recipients.iter().map(|recipient| recipient.address.clone()).collect(),
         smtp_utf8: row.get(7)?,
-        dsn: None,
+        dsn: rows::json_or_none(row, 15)?.map(Box::new),
     })
 }
 

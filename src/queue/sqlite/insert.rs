@@ -32,8 +32,8 @@ pub(super) fn insert(
     let record = connection
         .prepare_cached(
             "INSERT INTO messages (id, state, due_at, lease, lease_owner, deferrals, received_at, trying_since, \
-             sender, recipients, smtp_utf8, header_from, subject, message_id, size, user, body, body_rows) \
-             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+             sender, recipients, smtp_utf8, header_from, subject, message_id, size, user, body, body_rows, dsn, account) \
+             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         )?
         .execute(params![
             Id(message.id),
@@ -52,6 +52,8 @@ pub(super) fn insert(
             message.user,
             first,
             rows::signed(pieces),
+            message.envelope.dsn.as_deref().map(rows::to_json).transpose()?,
+            message.account.as_ref().map(|account| &*account.0),
         ]);
     match record {
         Ok(_) => {}

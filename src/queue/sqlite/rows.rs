@@ -111,11 +111,15 @@ pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlit
     from_json(row.get_ref(column)?.as_str()?, column)
 }
 
+pub(super) fn json_or_none<T: DeserializeOwned>(
+    row: &Row<'_>,
+    column: usize,
+) -> rusqlite::Result<Option<T>> {
+    row.get_ref(column)?.as_str_or_null()?.map(|text| from_json(text, column)).transpose()
+}
+
 fn json_or_empty<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<T>> {
-    match row.get_ref(column)?.as_str_or_null()? {
-        Some(text) => from_json(text, column),
-        None => Ok(Vec::new()),
-    }
+    Ok(json_or_none(row, column)?.unwrap_or_default())
 }
 
 fn from_json<T: DeserializeOwned>(text: &str, column: usize) -> rusqlite::Result<T> {
@@ -173,7 +177,7 @@ pub(super) fn list_json<T: Serialize>(list: &[T]) -> rusqlite::Result<Option<Str
     if list.is_empty() { Ok(None) } else { to_json(&list).map(Some) }
 }
 
-fn to_json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
+pub(super) fn to_json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
     serde_json::to_string(value)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }

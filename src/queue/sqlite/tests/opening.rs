@@ -108,8 +108,23 @@ async fn a_newer_schema_is_refused_and_left_alone() {
         let text = refusal(result);
         assert!(text.contains("a newer mailferry has written it (schema 99"), "{text}");
     }
-    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 1").unwrap();
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 2").unwrap();
     assert_eq!(conformance::claim(&daemon(&path), 0).await.len(), 1);
+}
+
+#[tokio::test]
+async fn mail_that_waits_in_an_older_file_is_kept() {
+    let (_folder, path) = place();
+    let store = daemon(&path);
+    let id = queued(&store, 0).await;
+    drop(store);
+    let version_1 = "ALTER TABLE messages DROP COLUMN account; ALTER TABLE messages DROP COLUMN dsn; \
+                     PRAGMA user_version = 1;";
+    Connection::open(&path).unwrap().execute_batch(version_1).unwrap();
+
+    let claims = conformance::claim(&daemon(&path), 0).await;
+    assert_eq!(claims.iter().map(|claim| claim.message.id).collect::<Vec<_>>(), [id]);
+    assert_eq!(claims[0].message.account, None);
 }
 
 #[test]
