@@ -100,7 +100,12 @@ struct Connection<'a, S> {
 
 /// Carries one dialogue to its end. Where TLS is to begin, stream and session come back, and nothing else: what the
 /// client has sent behind STARTTLS is thrown away with the buffer, because anybody on the way may have put it there.
-async fn talk<S>(stream: S, session: Session, first: Option<Reply>, service: &Service) -> Option<(S, Session)>
+async fn talk<S>(
+    stream: S,
+    session: Session,
+    first: Option<Reply>,
+    service: &Service,
+) -> Option<(S, Session)>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

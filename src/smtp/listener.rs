@@ -258,3 +258,5 @@ fn report(ended: Result<(), JoinError>) {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

@@ -11,7 +11,7 @@ use super::*;
 use crate::config::{AuthMode, Size, TlsConfig, trusted_networks};
 use crate::message::Address;
 
-fn config() -> SmtpConfig {
+pub(super) fn config() -> SmtpConfig {
     SmtpConfig {
         listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
         hostname: String::new(),

@@ -125,7 +125,8 @@ fn explain(error: &io::Error, opening: Opening) -> Failure {
             _,
         ) => "the client knows TLS 1.1 or older only, which is broken; it needs TLS 1.2 or 1.3",
         (Some(Error::PeerIncompatible(problem)), _) => {
-            let text = format!("the client and mailferry have no encryption in common: {problem:?}");
+            let text =
+                format!("the client and mailferry have no encryption in common: {problem:?}");
             return Failure::Reason(text.into());
         }
         (Some(Error::NoApplicationProtocol), _) => {
@@ -140,15 +141,21 @@ fn explain(error: &io::Error, opening: Opening) -> Failure {
 fn refused(alert: AlertDescription) -> Failure {
     use AlertDescription::{
         BadCertificate, CertificateExpired, CertificateRevoked, CertificateUnknown, CloseNotify,
-        DecryptError, HandshakeFailure, InsufficientSecurity, ProtocolVersion, UnknownCA, UnrecognisedName,
-        UnsupportedCertificate, UserCanceled,
+        DecryptError, HandshakeFailure, InsufficientSecurity, ProtocolVersion, UnknownCA,
+        UnrecognisedName, UnsupportedCertificate, UserCanceled,
     };
 
     let text = match alert {
         CloseNotify | UserCanceled => return Failure::Gone,
         // The last one from clients that have pinned a former certificate with the same name.
-        UnknownCA | BadCertificate | CertificateUnknown | CertificateRevoked
-        | CertificateExpired | UnsupportedCertificate | UnrecognisedName | DecryptError => {
+        UnknownCA
+        | BadCertificate
+        | CertificateUnknown
+        | CertificateRevoked
+        | CertificateExpired
+        | UnsupportedCertificate
+        | UnrecognisedName
+        | DecryptError => {
             "the client does not trust the certificate; give mailferry one for the name that the app connects to \
              (smtp.tls.certificate), or have the app accept this one"
         }

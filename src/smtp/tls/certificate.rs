@@ -41,7 +41,9 @@ pub enum Problem {
     Missing,
     #[error("it is not a file; name the PEM file itself")]
     NotAFile,
-    #[error("the user that mailferry runs as may not read it; give it the right to (chgrp, chmod g+r)")]
+    #[error(
+        "the user that mailferry runs as may not read it; give it the right to (chgrp, chmod g+r)"
+    )]
     Denied,
     #[error("it cannot be read: {0}")]
     Unreadable(io::Error),
@@ -52,11 +54,17 @@ pub enum Problem {
          convert DER by: openssl x509 -inform der -in FILE -out cert.pem"
     )]
     NoCertificate,
-    #[error("there is a key in it and no certificate; are smtp.tls.certificate and smtp.tls.key swapped?")]
+    #[error(
+        "there is a key in it and no certificate; are smtp.tls.certificate and smtp.tls.key swapped?"
+    )]
     KeyInstead,
-    #[error("there is no private key in it, expected -----BEGIN PRIVATE KEY----- or one of its older forms")]
+    #[error(
+        "there is no private key in it, expected -----BEGIN PRIVATE KEY----- or one of its older forms"
+    )]
     NoKey,
-    #[error("there is a certificate in it and no key; are smtp.tls.certificate and smtp.tls.key swapped?")]
+    #[error(
+        "there is a certificate in it and no key; are smtp.tls.certificate and smtp.tls.key swapped?"
+    )]
     CertificateInstead,
     #[error(
         "the key is encrypted, and nobody is there to type its password; \
@@ -67,7 +75,9 @@ pub enum Problem {
     Damaged(&'static str),
     #[error("its certificate cannot be used: {0}")]
     BadCertificate(String),
-    #[error("its key cannot be used; RSA from 2048 bits, ECDSA (P-256, P-384, P-521) and Ed25519 can: {0}")]
+    #[error(
+        "its key cannot be used; RSA from 2048 bits, ECDSA (P-256, P-384, P-521) and Ed25519 can: {0}"
+    )]
     BadKey(rustls::Error),
     #[error("the key does not belong to the certificate in {}; they are made as a pair", .certificate.display())]
     KeyOfAnother { certificate: PathBuf },
@@ -139,7 +149,8 @@ pub(super) fn load(files: &CertificateFiles, now: Timestamp) -> Result<Loaded, C
 
 /// Reads both files.
 pub(super) fn read(files: &CertificateFiles) -> Result<PemPair, CertificateError> {
-    let certificate = contents(&files.certificate).map_err(|problem| certificate_fault(files, problem))?;
+    let certificate =
+        contents(&files.certificate).map_err(|problem| certificate_fault(files, problem))?;
     let key = contents(&files.key).map_err(|problem| key_fault(files, problem))?;
     Ok(PemPair { certificate, key, key_is_open: is_open(&files.key) })
 }
@@ -187,13 +198,14 @@ pub(super) fn judge(
         .load_private_key(key)
         .map_err(|error| key_fault(files, Problem::BadKey(error)))?;
 
-    let belongs = |chain: &[CertificateDer<'static>]| {
-        match CertifiedKey::new(chain.to_vec(), key.clone()).keys_match() {
+    let belongs =
+        |chain: &[CertificateDer<'static>]| match CertifiedKey::new(chain.to_vec(), key.clone())
+            .keys_match()
+        {
             Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(true),
             Err(rustls::Error::InconsistentKeys(_)) => Ok(false),
             Err(error) => Err(error),
-        }
-    };
+        };
     let unusable = |text: String| certificate_fault(files, Problem::BadCertificate(text));
     if !belongs(&chain).map_err(|error| unusable(error.to_string()))? {
         let elsewhere = chain.chunks(1).position(|one| belongs(one).unwrap_or(false));
@@ -227,7 +239,9 @@ fn doubts(facts: &Facts, certificates: usize, now: Timestamp) -> Vec<String> {
     let mut doubts = Vec::new();
     if now > facts.expires {
         let expires = facts.expires;
-        doubts.push(format!("the certificate expired at {expires}, clients will refuse it: renew it"));
+        doubts.push(format!(
+            "the certificate expired at {expires}, clients will refuse it: renew it"
+        ));
     }
     if now < facts.begins {
         let begins = facts.begins;

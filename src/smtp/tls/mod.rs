@@ -70,9 +70,8 @@ impl Tls {
         let expires = loaded.expires;
         let presented = Arc::new(Presented::new(loaded.key));
         let acceptor = Acceptor::new(Arc::clone(&presented))?;
-        let watch = files.map(|files| {
-            Watch::new(files.clone(), presented, Arc::clone(clock), judged, expires)
-        });
+        let watch = files
+            .map(|files| Watch::new(files.clone(), presented, Arc::clone(clock), judged, expires));
         Ok(Some(Self { acceptor, watch }))
     }
 }

@@ -51,7 +51,9 @@ pub(super) fn obtain(keeping: &Keeping, now: Timestamp) -> Result<Loaded, TlsErr
     let path = files.certificate.display();
     match certificate::load(files, now) {
         Ok(loaded) if now <= loaded.expires => return Ok(loaded),
-        Ok(_) => warn!(certificate = %path, "the self-signed certificate has expired and is made anew"),
+        Ok(_) => {
+            warn!(certificate = %path, "the self-signed certificate has expired and is made anew")
+        }
         Err(CertificateError { problem: Problem::Missing, .. }) if !files.certificate.exists() => {
             info!(certificate = %path, "a self-signed certificate is made");
         }

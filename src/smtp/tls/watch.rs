@@ -123,13 +123,16 @@ impl Watch {
         self.judged = seen;
         match read.and_then(|pair| certificate::judge(&pair, &self.files, self.clock.now())) {
             Ok(loaded) => {
-                let event = if is_new { "TLS certificate renewed" } else { "TLS certificate unchanged" };
+                let event =
+                    if is_new { "TLS certificate renewed" } else { "TLS certificate unchanged" };
                 announce(&loaded, event);
                 self.expires = loaded.expires;
                 self.reminded = None;
                 self.presented.replace(loaded.key);
             }
-            Err(error) => error!(%error, "the TLS certificate cannot be renewed; the one before stays in use"),
+            Err(error) => {
+                error!(%error, "the TLS certificate cannot be renewed; the one before stays in use")
+            }
         }
     }
 

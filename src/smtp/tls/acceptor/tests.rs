@@ -12,7 +12,8 @@ async fn shake(
 ) -> (Result<(ProtocolVersion, Option<Vec<u8>>), Failure>, io::Result<()>) {
     let (ours, theirs) = duplex(64 * 1024);
     let connecting = async {
-        let mut stream = TlsConnector::from(Arc::new(config)).connect(server_name(), theirs).await?;
+        let mut stream =
+            TlsConnector::from(Arc::new(config)).connect(server_name(), theirs).await?;
         stream.read_u8().await.map(drop)
     };
     let accepting = async {

@@ -45,7 +45,8 @@ fn every_fault_says_what_to_do() {
     let other = Pair::new();
     let files = Files::of(&pair);
     let (certificate, key) = (pair.certificate.as_str(), pair.key.as_str());
-    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let encrypted =
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let encrypted_of_old = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIB\n-----END RSA PRIVATE KEY-----\n";
     let nonsense = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
     let no_key = "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n";
@@ -84,7 +85,8 @@ fn a_folder_and_a_file_without_end_are_not_read() {
 
 #[test]
 fn what_clients_will_not_like_is_a_warning() {
-    let files = Files::of(&Pair::with(|params| params.not_after = rcgen::date_time_ymd(2026, 11, 20)));
+    let files =
+        Files::of(&Pair::with(|params| params.not_after = rcgen::date_time_ymd(2026, 11, 20)));
     let warnings = |files: &Files| load(&files.files, now()).unwrap().warnings.join("\n");
     assert!(warnings(&files).starts_with("the certificate expired at 2026-11-20T00:00:00Z"));
     files.write(&Pair::with(|params| params.not_before = rcgen::date_time_ymd(2026, 11, 22)));
