@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use memchr::memmem;
@@ -198,14 +199,16 @@ pub(super) fn judge(
         .load_private_key(key)
         .map_err(|error| key_fault(files, Problem::BadKey(error)))?;
 
-    let belongs =
-        |chain: &[CertificateDer<'static>]| match CertifiedKey::new(chain.to_vec(), key.clone())
-            .keys_match()
-        {
-            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(true),
-            Err(rustls::Error::InconsistentKeys(_)) => Ok(false),
-            Err(error) => Err(error),
-        };
+    let belongs = |chain: &[CertificateDer<'static>]| match CertifiedKey::new(
+        chain.to_vec(),
+        Arc::clone(&key),
+    )
+    .keys_match()
+    {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(true),
+        Err(rustls::Error::InconsistentKeys(_)) => Ok(false),
+        Err(error) => Err(error),
+    };
     let unusable = |text: String| certificate_fault(files, Problem::BadCertificate(text));
     if !belongs(&chain).map_err(|error| unusable(error.to_string()))? {
         let elsewhere = chain.chunks(1).position(|one| belongs(one).unwrap_or(false));

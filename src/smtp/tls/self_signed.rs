@@ -52,7 +52,7 @@ pub(super) fn obtain(keeping: &Keeping, now: Timestamp) -> Result<Loaded, TlsErr
     match certificate::load(files, now) {
         Ok(loaded) if now <= loaded.expires => return Ok(loaded),
         Ok(_) => {
-            warn!(certificate = %path, "the self-signed certificate has expired and is made anew")
+            warn!(certificate = %path, "the self-signed certificate has expired and is made anew");
         }
         Err(CertificateError { problem: Problem::Missing, .. }) if !files.certificate.exists() => {
             info!(certificate = %path, "a self-signed certificate is made");

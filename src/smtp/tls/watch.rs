@@ -131,7 +131,7 @@ impl Watch {
                 self.presented.replace(loaded.key);
             }
             Err(error) => {
-                error!(%error, "the TLS certificate cannot be renewed; the one before stays in use")
+                error!(%error, "the TLS certificate cannot be renewed; the one before stays in use");
             }
         }
     }
