@@ -12,6 +12,7 @@ mod endpoint;
 mod exchange;
 mod fields;
 mod filename;
+mod key;
 mod people;
 mod refusal;
 mod resend;
