@@ -27,7 +27,7 @@ mod fake;
 #[cfg(test)]
 mod samples;
 
-pub use answer::{Receipt, SendError, Verdict};
+pub use answer::{LeftOut, Receipt, SendError, Verdict};
 pub use capabilities::{Capabilities, Form, Idempotency, Rate};
 pub use contract::{Call, IdempotencyKey, Letter, Provider, Unfit};
 pub use endpoint::BuildError;

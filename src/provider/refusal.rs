@@ -28,6 +28,18 @@ pub(super) fn refusal(answer: &Answer, verdict: Verdict, words: &str) -> SendErr
     }
 }
 
+/// What a success without the service's sign of one means. Lost on the way, the sign may have been there; otherwise the
+/// answer is not the service's but that of a login page or of a wrong `base_url`, and the mail waits.
+pub(super) fn no_receipt(answer: &Answer, service: &str) -> SendError {
+    if !answer.whole {
+        let verdict = Verdict::Temporary { retry_after: None };
+        let lost = refusal(answer, verdict, "the connection was lost within the answer");
+        return SendError { unclear: true, ..lost };
+    }
+    let words = format!("the answer is not from {service}: {}", other_words(answer));
+    refusal(answer, Verdict::Misconfigured, &words)
+}
+
 /// Statuses with which a gateway says that it handed the request on and got no answer.
 fn lost_behind_a_gateway(status: u16) -> bool {
     matches!(status, 502 | 504 | 520 | 524)

@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::provider::api::clear_refusal;
 use crate::provider::exchange::Answer;
 use crate::provider::refusal::{
-    by_status, json, other_words, refusal, retry_after, seconds_header,
+    by_status, json, no_receipt, other_words, refusal, retry_after, seconds_header,
 };
 use crate::provider::{Receipt, SendError, Verdict};
 
@@ -22,15 +22,9 @@ pub(super) fn read(answer: &Answer, now: Timestamp) -> Result<Receipt, SendError
     let body = json(answer);
     let id = body.as_ref().and_then(|body| body.get("id")?.as_str());
     if let Some(id) = id.filter(|id| !id.is_empty()) {
-        return Ok(Receipt { provider_message_id: Some(id.chars().take(256).collect()) });
+        return Ok(Receipt::named(id));
     }
-    if !answer.whole {
-        let verdict = Verdict::Temporary { retry_after: None };
-        let lost = refusal(answer, verdict, "the connection was lost within the answer");
-        return Err(SendError { unclear: true, ..lost });
-    }
-    let words = format!("the answer is not from Resend: {}", other_words(answer));
-    Err(refusal(answer, Verdict::Misconfigured, &words))
+    Err(no_receipt(answer, "Resend"))
 }
 
 /// Reads the answer to `GET /domains`: the refusal, if it is a clear one. A key that may only send is refused here for

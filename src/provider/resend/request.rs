@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use crate::message::{Attachment, Loss};
-use crate::provider::fields::{self, Fields};
+use crate::provider::fields::{self, Fields, Unwanted};
 use crate::provider::filename::{Agreed, agreed, essence};
 use crate::provider::people::{self, mailbox_text};
 use crate::provider::{Call, Letter, Unfit};
@@ -13,8 +13,9 @@ use crate::provider::{Call, Letter, Unfit};
 /// A Content-ID must be shorter than 128 characters.
 const CONTENT_ID_MAX: usize = 127;
 
-/// Given to Resend's SMTP server; here the key is ours.
-const STEERING: [&str; 2] = ["Resend-Idempotency-Key", "Idempotency-Key"];
+/// The key is given to Resend's SMTP server; here it is ours.
+const UNWANTED: Unwanted =
+    Unwanted { forbidden: &[], steering: &["Resend-Idempotency-Key", "Idempotency-Key"] };
 
 /// `SendEmailRequest` of the published description, in this order.
 #[derive(Serialize)]
@@ -66,7 +67,7 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
         html: email.html.as_deref(),
         // Left out, it would be made up from the HTML.
         text: email.text.as_deref().unwrap_or_default(),
-        headers: fields::travelling(letter, &[], &STEERING, &mut losses),
+        headers: fields::travelling(letter, UNWANTED, &mut losses),
         attachments: files(&email.attachments, &mut losses)?,
     };
     Call::json(&body, letter.json_size(), losses)

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::provider::api::clear_refusal;
 use crate::provider::exchange::Answer;
-use crate::provider::refusal::{by_status, json, other_words, refusal, retry_after};
+use crate::provider::refusal::{by_status, json, no_receipt, other_words, refusal, retry_after};
 use crate::provider::{Receipt, SendError, Verdict};
 
 /// On every answer of AWS, so a sign that it is one.
@@ -28,18 +28,12 @@ pub(super) fn read(answer: &Answer, now: Timestamp) -> Result<Receipt, SendError
     let body = json(answer);
     let id = body.as_ref().and_then(|body| body.get("MessageId")?.as_str());
     if let Some(id) = id.filter(|id| !id.is_empty()) {
-        return Ok(Receipt { provider_message_id: Some(id.chars().take(256).collect()) });
+        return Ok(Receipt::named(id));
     }
     if answer.headers.contains_key(REQUEST_ID) {
-        return Ok(Receipt { provider_message_id: None });
+        return Ok(Receipt::default());
     }
-    if !answer.whole {
-        let verdict = Verdict::Temporary { retry_after: None };
-        let lost = refusal(answer, verdict, "the connection was lost within the answer");
-        return Err(SendError { unclear: true, ..lost });
-    }
-    let words = format!("the answer is not from Amazon SES: {}", other_words(answer));
-    Err(refusal(answer, Verdict::Misconfigured, &words))
+    Err(no_receipt(answer, "Amazon SES"))
 }
 
 /// Reads the answer to `GetAccount`: the refusal, if it is a clear one. A key that may send and nothing else is refused
