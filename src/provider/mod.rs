@@ -12,8 +12,10 @@ mod endpoint;
 mod exchange;
 mod fields;
 mod filename;
+mod files;
 mod key;
 mod people;
+mod postmark;
 mod refusal;
 mod resend;
 mod resolve;
@@ -37,6 +39,7 @@ use std::sync::Arc;
 
 use self::api::{Api, HttpProvider};
 use self::capture::Capture;
+use self::postmark::Postmark;
 use self::resend::Resend;
 use self::sendgrid::SendGrid;
 use self::ses::Ses;
@@ -56,6 +59,7 @@ pub fn build(
         ProviderKind::Resend => over_http(Resend::new(config)?, config, client, clock),
         ProviderKind::SendGrid => over_http(SendGrid::new(config)?, config, client, clock),
         ProviderKind::Ses => over_http(Ses::new(config)?, config, client, clock),
+        ProviderKind::Postmark => over_http(Postmark::new(config)?, config, client, clock),
         ProviderKind::Capture => Arc::new(Capture::new()),
     })
 }

@@ -60,6 +60,18 @@ pub(super) fn by_status(answer: &Answer, wait: Option<Duration>) -> Verdict {
     }
 }
 
+/// What a refusal means whose reason was lost on the way: no message is given up for it.
+pub(super) fn by_status_or_later(answer: &Answer, now: Timestamp) -> Verdict {
+    match by_status(answer, retry_after(&answer.headers, now)) {
+        Verdict::Unknown | Verdict::Bug => Verdict::Temporary { retry_after: None },
+        known @ (Verdict::Throttled { .. }
+        | Verdict::Exhausted { .. }
+        | Verdict::Temporary { .. }
+        | Verdict::Misconfigured
+        | Verdict::Rejected) => known,
+    }
+}
+
 /// Retry-After, in seconds or as a date; at most a day.
 pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();

@@ -7,7 +7,8 @@ use crate::clock::Timestamp;
 use crate::provider::api::clear_refusal;
 use crate::provider::exchange::Answer;
 use crate::provider::refusal::{
-    by_status, json, no_receipt, other_words, refusal, retry_after, seconds_header,
+    by_status, by_status_or_later, json, no_receipt, other_words, refusal, retry_after,
+    seconds_header,
 };
 use crate::provider::{Receipt, SendError, Verdict};
 
@@ -51,7 +52,6 @@ fn refused(answer: &Answer, now: Timestamp) -> SendError {
     let verdict = if answer.whole || !name.is_empty() {
         verdict(answer, name, message, now)
     } else {
-        // The reason was lost on the way; the refusal is certain.
         by_status_or_later(answer, now)
     };
     refusal(answer, verdict, &words)
@@ -89,17 +89,6 @@ fn verdict(answer: &Answer, name: &str, message: &str, now: Timestamp) -> Verdic
         (429, "daily_quota_exceeded") => Verdict::Exhausted { until: next_midnight(now) },
         (429, "monthly_quota_exceeded") => Verdict::Exhausted { until: None },
         (_, _) => by_status(answer, wait()),
-    }
-}
-
-fn by_status_or_later(answer: &Answer, now: Timestamp) -> Verdict {
-    match by_status(answer, retry_after(&answer.headers, now)) {
-        Verdict::Unknown | Verdict::Bug => Verdict::Temporary { retry_after: None },
-        known @ (Verdict::Throttled { .. }
-        | Verdict::Exhausted { .. }
-        | Verdict::Temporary { .. }
-        | Verdict::Misconfigured
-        | Verdict::Rejected) => known,
     }
 }
 
