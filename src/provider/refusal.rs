@@ -108,6 +108,15 @@ pub(super) fn json(answer: &Answer) -> Option<Value> {
     serde_json::from_slice(&answer.body).ok()
 }
 
+/// `name: message`, or what there is of the two; of an answer that has neither, [`other_words`].
+pub(super) fn words(answer: &Answer, name: &str, message: &str) -> String {
+    match (name, message) {
+        ("", "") => other_words(answer),
+        ("", text) | (text, "") => text.to_owned(),
+        (name, message) => format!("{name}: {message}"),
+    }
+}
+
 /// What an answer that is not in the API's form says. Of a page, the text between the tags is left.
 pub(super) fn other_words(answer: &Answer) -> String {
     let text = String::from_utf8_lossy(&answer.body);
@@ -138,14 +147,10 @@ pub(super) fn shorten(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use http::HeaderValue;
 
     use super::*;
-
-    fn answer(status: u16, body: &'static str) -> Answer {
-        Answer { status, headers: HeaderMap::new(), body: Bytes::from(body), whole: true }
-    }
+    use crate::provider::samples::answer;
 
     fn asked(text: &'static str, now: &str) -> Option<Duration> {
         let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);

@@ -10,6 +10,7 @@ use crate::provider::api::clear_refusal;
 use crate::provider::exchange::Answer;
 use crate::provider::refusal::{
     by_status, by_status_or_later, json, no_receipt, other_words, refusal, retry_after, shorten,
+    words,
 };
 use crate::provider::{LeftOut, Receipt, SendError, Verdict};
 
@@ -69,13 +70,11 @@ fn refused(answer: &Answer, code: Option<i64>, message: &str, now: Timestamp) ->
         };
         return refusal(answer, verdict, &other_words(answer));
     };
-    let hint =
-        if code == 10 { " (it must be the token of a server, not of the account)" } else { "" };
-    refusal(
-        answer,
-        verdict(answer, code, message, now),
-        &format!("ErrorCode {code}: {message}{hint}"),
-    )
+    let mut words = words(answer, &format!("ErrorCode {code}"), message);
+    if code == 10 {
+        words.push_str(" (it must be the token of a server, not of the account)");
+    }
+    refusal(answer, verdict(answer, code, message, now), &words)
 }
 
 fn verdict(answer: &Answer, code: i64, message: &str, now: Timestamp) -> Verdict {
@@ -107,18 +106,14 @@ fn verdict(answer: &Answer, code: i64, message: &str, now: Timestamp) -> Verdict
 mod tests {
     use std::time::Duration;
 
-    use bytes::Bytes;
+    use http::HeaderValue;
     use http::header::RETRY_AFTER;
-    use http::{HeaderMap, HeaderValue};
     use serde_json::json;
 
     use super::*;
+    use crate::provider::samples::answer;
 
     const NOW: &str = "2026-11-21T10:30:00Z";
-
-    fn answer(status: u16, body: impl Into<Bytes>) -> Answer {
-        Answer { status, headers: HeaderMap::new(), body: body.into(), whole: true }
-    }
 
     fn error(status: u16, code: i64, message: &str) -> Answer {
         answer(status, json!({"ErrorCode": code, "Message": message}).to_string())

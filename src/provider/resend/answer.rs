@@ -7,8 +7,7 @@ use crate::clock::Timestamp;
 use crate::provider::api::clear_refusal;
 use crate::provider::exchange::Answer;
 use crate::provider::refusal::{
-    by_status, by_status_or_later, json, no_receipt, other_words, refusal, retry_after,
-    seconds_header,
+    by_status, by_status_or_later, json, no_receipt, refusal, retry_after, seconds_header, words,
 };
 use crate::provider::{Receipt, SendError, Verdict};
 
@@ -43,12 +42,7 @@ fn refused(answer: &Answer, now: Timestamp) -> SendError {
     let body = json(answer);
     let field = |name| body.as_ref().and_then(|body| body.get(name)?.as_str()).unwrap_or_default();
     let (name, message) = (field("name"), field("message"));
-    let words = match (name, message) {
-        ("", "") => other_words(answer),
-        ("", message) => message.to_owned(),
-        (name, "") => name.to_owned(),
-        (name, message) => format!("{name}: {message}"),
-    };
+    let words = words(answer, name, message);
     let verdict = if answer.whole || !name.is_empty() {
         verdict(answer, name, message, now)
     } else {
@@ -102,17 +96,13 @@ fn next_midnight(now: Timestamp) -> Option<Timestamp> {
 mod tests {
     use std::time::Duration;
 
-    use bytes::Bytes;
-    use http::{HeaderMap, HeaderName, HeaderValue};
+    use http::{HeaderName, HeaderValue};
     use serde_json::json;
 
     use super::*;
+    use crate::provider::samples::answer;
 
     const NOW: &str = "2026-11-21T10:30:00Z";
-
-    fn answer(status: u16, body: impl Into<Bytes>) -> Answer {
-        Answer { status, headers: HeaderMap::new(), body: body.into(), whole: true }
-    }
 
     fn error(status: u16, name: &str, message: &str) -> Answer {
         let body = json!({"statusCode": status, "name": name, "message": message});

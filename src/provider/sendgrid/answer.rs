@@ -98,16 +98,12 @@ fn names_a_field(error: &Value) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use bytes::Bytes;
-    use http::{HeaderMap, HeaderValue};
+    use http::HeaderValue;
 
     use super::*;
+    use crate::provider::samples::answer;
 
     const NOW: &str = "2026-11-21T10:30:00Z";
-
-    fn answer(status: u16, body: impl Into<Bytes>) -> Answer {
-        Answer { status, headers: HeaderMap::new(), body: body.into(), whole: true }
-    }
 
     fn error(status: u16, message: &str, field: Option<&str>) -> Answer {
         let errors = serde_json::json!([{"message": message, "field": field, "help": null}]);
