@@ -1,5 +1,5 @@
-//! Requests held against the services' published descriptions (`MAILFERRY_SPECS`, by default `../shared/specs`), and for
-//! a service that publishes none against what its documentation says.
+//! Requests held against the services' published descriptions (`MAILFERRY_SPECS`, by default `../shared/specs`), and
+//! for a service that publishes none against what its documentation says.
 //!
 //! Two test programs share this: tests/contract for what the providers prepare, tests/e2e for what the fake services
 //! get. A description is read and compiled once in each.
