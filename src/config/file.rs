@@ -165,9 +165,9 @@ impl Source<'_> {
         path.push(number.to_string());
         match table {
             Some(table) => {
-                // An empty table is an item as well.
-                self.leaf(path, Value::from(Dict::new()), &origin, gathered);
                 self.walk(table, path, gathered);
+                // An empty table is an item as well. The last to speak of it says where it stands.
+                self.leaf(path, Value::from(Dict::new()), &origin, gathered);
             }
             None => gathered.fault(
                 &schema::spell(path),
@@ -207,8 +207,8 @@ fn needs_text(item: &Item) -> String {
 
 /// The line, from 1, in which `span` starts.
 fn line_of(text: &str, span: &Range<usize>) -> usize {
-    let before = text.as_bytes().iter().take(span.start);
-    1 + before.filter(|byte| **byte == b'\n').count()
+    let before = text.as_bytes().get(..span.start).unwrap_or_default();
+    1 + memchr::memchr_iter(b'\n', before).count()
 }
 
 fn convert(item: &Item) -> Value {

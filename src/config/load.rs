@@ -7,7 +7,7 @@ use figment::Figment;
 use super::accounts::{self, Type};
 use super::environment::Environment;
 use super::error::{ConfigError, ConfigErrors};
-use super::layer::{Gathered, Stranger};
+use super::layer::{Gathered, Leaf, Stranger};
 use super::providers::ProviderKind;
 use super::reader::{Effective, Reader};
 use super::schema::{self, KEYS};
@@ -118,9 +118,21 @@ const NO_PROVIDER: &str = "no email provider is configured; the three quickest w
 
 /// Later layers win; within one layer the later value does.
 fn merge(gathered: &Gathered) -> Figment {
-    let mut leaves: Vec<_> = gathered.leaves.iter().collect();
+    let mut leaves: Vec<&Leaf> = gathered.leaves.iter().collect();
     leaves.sort_by_key(|leaf| leaf.layer);
-    leaves.into_iter().cloned().fold(Figment::new(), Figment::merge)
+    merge_in_order(&leaves)
+}
+
+/// By halves: every merge costs as much as what is merged, and one by one a long list would be copied for each value.
+fn merge_in_order(leaves: &[&Leaf]) -> Figment {
+    match leaves {
+        [] => Figment::new(),
+        [leaf] => Figment::from((*leaf).clone()),
+        [..] => {
+            let (earlier, later) = leaves.split_at(leaves.len() / 2);
+            merge_in_order(earlier).merge(merge_in_order(later))
+        }
+    }
 }
 
 /// Gives the AWS variables to the SES providers, once it is known which there are.

@@ -70,7 +70,8 @@ fn argon2(text: &str) -> Result<(), PasswordFault> {
     };
     let hash = PasswordHash::new(text).map_err(|_| invalid())?;
     let complete = hash.salt.is_some() && hash.hash.is_some();
-    let known = argon2::Algorithm::try_from(hash.algorithm.as_str()).is_ok();
+    let known = argon2::Algorithm::try_from(hash.algorithm.as_str()).is_ok()
+        && hash.version.is_none_or(|version| argon2::Version::try_from(version).is_ok());
     let params = argon2::Params::try_from(&hash).ok().filter(|_| complete && known);
     let params = params.ok_or_else(invalid)?;
 
