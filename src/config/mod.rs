@@ -29,7 +29,7 @@ pub use http::HttpConfig;
 pub use layer::Layer;
 pub use load::{LoadOptions, Loaded, Purpose};
 pub use log::{LogConfig, LogFormat};
-pub use password::PasswordForm;
+pub use password::{PasswordFault, PasswordForm};
 pub use providers::{ProviderConfig, ProviderKind};
 pub use queue::{QueueConfig, QueueUrl};
 pub use reader::{Effective, render};

@@ -16,8 +16,9 @@ pub enum PasswordForm {
 }
 
 /// What is wrong with it; never the value.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct PasswordFault(pub(super) String);
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct PasswordFault(pub(super) String);
 
 /// The most memory that checking one password may take, in KiB. Several may be checked at the same time.
 const ARGON2_MEMORY_MAX: u32 = 256 << 10;
@@ -33,7 +34,7 @@ const BCRYPT_LENGTH: usize = 60;
 impl PasswordForm {
     /// Tells by how the text begins. One that begins like a hash and is none that can be checked is never taken for
     /// a password: whoever wrote it meant something else.
-    pub(super) fn of(password: &Secret) -> Result<Self, PasswordFault> {
+    pub fn of(password: &Secret) -> Result<Self, PasswordFault> {
         let text = password.expose();
         if text.starts_with("$argon2") {
             return argon2(text).map(|()| Self::Argon2);

@@ -1,6 +1,7 @@
 //! `[[smtp.users]]`: who may send after authentication, and as whom.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use super::password::{PasswordFault, PasswordForm};
 use super::reader::Reader;
@@ -117,7 +118,16 @@ impl Setting for SenderPattern {
     fn show(&self) -> String {
         match self {
             Self::Address(address) => address.show(),
-            Self::Domain(domain) => toml_text(&format!("*@{domain}")),
+            Self::Domain(_) => toml_text(&self.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for SenderPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Domain(domain) => write!(f, "*@{domain}"),
         }
     }
 }
