@@ -117,7 +117,10 @@ fn ask_twice() -> Result<Secret, String> {
     let waited = super::wait(async {
         tokio::select! {
             answer = received => answer.unwrap_or_else(|_| Err("nothing was typed".to_owned())),
-            _ = tokio::signal::ctrl_c() => Err("stopped".to_owned()),
+            _ = tokio::signal::ctrl_c() => {
+                complain("\n");
+                Err("stopped".to_owned())
+            }
         }
     });
     waited.unwrap_or_else(|_| Err("the terminal cannot be read".to_owned()))

@@ -19,7 +19,7 @@ use super::{
 /// What the configuration is loaded for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To deliver mail: at least one provider must be complete.
+    /// To deliver mail: at least one provider must be complete, unless clients bring their accounts.
     Serve,
     /// To catch mail: whatever else is configured, the only provider is `capture`, and the queue is this file
     /// rather than the one that real mail waits in.
