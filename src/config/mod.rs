@@ -40,6 +40,8 @@ pub use smtp::{AuthMode, CertificateFiles, SmtpConfig, TlsConfig};
 pub use units::{RateLimit, Size};
 pub use users::{SenderPattern, UserConfig};
 
+use crate::secret::Secret;
+
 /// The effective configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -59,12 +61,22 @@ pub struct Config {
 }
 
 impl Config {
-    /// How an account that a client brings along is used: as its template says, else by the defaults. It has no key.
+    /// How an account that a client brings along is used: as its template says, else as the provider that has the name
+    /// of the service, else by the defaults. It has no key.
     ///
     /// Its name is that of the table, or of the service; a configured provider may have the same.
     pub fn template_for(&self, kind: ProviderKind) -> ProviderConfig {
+        let namesake =
+            || self.providers.iter().find(|own| own.kind == kind && own.name == kind.name());
         let template = self.templates.iter().find(|template| template.kind == kind);
-        template.cloned().unwrap_or_else(|| ProviderConfig::bare(kind))
+        let Some(own) = template.or_else(namesake) else { return ProviderConfig::bare(kind) };
+        ProviderConfig {
+            api_key: Secret::default(),
+            access_key_id: None,
+            secret_access_key: Secret::default(),
+            session_token: Secret::default(),
+            ..own.clone()
+        }
     }
 }
 

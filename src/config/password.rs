@@ -24,10 +24,12 @@ pub struct PasswordFault(pub(super) String);
 const ARGON2_MEMORY_MAX: u32 = 256 << 10;
 /// The most memory times passes, in KiB: some seconds of one processor.
 const ARGON2_WORK_MAX: u64 = 2 << 20;
+/// The most passes over the memory.
+const ARGON2_PASSES_MAX: u32 = 32;
 /// The most lanes, which are worked through one after the other.
 const ARGON2_LANES_MAX: u32 = 16;
-/// Each step doubles the time; 16 takes some seconds.
-const BCRYPT_COST_MAX: u32 = 16;
+/// The binary logarithm of the rounds; each step doubles the time, and 15 takes some seconds.
+const BCRYPT_COST_MAX: u32 = 15;
 /// The length of every bcrypt hash.
 const BCRYPT_LENGTH: usize = 60;
 
@@ -39,7 +41,7 @@ impl PasswordForm {
         if text.starts_with("$argon2") {
             return argon2(text).map(|()| Self::Argon2);
         }
-        if ["$2$", "$2a$", "$2b$", "$2x$", "$2y$"].iter().any(|prefix| text.starts_with(prefix)) {
+        if ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| text.starts_with(prefix)) {
             return bcrypt(text).map(|()| Self::Bcrypt);
         }
         if lost_its_words(text) {
@@ -78,12 +80,13 @@ fn argon2(text: &str) -> Result<(), PasswordFault> {
 
     let work = u64::from(params.m_cost()) * u64::from(params.t_cost());
     if params.m_cost() > ARGON2_MEMORY_MAX
+        || params.t_cost() > ARGON2_PASSES_MAX
         || work > ARGON2_WORK_MAX
         || params.p_cost() > ARGON2_LANES_MAX
     {
         return Err(PasswordFault(format!(
-            "is an argon2 hash that takes too much to check (m above {ARGON2_MEMORY_MAX}, m times t above \
-             {ARGON2_WORK_MAX} or p above {ARGON2_LANES_MAX}): every attempt to log in costs as much; {REMAKE}"
+            "is an argon2 hash that takes too much to check (m above {ARGON2_MEMORY_MAX}, t above \
+             {ARGON2_PASSES_MAX}, m times t above {ARGON2_WORK_MAX} or p above {ARGON2_LANES_MAX}): every attempt to log in costs as much; {REMAKE}"
         )));
     }
     Ok(())
@@ -97,9 +100,11 @@ fn bcrypt(text: &str) -> Result<(), PasswordFault> {
         None => Err(PasswordFault(format!(
             "begins like a bcrypt hash and is none ($2b$12$ and 53 characters); {REMAKE}"
         ))),
-        Some(parts) if parts.get_cost() > BCRYPT_COST_MAX => Err(PasswordFault(format!(
-            "is a bcrypt hash of a cost above {BCRYPT_COST_MAX}: every attempt to log in takes as long; {REMAKE}"
-        ))),
+        Some(parts) if !(4..=BCRYPT_COST_MAX).contains(&parts.get_cost()) => {
+            Err(PasswordFault(format!(
+                "is a bcrypt hash of a cost not between 4 and {BCRYPT_COST_MAX}: every attempt to log in takes as long; {REMAKE}"
+            )))
+        }
         Some(_) => Ok(()),
     }
 }
@@ -116,7 +121,9 @@ fn lost_its_words(text: &str) -> bool {
 
 /// Whether this begins like a hash of crypt(3), PHC or LDAP that is neither argon2 nor bcrypt.
 fn is_foreign(text: &str) -> bool {
-    const NAMES: [&str; 12] = [
+    const NAMES: [&str; 14] = [
+        "2",
+        "2x",
         "1",
         "5",
         "6",
@@ -193,8 +200,10 @@ mod tests {
             (ARGON2.replace("p=1", "p=200"), "too much to check"),
             ("$2b$".to_owned(), "is none"),
             (format!("{bcrypt}x"), "is none"),
-            (bcrypt.replace("$04$", "$31$"), "cost above 16"),
+            (bcrypt.replace("$04$", "$31$"), "between 4 and 15"),
             (bcrypt.replace("$04$", "$99$"), ""),
+            // Old bcrypt with a fault that makes other passwords fit.
+            (bcrypt.replacen("$2b$", "$2x$", 1), "not known here"),
             ("$6$salt$hash".to_owned(), "not known here"),
             ("$y$j9T$salt$hash".to_owned(), "not known here"),
             ("{SHA512-CRYPT}$6$salt$hash".to_owned(), "not known here"),

@@ -200,7 +200,16 @@ fn with_accounts_of_clients_nothing_has_to_be_configured() {
     assert_eq!(template.base_url.unwrap().as_str(), "https://example.org/");
     assert_eq!((template.rate.unwrap().calls, template.concurrency.get()), (2, 3));
     assert_eq!(template.timeout, Duration::from_secs(5));
-    assert!(config.template_for(ProviderKind::SendGrid).api_key.is_empty());
+
+    // Of a provider with a key, everything but the key.
+    let loaded = auth()
+        .toml("[providers.sendgrid]\napi_key = 'SG.1'\ntimeout = '5s'\n[providers.eu]\ntype = 'resend'\napi_key = 're_1'\ntimeout = '6s'\n")
+        .load();
+    let namesake = loaded.config.template_for(ProviderKind::SendGrid);
+    assert_eq!(namesake.timeout, Duration::from_secs(5));
+    assert!(namesake.api_key.is_empty());
+    let other = loaded.config.template_for(ProviderKind::Resend);
+    assert_eq!((other.name.as_str(), other.timeout), ("resend", Duration::from_secs(30)));
 }
 
 #[test]
