@@ -1,6 +1,6 @@
 //! The SMTP station: takes messages from apps and hands them to an [`Intake`](crate::queue::Intake).
 //!
-//! `command`, `path`, `parameters`, `reply`, `session`, `input` and `body` are pure: no socket, no clock, nothing async. They
+//! `command`, `path`, `parameters`, `dsn`, `reply`, `session`, `input` and `body` are pure: no socket, no clock, nothing async. They
 //! decide, and are tested as dialogues in memory. `listener`, `admission`, `connection`, `timer` and `memory` act.
 //!
 //! Authentication, TLS and CHUNKING will have their places here: what a client may do is a question to [`Peer`],
@@ -11,6 +11,7 @@ pub mod auth;
 mod body;
 mod command;
 mod connection;
+mod dsn;
 mod input;
 mod listener;
 mod memory;
@@ -22,10 +23,11 @@ mod session;
 mod testing;
 mod timer;
 
-pub use body::{Body, Content, Fed};
+pub use body::{Body, Content, Fed, Kept};
 pub use command::{Command, Fault};
 pub use input::{COMMAND_LINE_MAX, Input, Line};
 pub use listener::Listener;
 pub use memory::{MemoryBudget, Reservation};
+pub use parameters::MailParameters;
 pub use reply::{Enhanced, Reply};
 pub use session::{Chunk, ChunkFate, Peer, Policy, Session, Step, TlsRule, Transaction};
