@@ -9,6 +9,7 @@
 //! S: 250-SIZE *               one of its other lines, in their order; those not wanted may be left out
 //! S! closed                   the server has closed the connection
 //! Q: ada@example.org > bob@example.net, eve@example.net
+//! Q? {"ret":"full"}           what it says about delivery status notifications, as the queue keeps it; `null`: nothing
 //! Q= Subject: x\r\n\r\nhi\r\n  the next message taken: its envelope, and its content
 //! ```
 //!
@@ -35,12 +36,15 @@ use mailferry::clock::Timestamp;
 use mailferry::config::{AuthMode, Size, SmtpConfig, TlsConfig, trusted_networks};
 use mailferry::message::{Address, Envelope, QueueId, Submission};
 use mailferry::queue::{Intake, Refusal};
-use mailferry::smtp::{
-    Body, Content, Input, Listener, MemoryBudget, Peer, Policy, Reply, Session, Step, TlsRule,
-};
+use mailferry::smtp::{Listener, MemoryBudget, Peer, Policy, TlsRule};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
+
+use in_memory::InMemory;
+
+#[path = "support/in_memory.rs"]
+mod in_memory;
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -49,8 +53,7 @@ fn dialogues_hold_in_memory_however_the_input_is_cut() {
     let mut failures = Vec::new();
     for (name, dialogue) in dialogues() {
         for read_size in [usize::MAX, 1, 2, 3, 7] {
-            let mut server = InMemory::new(&dialogue.settings);
-            if let Err(failure) = dialogue.play_in_memory(&mut server, read_size) {
+            if let Err(failure) = dialogue.play_in_memory(read_size) {
                 failures.push(format!("{name}, reads of {read_size}: {failure}"));
             }
         }
@@ -99,6 +102,7 @@ enum Turn {
     Reply(String),
     Closed,
     Envelope(String),
+    Dsn(String),
     Content(Vec<u8>),
 }
 
@@ -147,6 +151,7 @@ impl Dialogue {
                 "S:" => Turn::Reply(rest.to_owned()),
                 "S!" => Turn::Closed,
                 "Q:" => Turn::Envelope(rest.to_owned()),
+                "Q?" => Turn::Dsn(rest.to_owned()),
                 "Q=" => Turn::Content(octets(rest)),
                 _ => panic!("line {}: {line}", number + 1),
             };
@@ -155,7 +160,23 @@ impl Dialogue {
         Self { settings, turns }
     }
 
-    fn play_in_memory(&self, server: &mut InMemory, read_size: usize) -> Result<(), String> {
+    fn play_in_memory(&self, read_size: usize) -> Result<(), String> {
+        let settings = &self.settings;
+        let policy = Policy {
+            hostname: String::from("relay.example"),
+            max_message_size: settings.max_message_size,
+            max_recipients: settings.max_recipients,
+            tls: TlsRule::Absent,
+            auth: AuthMode::Auto,
+            has_users: false,
+        };
+        let peer = Peer { address: LOCALHOST, trusted: settings.trusted, secure: false };
+        let intake = Arc::new(Recorder::new(settings));
+        let taker = Arc::clone(&intake);
+        let accept = move |envelope, raw| {
+            taker.take(Submission { envelope, raw, user: None, peer: None, account: None })
+        };
+        let mut server = InMemory::new(policy, peer, Box::new(accept));
         for (number, turn) in &self.turns {
             let at = |failure: String| format!("line {number}: {failure}");
             match turn {
@@ -170,13 +191,15 @@ impl Dialogue {
                 },
                 Turn::Closed if server.closed => {}
                 Turn::Closed => return Err(at(String::from("the connection is open"))),
-                Turn::Envelope(_) | Turn::Content(_) => server.intake.check(turn).map_err(at)?,
+                Turn::Envelope(_) | Turn::Content(_) | Turn::Dsn(_) => {
+                    intake.check(turn).map_err(at)?
+                }
             }
         }
         if let Some(line) = server.replies.front() {
             return Err(format!("at the end: {line:?}"));
         }
-        server.intake.check_end()
+        intake.check_end()
     }
 
     async fn play_over_socket(&self) -> Result<(), String> {
@@ -223,7 +246,9 @@ impl Dialogue {
                     "" => {}
                     line => return Err(at(format!("not closed: {line:?}"))),
                 },
-                Turn::Envelope(_) | Turn::Content(_) => intake.check(turn).map_err(at)?,
+                Turn::Envelope(_) | Turn::Content(_) | Turn::Dsn(_) => {
+                    intake.check(turn).map_err(at)?
+                }
             }
         }
         // Ours is said; whatever the server still has to say comes before its end.
@@ -265,104 +290,6 @@ fn matches(pattern: &str, line: &str) -> Result<bool, String> {
     }
 }
 
-/// The pure parts, joined without a connection.
-struct InMemory {
-    session: Session,
-    input: Input,
-    body: Option<(Envelope, Body)>,
-    replies: VecDeque<String>,
-    closed: bool,
-    intake: Recorder,
-    max_message_size: u64,
-}
-
-impl InMemory {
-    fn new(settings: &Settings) -> Self {
-        let policy = Policy {
-            hostname: String::from("relay.example"),
-            max_message_size: settings.max_message_size,
-            max_recipients: settings.max_recipients,
-            tls: TlsRule::Absent,
-            auth: AuthMode::Auto,
-            has_users: false,
-        };
-        let peer = Peer { address: LOCALHOST, trusted: settings.trusted, secure: false };
-        let mut server = Self {
-            session: Session::new(Arc::new(policy), peer),
-            input: Input::default(),
-            body: None,
-            replies: VecDeque::new(),
-            closed: false,
-            intake: Recorder::new(settings),
-            max_message_size: settings.max_message_size,
-        };
-        server.say(&server.session.greeting());
-        server
-    }
-
-    fn say(&mut self, reply: &Reply) {
-        let mut octets = Vec::new();
-        reply.encode(&mut octets);
-        let text = String::from_utf8(octets).unwrap();
-        self.replies.extend(text.split_inclusive("\r\n").map(String::from));
-    }
-
-    fn receive(&mut self, octets: &[u8]) {
-        if self.closed {
-            return;
-        }
-        self.input.extend(octets);
-        loop {
-            if let Some((_, body)) = &mut self.body {
-                let fed = body.feed(self.input.unread());
-                self.input.consume(fed.used);
-                if !fed.ended {
-                    return;
-                }
-                self.take_message();
-            }
-            let Some(line) = self.input.next_line() else { return };
-            match self.session.handle(line) {
-                Step::Reply(reply) | Step::Refuse(reply) => self.say(&reply),
-                Step::ReadBody(transaction) => {
-                    let limit = usize::try_from(self.max_message_size).unwrap();
-                    let body = Body::new(limit, transaction.announced_size);
-                    self.body = Some((transaction.envelope, body));
-                    self.say(&Reply::GO_AHEAD);
-                }
-                step @ (Step::StartTls(_) | Step::Verify(_) | Step::ReadChunk(_)) => {
-                    panic!("not offered, and yet: {step:?}")
-                }
-                Step::Close(reply) => {
-                    self.say(&reply);
-                    self.closed = true;
-                    return;
-                }
-            }
-        }
-    }
-
-    fn take_message(&mut self) {
-        let Some((envelope, body)) = self.body.take() else { return };
-        let reply = match body.finish() {
-            Content::Whole(raw) => {
-                let submission =
-                    Submission { envelope, raw, user: None, peer: None, account: None };
-                match self.intake.take(submission) {
-                    Ok(id) => {
-                        self.session.message_accepted();
-                        Reply::queued(id)
-                    }
-                    Err(refusal) => Reply::from(&refusal),
-                }
-            }
-            Content::TooLarge => Reply::too_large(self.max_message_size),
-            Content::Discarded => Reply::NO_MEMORY,
-        };
-        self.say(&reply);
-    }
-}
-
 /// Takes every message, or refuses every one.
 struct Recorder {
     taken: Mutex<VecDeque<Submission>>,
@@ -399,6 +326,9 @@ impl Recorder {
                 let recipients: Vec<&str> = recipients.iter().map(Address::as_str).collect();
                 let sender = oldest.envelope.sender_text();
                 (expected.clone(), format!("{sender} > {}", recipients.join(", ")))
+            }
+            Turn::Dsn(expected) => {
+                (expected.clone(), serde_json::to_string(&oldest.envelope.dsn).unwrap())
             }
             Turn::Content(expected) => {
                 let expected = expected.escape_ascii().to_string();
