@@ -192,7 +192,7 @@ impl Dialogue {
                 Turn::Closed if server.closed => {}
                 Turn::Closed => return Err(at(String::from("the connection is open"))),
                 Turn::Envelope(_) | Turn::Content(_) | Turn::Dsn(_) => {
-                    intake.check(turn).map_err(at)?
+                    intake.check(turn).map_err(at)?;
                 }
             }
         }
@@ -247,7 +247,7 @@ impl Dialogue {
                     line => return Err(at(format!("not closed: {line:?}"))),
                 },
                 Turn::Envelope(_) | Turn::Content(_) | Turn::Dsn(_) => {
-                    intake.check(turn).map_err(at)?
+                    intake.check(turn).map_err(at)?;
                 }
             }
         }

@@ -230,7 +230,7 @@ fn converse(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, Vec<u16>) {
     for piece in pieces {
         server.receive(piece);
     }
-    let codes = server.replies.iter().map(|line| line[..3].parse().unwrap()).collect();
+    let codes = server.replies.iter().map(|line| line.get(..3).unwrap().parse().unwrap()).collect();
     let taken = std::mem::take(&mut *taken.lock().unwrap());
     (taken, codes)
 }
