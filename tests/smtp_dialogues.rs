@@ -8,6 +8,8 @@
 //! S: 250 2.0.0 *              the last line of the next reply; `*` matches the rest of the line
 //! S: 250-SIZE *               one of its other lines, in their order; those not wanted may be left out
 //! S! closed                   the server has closed the connection
+//! T! handshake                the client does the TLS handshake that STARTTLS asked for; what it has sent behind STARTTLS
+//!                             is lost. Over the socket it is a real one
 //! Q: ada@example.org > bob@example.net, eve@example.net
 //! Q? {"ret":"full"}           what it says about delivery status notifications, as the queue keeps it; `null`: nothing
 //! Q= Subject: x\r\n\r\nhi\r\n  the next message taken: its envelope, and its content
@@ -32,13 +34,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mailferry::clock::Timestamp;
+use mailferry::clock::{SharedClock, SystemClock, Timestamp};
 use mailferry::config::{AuthMode, Size, SmtpConfig, TlsConfig, trusted_networks};
 use mailferry::message::{Address, Envelope, QueueId, Submission};
 use mailferry::queue::{Intake, Refusal};
+use mailferry::smtp::tls::{Keeping, Tls};
 use mailferry::smtp::{Listener, MemoryBudget, Peer, Policy, TlsRule};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
 use in_memory::InMemory;
@@ -80,6 +89,7 @@ struct Settings {
     trusted: bool,
     max_message_size: u64,
     max_recipients: usize,
+    tls: TlsRule,
     refusal: Option<Refusal>,
 }
 
@@ -89,6 +99,13 @@ impl Settings {
             "peer" => self.trusted = value != "stranger",
             "max_message_size" => self.max_message_size = value.parse().unwrap(),
             "max_recipients" => self.max_recipients = value.parse().unwrap(),
+            "tls" => {
+                self.tls = match value {
+                    "offered" => TlsRule::Offered,
+                    "required" => TlsRule::Required,
+                    _ => panic!("no such rule: {value}"),
+                }
+            }
             "no_room" => self.refusal = Some(Refusal::NoRoom(unescaped(value))),
             "try_again" => self.refusal = Some(Refusal::TryAgain(unescaped(value))),
             "rejected" => self.refusal = Some(Refusal::Rejected(unescaped(value))),
@@ -101,6 +118,7 @@ enum Turn {
     Send(Vec<u8>),
     Reply(String),
     Closed,
+    Handshake,
     Envelope(String),
     Dsn(String),
     Content(Vec<u8>),
@@ -132,6 +150,7 @@ impl Dialogue {
             trusted: true,
             max_message_size: 10_000,
             max_recipients: 100,
+            tls: TlsRule::Absent,
             refusal: None,
         };
         let mut turns = Vec::new();
@@ -150,6 +169,7 @@ impl Dialogue {
                 "C." => Turn::Send(octets(rest)),
                 "S:" => Turn::Reply(rest.to_owned()),
                 "S!" => Turn::Closed,
+                "T!" => Turn::Handshake,
                 "Q:" => Turn::Envelope(rest.to_owned()),
                 "Q?" => Turn::Dsn(rest.to_owned()),
                 "Q=" => Turn::Content(octets(rest)),
@@ -166,7 +186,7 @@ impl Dialogue {
             hostname: String::from("relay.example"),
             max_message_size: settings.max_message_size,
             max_recipients: settings.max_recipients,
-            tls: TlsRule::Absent,
+            tls: settings.tls,
             auth: AuthMode::Auto,
             has_users: false,
         };
@@ -194,6 +214,7 @@ impl Dialogue {
                 Turn::Envelope(_) | Turn::Content(_) | Turn::Dsn(_) => {
                     intake.check(turn).map_err(at)?;
                 }
+                Turn::Handshake => server.shake_hands().map_err(at)?,
             }
         }
         if let Some(line) = server.replies.front() {
@@ -216,10 +237,17 @@ impl Dialogue {
             auth: AuthMode::Auto,
             listen_tls: Vec::new(),
             proxy_networks: Vec::new(),
-            tls: TlsConfig::default(),
+            tls: TlsConfig {
+                files: None,
+                self_signed: settings.tls != TlsRule::Absent,
+                required: settings.tls == TlsRule::Required,
+            },
             users: Vec::new(),
         };
-        let listener = Listener::bind(&config, String::from("relay.example")).await.unwrap();
+        let certificate = Certificate::of(&config.tls);
+        let acceptor = certificate.as_ref().map(|own| own.tls.acceptor.clone());
+        let name = String::from("relay.example");
+        let listener = Listener::bind(&config, name, acceptor).await.unwrap();
         let address = listener.addresses()[0];
         let intake = Arc::new(Recorder::new(settings));
         let memory = Arc::new(MemoryBudget::new(1 << 20));
@@ -227,7 +255,8 @@ impl Dialogue {
         let as_intake = Arc::clone(&intake) as Arc<dyn Intake>;
         let running = tokio::spawn(listener.run(as_intake, None, memory, shutdown.clone()));
 
-        let mut client = BufReader::new(TcpStream::connect(address).await.unwrap());
+        let stream = TcpStream::connect(address).await.unwrap();
+        let mut client: Client = BufReader::new(Box::new(stream));
         let mut sent = Vec::new();
         for (number, turn) in &self.turns {
             let at = |failure: String| format!("line {number}: {failure}");
@@ -249,6 +278,13 @@ impl Dialogue {
                 Turn::Envelope(_) | Turn::Content(_) | Turn::Dsn(_) => {
                     intake.check(turn).map_err(at)?;
                 }
+                Turn::Handshake => {
+                    let connector = certificate.as_ref().unwrap().connector();
+                    let name = ServerName::try_from("relay.example").unwrap();
+                    let stream = connector.connect(name, client.into_inner()).await;
+                    let stream = stream.map_err(|error| at(error.to_string()))?;
+                    client = BufReader::new(Box::new(stream));
+                }
             }
         }
         // Ours is said; whatever the server still has to say comes before its end.
@@ -265,7 +301,42 @@ impl Dialogue {
     }
 }
 
-async fn next_line(client: &mut BufReader<TcpStream>) -> String {
+/// A plaintext or an encrypted stream.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+type Client = BufReader<Box<dyn Stream>>;
+
+/// What the server shows, in a folder that goes with it.
+struct Certificate {
+    tls: Tls,
+    folder: TempDir,
+}
+
+impl Certificate {
+    fn of(config: &TlsConfig) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("mailferry.db");
+        let keeping = Keeping::beside(&store, String::from("relay.example"));
+        let clock: SharedClock = Arc::new(SystemClock);
+        let tls = Tls::set_up(config, &keeping, &clock).unwrap()?;
+        Some(Self { tls, folder })
+    }
+
+    /// A client that trusts it and nothing else.
+    fn connector(&self) -> TlsConnector {
+        let file = self.folder.path().join("mailferry.tls.crt");
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(file).unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        TlsConnector::from(Arc::new(config))
+    }
+}
+
+async fn next_line(client: &mut Client) -> String {
     let mut line = String::new();
     // A reset is an end as well.
     let _ = client.read_line(&mut line).await;
@@ -336,7 +407,7 @@ impl Recorder {
                 taken.pop_front();
                 (expected, found)
             }
-            Turn::Send(_) | Turn::Reply(_) | Turn::Closed => return Ok(()),
+            Turn::Send(_) | Turn::Reply(_) | Turn::Closed | Turn::Handshake => return Ok(()),
         };
         if expected == found { Ok(()) } else { Err(format!("expected {expected}, got {found}")) }
     }

@@ -206,18 +206,21 @@ fn a_chunk_ends_where_it_was_said_to_whatever_it_holds() {
     }
 }
 
-/// A dialogue: what the server took, and the codes of its replies behind those to EHLO.
-fn converse(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, Vec<u16>) {
+/// What a server has taken.
+type Taken = Arc<Mutex<Vec<Vec<u8>>>>;
+
+/// A server that has been greeted.
+fn greeted() -> (InMemory, Taken) {
     let policy = Policy {
         hostname: String::from("relay.example"),
         max_message_size: 1000,
         max_recipients: 10,
-        tls: TlsRule::Absent,
+        tls: TlsRule::Offered,
         auth: AuthMode::Auto,
         has_users: false,
     };
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let taken = Arc::new(Mutex::new(Vec::new()));
+    let taken = Taken::default();
     let taker = Arc::clone(&taken);
     let accept = move |_, raw: Bytes| {
         taker.lock().unwrap().push(Vec::from(raw));
@@ -227,12 +230,21 @@ fn converse(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, Vec<u16>) {
     let mut server = InMemory::new(policy, peer, Box::new(accept));
     server.receive(b"HELO client.example\r\n");
     server.replies.clear();
+    (server, taken)
+}
+
+/// The codes of all replies.
+fn codes(server: &InMemory) -> Vec<u16> {
+    server.replies.iter().map(|line| line.get(..3).unwrap().parse().unwrap()).collect()
+}
+
+/// A dialogue: what the server took, and the codes of its replies behind that to HELO.
+fn converse(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, Vec<u16>) {
+    let (mut server, taken) = greeted();
     for piece in pieces {
         server.receive(piece);
     }
-    let codes = server.replies.iter().map(|line| line.get(..3).unwrap().parse().unwrap()).collect();
-    let taken = std::mem::take(&mut *taken.lock().unwrap());
-    (taken, codes)
+    (std::mem::take(&mut *taken.lock().unwrap()), codes(&server))
 }
 
 const ENVELOPE: &[u8] = b"MAIL FROM:<ada@example.org>\r\nRCPT TO:<bob@example.net>\r\n";
@@ -325,6 +337,25 @@ fn messages_by_chunk_and_by_data_do_not_touch() {
         let (content, end) = reference::data(&data).unwrap();
         let codes = [vec![250; 6], vec![354, 250], codes_of(&data[end..])].concat();
         check_dialogue(ENVELOPE, &wire, &[chunks, content], &codes);
+    }
+}
+
+#[test]
+fn what_comes_in_plaintext_behind_starttls_is_lost() {
+    for sequence in sequences(2) {
+        let injected = [&sequence[..], ENVELOPE, b"BDAT 3 LAST\r\n\r\nx"].concat();
+        let wire = [b"STARTTLS\r\n", &injected[..]].concat();
+        for pieces in cuts(&wire) {
+            let (mut server, taken) = greeted();
+            for piece in &pieces {
+                server.receive(piece);
+            }
+            server.shake_hands().unwrap();
+            server.receive(b"NOOP\r\nMAIL FROM:<ada@example.org>\r\n");
+            let codes: Vec<u16> = codes(&server);
+            assert_eq!(codes, [220, 250, 503], "EHLO must come again: {pieces:?}");
+            assert!(taken.lock().unwrap().is_empty());
+        }
     }
 }
 

@@ -15,8 +15,9 @@ use super::auth::{Authenticator, Credentials};
 use super::input::Input;
 use super::memory::MemoryBudget;
 use super::reply::Reply;
-use super::session::{Peer, Policy, Session, Step};
+use super::session::{Policy, Session, Step};
 use super::timer::Timer;
+use super::tls::Acceptor;
 use content::Growing;
 
 /// The longest that one transaction may take from MAIL to the final dot, however busy the client is.
@@ -41,6 +42,8 @@ pub(super) struct Service {
     pub(super) idle_timeout: Duration,
     pub(super) intake: Arc<dyn Intake>,
     pub(super) authenticator: Authenticator,
+    /// For STARTTLS; there is one wherever the policy offers it.
+    pub(super) tls: Option<Acceptor>,
     pub(super) memory: Arc<MemoryBudget>,
     pub(super) shutdown: CancellationToken,
 }
@@ -57,6 +60,8 @@ enum End {
     /// The client does not read our replies.
     Stalled,
     ShuttingDown,
+    /// It has been told to go ahead with TLS: this dialogue ends, the connection does not.
+    StartTls,
 }
 
 impl fmt::Display for End {
@@ -67,6 +72,7 @@ impl fmt::Display for End {
             Self::TimedOut => f.write_str("timed out"),
             Self::Stalled => f.write_str("the client does not read"),
             Self::ShuttingDown => f.write_str("shutting down"),
+            Self::StartTls => f.write_str("TLS begins"),
         }
     }
 }
@@ -93,16 +99,22 @@ struct Connection<'a, S> {
     stranger_noticed: bool,
 }
 
-/// Serves one client until it leaves or is sent away.
-pub(super) async fn serve<S>(stream: S, peer: Peer, service: &Service)
+/// Carries one dialogue to its end. Where TLS is to begin, stream and session come back, and nothing else: what the
+/// client has sent behind STARTTLS is thrown away with the buffer, because anybody on the way may have put it there.
+async fn talk<S>(
+    stream: S,
+    session: Session,
+    first: Option<Reply>,
+    service: &Service,
+) -> Option<(S, Session)>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    debug!(peer = %peer.address, "connection opened");
+    let peer = session.peer();
     let mut connection = Connection {
         stream,
         service,
-        session: Session::new(Arc::clone(&service.policy), peer),
+        session,
         input: Input::default(),
         growing: None,
         output: Vec::new(),
@@ -110,8 +122,12 @@ where
         transaction_due: None,
         stranger_noticed: false,
     };
+    if let Some(greeting) = first {
+        connection.say(&greeting);
+    }
     let end = connection.converse().await;
     match &end {
+        End::StartTls => return Some((connection.stream, connection.session)),
         End::Said(reply) if reply.code() >= 400 => {
             warn!(peer = %peer.address, reason = %end, "an SMTP client was sent away");
         }
@@ -120,11 +136,11 @@ where
         }
     }
     connection.leave(end).await;
+    None
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn converse(&mut self) -> End {
-        self.say(&self.session.greeting());
         loop {
             if let Err(end) = self.obey_what_has_come().await {
                 return end;
@@ -148,7 +164,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     self.notice_stranger();
                     self.say(&reply);
                 }
-                Step::StartTls(_) => return Err(End::Gone),
+                Step::StartTls(reply) => {
+                    self.say(&reply);
+                    self.flush().await?;
+                    return Err(End::StartTls);
+                }
                 Step::Verify(credentials) => self.log_in(credentials).await?,
                 Step::ReadBody(transaction) => self.transfer(transaction).await?,
                 Step::ReadChunk(chunk) => self.read_chunk(chunk).await?,
@@ -256,7 +276,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         // Only a client that is sent away may be in the middle of sending.
         let linger = matches!(&end, End::Said(reply) if reply.code() >= 400);
         let reply = match end {
-            End::Gone | End::Stalled => return,
+            End::Stalled | End::StartTls => return,
+            End::Gone => {
+                // Over TLS this says that nothing was cut off, to a client that may have closed its half only.
+                let _ = tokio::time::timeout(FAREWELL_TIME_MAX, self.stream.shutdown()).await;
+                return;
+            }
             End::Said(reply) => reply,
             End::ShuttingDown => Reply::SHUTTING_DOWN,
             End::TimedOut if self.transaction_due.is_some_and(|due| Instant::now() >= due) => {
@@ -289,6 +314,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 }
 
 mod content;
+mod encrypted;
+
+pub(super) use encrypted::{serve, serve_tls};
 
 #[cfg(test)]
 mod tests;

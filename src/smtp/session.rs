@@ -224,6 +224,7 @@ impl Session {
         if !matches!(command, Bdat { .. } | Noop) {
             self.refused = None;
         }
+        let tls_is_missing = self.tls_is_missing();
         let reply = match (command, &mut self.phase) {
             (Quit, _) => return Step::Close(Reply::BYE),
             (Noop, _) | (Rset, Phase::Connected) => Reply::OK,
@@ -242,7 +243,7 @@ impl Session {
             (Vrfy, _) => Reply::CANNOT_VERIFY,
             (Expn, _) => Reply::NO_EXPANSION,
             (Help, _) => Reply::HELP,
-            (StartTls, _) => Reply::NO_STARTTLS,
+            (StartTls, _) => return self.start_tls(),
             (Auth { .. }, _) => Reply::NO_AUTH,
             (Bdat { size, last }, _) => return Step::ReadChunk(self.chunk(size, last)),
 
@@ -250,6 +251,7 @@ impl Session {
             (Mail { .. }, Phase::Addressing(_) | Phase::Chunking(_) | Phase::Authenticating(_)) => {
                 Reply::NESTED_MAIL
             }
+            (Mail { .. }, Phase::Greeted) if tls_is_missing => Reply::TLS_FIRST,
             (Mail { .. }, Phase::Greeted) if !self.peer.may_send() => {
                 return Step::Refuse(Reply::STRANGER);
             }
@@ -304,9 +306,10 @@ impl Session {
     /// The answer to EHLO: what this client is offered. Everything offered is listed here, and nowhere else.
     fn extensions(&self) -> Reply {
         let Policy { hostname, max_message_size, max_recipients, .. } = &*self.policy;
+        let starttls = if self.offers_starttls() { "STARTTLS\n" } else { "" };
         let list = format!(
             "{hostname}\nPIPELINING\nSIZE {max_message_size}\n8BITMIME\nBINARYMIME\nCHUNKING\nSMTPUTF8\n\
-             ENHANCEDSTATUSCODES\nDSN\nLIMITS RCPTMAX={max_recipients}"
+             ENHANCEDSTATUSCODES\nDSN\n{starttls}LIMITS RCPTMAX={max_recipients}"
         );
         Reply::plain(250, list)
     }
@@ -357,6 +360,7 @@ fn needs_smtp_utf8(who: &str) -> Reply {
 }
 
 mod chunks;
+mod tls;
 
 #[cfg(test)]
 mod tests;

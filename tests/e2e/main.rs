@@ -17,3 +17,4 @@ mod failover;
 mod fake_provider;
 mod http_api;
 mod outcomes;
+mod postmark;

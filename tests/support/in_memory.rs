@@ -22,7 +22,10 @@ enum Arriving {
 }
 
 pub(crate) struct InMemory {
+    policy: Arc<Policy>,
     session: Session,
+    /// STARTTLS has been accepted: what comes before the handshake is lost.
+    waits_for_tls: bool,
     input: Input,
     arriving: Option<(Body, Arriving)>,
     /// What there is of a message between two chunks.
@@ -37,8 +40,11 @@ pub(crate) struct InMemory {
 impl InMemory {
     pub(crate) fn new(policy: Policy, peer: Peer, accept: Accept) -> Self {
         let max_message_size = policy.max_message_size;
+        let policy = Arc::new(policy);
         let mut server = Self {
-            session: Session::new(Arc::new(policy), peer),
+            session: Session::new(Arc::clone(&policy), peer),
+            policy,
+            waits_for_tls: false,
             input: Input::default(),
             arriving: None,
             growing: None,
@@ -53,6 +59,9 @@ impl InMemory {
 
     /// Takes what a read would have brought.
     pub(crate) fn receive(&mut self, octets: &[u8]) {
+        if self.closed || self.waits_for_tls {
+            return;
+        }
         self.input.extend(octets);
         while !self.closed {
             if let Some((body, _)) = &mut self.arriving {
@@ -72,9 +81,12 @@ impl InMemory {
                     self.say(&Reply::GO_AHEAD);
                 }
                 Step::ReadChunk(chunk) => self.arriving = Some(self.begin_chunk(chunk)),
-                step @ (Step::StartTls(_) | Step::Verify(_)) => {
-                    panic!("not offered, and yet: {step:?}")
+                Step::StartTls(reply) => {
+                    self.say(&reply);
+                    self.input = Input::default();
+                    self.waits_for_tls = true;
                 }
+                step @ Step::Verify(_) => panic!("not offered, and yet: {step:?}"),
                 Step::Close(reply) => {
                     self.say(&reply);
                     self.closed = true;
@@ -84,6 +96,16 @@ impl InMemory {
                 self.growing = None;
             }
         }
+    }
+
+    /// The handshake that was asked for, and the session over it.
+    pub(crate) fn shake_hands(&mut self) -> Result<(), String> {
+        if !std::mem::take(&mut self.waits_for_tls) {
+            return Err(String::from("the server does not wait for a handshake"));
+        }
+        let begun = Session::new(Arc::clone(&self.policy), self.session.peer());
+        self.session = std::mem::replace(&mut self.session, begun).over_tls();
+        Ok(())
     }
 
     fn limit(&self) -> usize {
