@@ -3,6 +3,8 @@
 //! ```text
 //! # a comment
 //! @ max_recipients 2          a setting, see `Settings::set`
+//! @ user ada secret *@x.org   a user, the password, and the senders that are allowed, if not all are
+//! @ secure yes                the connection is encrypted; such a dialogue is played in memory only
 //! C: NOOP                     the client sends a line; consecutive lines go out together
 //! C. half a li                the client sends octets without a line end
 //! S: 250 2.0.0 *              the last line of the next reply; `*` matches the rest of the line
@@ -31,15 +33,22 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use mailferry::clock::Timestamp;
-use mailferry::config::{AuthMode, Size, SmtpConfig, TlsConfig, trusted_networks};
+use mailferry::config::{
+    AuthMode, SenderPattern, Size, SmtpConfig, TlsConfig, UserConfig, trusted_networks,
+};
 use mailferry::message::{Address, Envelope, QueueId, Submission};
 use mailferry::queue::{Intake, Refusal};
+use mailferry::secret::Secret;
+use mailferry::smtp::auth::{Authenticator, Credentials};
 use mailferry::smtp::{
     Body, Content, Input, Listener, MemoryBudget, Peer, Policy, Reply, Session, Step, TlsRule,
+    Transaction,
 };
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -62,6 +71,9 @@ fn dialogues_hold_in_memory_however_the_input_is_cut() {
 async fn dialogues_hold_over_a_socket() {
     let mut failures = Vec::new();
     for (name, dialogue) in dialogues() {
+        if dialogue.settings.in_memory_only() {
+            continue;
+        }
         let played = tokio::time::timeout(Duration::from_secs(30), dialogue.play_over_socket());
         match played.await {
             Ok(Ok(())) => {}
@@ -75,6 +87,10 @@ async fn dialogues_hold_over_a_socket() {
 #[derive(Clone)]
 struct Settings {
     trusted: bool,
+    secure: bool,
+    tls: TlsRule,
+    auth: AuthMode,
+    users: Vec<UserConfig>,
     max_message_size: u64,
     max_recipients: usize,
     refusal: Option<Refusal>,
@@ -84,6 +100,25 @@ impl Settings {
     fn set(&mut self, key: &str, value: &str) {
         match key {
             "peer" => self.trusted = value != "stranger",
+            "secure" => self.secure = value == "yes",
+            "tls" => {
+                self.tls = match value {
+                    "absent" => TlsRule::Absent,
+                    "offered" => TlsRule::Offered,
+                    "required" => TlsRule::Required,
+                    _ => panic!("no such rule: {value}"),
+                }
+            }
+            "auth" => {
+                self.auth = match value {
+                    "auto" => AuthMode::Auto,
+                    "required" => AuthMode::Required,
+                    "off" => AuthMode::Off,
+                    "provider" => AuthMode::Provider,
+                    _ => panic!("no such mode: {value}"),
+                }
+            }
+            "user" => self.users.push(user(value)),
             "max_message_size" => self.max_message_size = value.parse().unwrap(),
             "max_recipients" => self.max_recipients = value.parse().unwrap(),
             "no_room" => self.refusal = Some(Refusal::NoRoom(unescaped(value))),
@@ -91,6 +126,28 @@ impl Settings {
             "rejected" => self.refusal = Some(Refusal::Rejected(unescaped(value))),
             _ => panic!("no such setting: {key}"),
         }
+    }
+}
+
+impl Settings {
+    /// Encryption is only pretended.
+    fn in_memory_only(&self) -> bool {
+        self.secure || self.tls != TlsRule::Absent
+    }
+}
+
+/// A name, a password, and patterns of senders, between blanks. Escapes as in what the client sends.
+fn user(text: &str) -> UserConfig {
+    let mut words = text.split(' ').map(unescaped);
+    let pattern = |text: String| match text.strip_prefix("*@") {
+        Some(domain) => SenderPattern::Domain(domain.to_owned()),
+        None => SenderPattern::Address(text.parse().unwrap()),
+    };
+    UserConfig {
+        username: words.next().unwrap(),
+        password: Secret::new(words.next().unwrap()),
+        senders: words.map(pattern).collect(),
+        route: None,
     }
 }
 
@@ -126,6 +183,10 @@ impl Dialogue {
     fn parse(text: &str) -> Self {
         let mut settings = Settings {
             trusted: true,
+            secure: false,
+            tls: TlsRule::Absent,
+            auth: AuthMode::Auto,
+            users: Vec::new(),
             max_message_size: 10_000,
             max_recipients: 100,
             refusal: None,
@@ -190,11 +251,11 @@ impl Dialogue {
             max_connections_per_ip: NonZeroUsize::MAX,
             idle_timeout: Duration::from_secs(60),
             trusted_networks: if settings.trusted { trusted_networks() } else { Vec::new() },
-            auth: AuthMode::Auto,
+            auth: settings.auth,
             listen_tls: Vec::new(),
             proxy_networks: Vec::new(),
             tls: TlsConfig::default(),
-            users: Vec::new(),
+            users: settings.users.clone(),
         };
         let listener = Listener::bind(&config, String::from("relay.example")).await.unwrap();
         let address = listener.addresses()[0];
@@ -268,8 +329,11 @@ fn matches(pattern: &str, line: &str) -> Result<bool, String> {
 /// The pure parts, joined without a connection.
 struct InMemory {
     session: Session,
+    authenticator: Authenticator,
+    /// For the authenticator, which is the only part that waits.
+    runtime: Runtime,
     input: Input,
-    body: Option<(Envelope, Body)>,
+    body: Option<(Transaction, Body)>,
     replies: VecDeque<String>,
     closed: bool,
     intake: Recorder,
@@ -282,13 +346,15 @@ impl InMemory {
             hostname: String::from("relay.example"),
             max_message_size: settings.max_message_size,
             max_recipients: settings.max_recipients,
-            tls: TlsRule::Absent,
-            auth: AuthMode::Auto,
-            has_users: false,
+            tls: settings.tls,
+            auth: settings.auth,
+            has_users: !settings.users.is_empty(),
         };
-        let peer = Peer { address: LOCALHOST, trusted: settings.trusted, secure: false };
+        let peer = Peer { address: LOCALHOST, trusted: settings.trusted, secure: settings.secure };
         let mut server = Self {
             session: Session::new(Arc::new(policy), peer),
+            authenticator: Authenticator::new(settings.auth, settings.users.clone(), None),
+            runtime: tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap(),
             input: Input::default(),
             body: None,
             replies: VecDeque::new(),
@@ -321,16 +387,23 @@ impl InMemory {
                 }
                 self.take_message();
             }
+            self.input.await_answer(self.session.awaits_answer());
             let Some(line) = self.input.next_line() else { return };
             match self.session.handle(line) {
                 Step::Reply(reply) | Step::Refuse(reply) => self.say(&reply),
                 Step::ReadBody(transaction) => {
                     let limit = usize::try_from(self.max_message_size).unwrap();
                     let body = Body::new(limit, transaction.announced_size);
-                    self.body = Some((transaction.envelope, body));
+                    self.body = Some((transaction, body));
                     self.say(&Reply::GO_AHEAD);
                 }
-                step @ (Step::StartTls(_) | Step::Verify(_) | Step::ReadChunk(_)) => {
+                Step::Verify(credentials) => {
+                    self.log_in(credentials);
+                    if self.closed {
+                        return;
+                    }
+                }
+                step @ (Step::StartTls(_) | Step::ReadChunk(_)) => {
                     panic!("not offered, and yet: {step:?}")
                 }
                 Step::Close(reply) => {
@@ -342,24 +415,40 @@ impl InMemory {
         }
     }
 
+    fn log_in(&mut self, credentials: Credentials) {
+        let checking = self.authenticator.verify(credentials, self.session.peer());
+        let result = self.runtime.block_on(checking);
+        let (reply, farewell) = self.session.authenticated(result);
+        self.say(&reply);
+        if let Some(farewell) = farewell {
+            self.say(&farewell);
+            self.closed = true;
+        }
+    }
+
     fn take_message(&mut self) {
-        let Some((envelope, body)) = self.body.take() else { return };
+        let Some((transaction, body)) = self.body.take() else { return };
         let reply = match body.finish() {
-            Content::Whole(raw) => {
-                let submission =
-                    Submission { envelope, raw, user: None, peer: None, account: None };
-                match self.intake.take(submission) {
-                    Ok(id) => {
-                        self.session.message_accepted();
-                        Reply::queued(id)
-                    }
-                    Err(refusal) => Reply::from(&refusal),
-                }
-            }
+            Content::Whole(raw) => self.submit(transaction, raw),
             Content::TooLarge => Reply::too_large(self.max_message_size),
             Content::Discarded => Reply::NO_MEMORY,
         };
         self.say(&reply);
+    }
+
+    fn submit(&mut self, transaction: Transaction, raw: Bytes) -> Reply {
+        if let Some(refusal) = self.session.refusal_of_content(&raw) {
+            return refusal;
+        }
+        let envelope = transaction.envelope;
+        let submission = Submission { envelope, raw, user: None, peer: None, account: None };
+        match self.intake.take(submission) {
+            Ok(id) => {
+                self.session.message_accepted();
+                Reply::queued(id)
+            }
+            Err(refusal) => Reply::from(&refusal),
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! One client's connection: carries octets between a stream and the pure parts, which decide.
 
+mod login;
+mod submit;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +12,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::message::Submission;
 use crate::queue::Intake;
 
-use super::auth::{Authenticator, Credentials};
+use super::auth::Authenticator;
 use super::body::{Body, Content};
 use super::input::Input;
 use super::memory::{MemoryBudget, Reservation};
@@ -136,14 +138,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     /// Handles every complete line. The replies leave together, when nothing is left to handle; with them the time to be
     /// silent begins anew. Octets that make no line do not prolong it.
     async fn obey_what_has_come(&mut self) -> Result<(), End> {
-        while let Some(line) = self.input.next_line() {
+        loop {
+            self.input.await_answer(self.session.awaits_answer());
+            let Some(line) = self.input.next_line() else { break };
             if self.service.shutdown.is_cancelled() {
                 return Err(End::ShuttingDown);
             }
             match self.session.handle(line) {
                 Step::Reply(reply) => self.say(&reply),
                 Step::Refuse(reply) => {
-                    self.notice_stranger();
+                    self.notice_stranger(&reply);
                     self.say(&reply);
                 }
                 Step::StartTls(_) | Step::ReadChunk(_) => return Err(End::Gone),
@@ -159,20 +163,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         self.flush().await
     }
 
-    /// Has credentials checked, and says what came of it.
-    async fn log_in(&mut self, credentials: Credentials) -> Result<(), End> {
-        let peer = self.session.peer();
-        let result = self.service.authenticator.verify(credentials, peer).await;
-        match self.session.authenticated(result) {
-            Step::Close(reply) => Err(End::Said(reply)),
-            Step::Reply(reply) => {
-                self.say(&reply);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// From 354 to the final reply, which is left in the output.
     async fn transfer(&mut self, transaction: Transaction) -> Result<(), End> {
         self.say(&Reply::GO_AHEAD);
@@ -182,25 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         let content = self.receive(transaction.announced_size, &mut held).await?;
         self.transaction_due = None;
         let reply = match content {
-            Content::Whole(raw) => {
-                let peer = Some(self.session.peer().address);
-                let envelope = transaction.envelope;
-                let identity = self.session.identity();
-                let submission = Submission {
-                    envelope,
-                    raw,
-                    user: identity.and_then(|own| own.user.as_ref()).map(|u| u.username.clone()),
-                    peer,
-                    account: identity.and_then(|own| own.account.clone()),
-                };
-                match self.service.intake.accept(submission).await {
-                    Ok(id) => {
-                        self.session.message_accepted();
-                        Reply::queued(id)
-                    }
-                    Err(refusal) => Reply::from(&refusal),
-                }
-            }
+            Content::Whole(raw) => self.submit(transaction, raw).await,
             Content::TooLarge => Reply::too_large(self.service.policy.max_message_size),
             Content::Discarded => Reply::NO_MEMORY,
         };
@@ -310,11 +282,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     }
 
     /// A stranger once per connection: enough to see what is wrong, too little to fill a disk.
-    fn notice_stranger(&mut self) {
+    fn notice_stranger(&mut self, reply: &Reply) {
         if !self.stranger_noticed {
             self.stranger_noticed = true;
             let peer = self.session.peer().address;
-            warn!(%peer, "a client outside smtp.trusted_networks may not send and was refused");
+            let user = self.user();
+            warn!(%peer, user, reason = reply.text(), "a client may not send and was refused");
         }
     }
 

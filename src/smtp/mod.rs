@@ -3,7 +3,7 @@
 //! `command`, `path`, `parameters`, `reply`, `session`, `input` and `body` are pure: no socket, no clock, nothing async. They
 //! decide, and are tested as dialogues in memory. `listener`, `admission`, `connection`, `timer` and `memory` act.
 //!
-//! Authentication, TLS and CHUNKING will have their places here: what a client may do is a question to [`Peer`],
+//! TLS and CHUNKING will have their places here: what a client may do is a question to [`Peer`],
 //! what is offered to it is the one list in `session` that answers EHLO, and `connection` serves any stream.
 
 mod admission;
@@ -24,7 +24,7 @@ mod timer;
 
 pub use body::{Body, Content, Fed};
 pub use command::{Command, Fault};
-pub use input::{COMMAND_LINE_MAX, Input, Line};
+pub use input::{AUTH_LINE_MAX, COMMAND_LINE_MAX, Input, Line};
 pub use listener::Listener;
 pub use memory::{MemoryBudget, Reservation};
 pub use reply::{Enhanced, Reply};

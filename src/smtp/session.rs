@@ -1,14 +1,16 @@
 //! The dialogue as a state machine: what comes next, decided without a socket or a clock.
 
+mod auth;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::AuthMode;
 use crate::message::Envelope;
 
-use super::auth::{Authentication, Credentials, Exchange, Identity};
+use super::auth::{Credentials, Exchange, Identity};
 use super::command::{Command, Fault, is_http};
-use super::input::Line;
+use super::input::{Line, is_auth};
 use super::reply::{Enhanced, Reply};
 
 /// Protocol errors that a connection may make between two accepted messages.
@@ -57,18 +59,11 @@ pub struct Peer {
     pub secure: bool,
 }
 
-impl Peer {
-    /// Whether it may hand in mail: the one place that guards against being an open relay.
-    fn may_send(&self) -> bool {
-        self.trusted
-    }
-}
-
 /// What the connection must do next.
 #[derive(Debug)]
 pub enum Step {
     Reply(Reply),
-    /// Reply, and tell the operator: a stranger wants to send.
+    /// Reply, and tell the operator: the client wants to send and may not.
     Refuse(Reply),
     /// Reply, do the handshake, and begin a new session over it. What came in plaintext behind STARTTLS is thrown away.
     StartTls(Reply),
@@ -117,7 +112,6 @@ pub struct Transaction {
 enum Phase {
     Connected,
     Greeted,
-    #[expect(dead_code, reason = "the exchange follows")]
     /// The next line is a client's answer within AUTH.
     Authenticating(Exchange),
     Addressing(Transaction),
@@ -135,12 +129,21 @@ pub struct Session {
     phase: Phase,
     faults: u32,
     commands: u32,
+    failed_logins: u8,
 }
 
 impl Session {
     /// A session that has just begun.
     pub fn new(policy: Arc<Policy>, peer: Peer) -> Self {
-        Self { policy, peer, identity: None, phase: Phase::Connected, faults: 0, commands: 0 }
+        Self {
+            policy,
+            peer,
+            identity: None,
+            phase: Phase::Connected,
+            faults: 0,
+            commands: 0,
+            failed_logins: 0,
+        }
     }
 
     /// The first thing said.
@@ -163,19 +166,6 @@ impl Session {
         self.identity.as_ref()
     }
 
-    /// Tells what came of [`Step::Verify`].
-    pub fn authenticated(&mut self, result: Authentication) -> Step {
-        self.phase = Phase::Greeted;
-        match result {
-            Authentication::Accepted(identity) => {
-                self.identity = Some(identity);
-                Step::Reply(Reply::AUTHENTICATED)
-            }
-            Authentication::Wrong => Step::Reply(Reply::WRONG_CREDENTIALS),
-            Authentication::Unavailable(_) => Step::Reply(Reply::CANNOT_AUTHENTICATE),
-        }
-    }
-
     /// Tells that a message was taken over: the client is in earnest, and its errors are forgiven.
     pub fn message_accepted(&mut self) {
         self.faults = 0;
@@ -184,7 +174,15 @@ impl Session {
 
     /// Takes the next line and says what to do.
     pub fn handle(&mut self, line: Line<'_>) -> Step {
-        let step = match line {
+        let step = match self.take_exchange() {
+            Some(exchange) => self.answer(exchange, line),
+            None => self.take_command(line),
+        };
+        self.within_limits(step)
+    }
+
+    fn take_command(&mut self, line: Line<'_>) -> Step {
+        match line {
             Line::Command(line) => match Command::parse(line) {
                 Ok(command) => self.obey(command),
                 Err(Fault::Http) => Step::Close(Reply::HTTP_SPOKEN),
@@ -195,15 +193,20 @@ impl Session {
             Line::TooLong(front) | Line::BareLineFeed(front) if is_http_octets(front) => {
                 Step::Close(Reply::HTTP_SPOKEN)
             }
+            Line::TooLong(front) if is_auth(front) => Step::Reply(Reply::AUTH_LINE_TOO_LONG),
             Line::TooLong(_) => Step::Reply(Reply::LINE_TOO_LONG),
             Line::BareLineFeed(_) => Step::Reply(Reply::BARE_LINE_FEED),
-        };
-        self.within_limits(step)
+        }
     }
 
     fn obey(&mut self, command: Command<'_>) -> Step {
         use Command::*;
 
+        if let (Mail { sender, .. }, Phase::Greeted) = (&command, &self.phase)
+            && let Some(refusal) = self.refusal_of_mail(sender.as_ref())
+        {
+            return refusal;
+        }
         let reply = match (command, &mut self.phase) {
             (Quit, _) => return Step::Close(Reply::BYE),
             (Noop, _) | (Rset, Phase::Connected) => Reply::OK,
@@ -223,15 +226,12 @@ impl Session {
             (Expn, _) => Reply::NO_EXPANSION,
             (Help, _) => Reply::HELP,
             (StartTls, _) => Reply::NO_STARTTLS,
-            (Auth { .. }, _) => Reply::NO_AUTH,
+            (Auth { mechanism, initial }, _) => return self.begin_auth(mechanism, initial),
             (Bdat { .. }, _) => return Step::Close(Reply::NO_BDAT),
 
             (Mail { .. }, Phase::Connected) => Reply::HELLO_FIRST,
             (Mail { .. }, Phase::Addressing(_) | Phase::Chunking(_) | Phase::Authenticating(_)) => {
                 Reply::NESTED_MAIL
-            }
-            (Mail { .. }, Phase::Greeted) if !self.peer.may_send() => {
-                return Step::Refuse(Reply::STRANGER);
             }
             (Mail { size: Some(size), .. }, Phase::Greeted)
                 if size > self.policy.max_message_size =>
@@ -288,9 +288,10 @@ impl Session {
     /// The answer to EHLO: what this client is offered. Everything offered is listed here, and nowhere else.
     fn extensions(&self) -> Reply {
         let Policy { hostname, max_message_size, max_recipients, .. } = &*self.policy;
+        let auth = if self.offers_auth() { "\nAUTH PLAIN LOGIN" } else { "" };
         let list = format!(
             "{hostname}\nPIPELINING\nSIZE {max_message_size}\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\n\
-             LIMITS RCPTMAX={max_recipients}"
+             LIMITS RCPTMAX={max_recipients}{auth}"
         );
         Reply::plain(250, list)
     }

@@ -84,7 +84,8 @@ fn the_offer_is_complete() {
             "8BITMIME",
             "SMTPUTF8",
             "ENHANCEDSTATUSCODES",
-            "LIMITS RCPTMAX=2"
+            "LIMITS RCPTMAX=2",
+            "AUTH PLAIN LOGIN"
         ]
     );
 }
