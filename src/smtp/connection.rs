@@ -19,8 +19,9 @@ use super::body::{Body, Content};
 use super::input::Input;
 use super::memory::{MemoryBudget, Reservation};
 use super::reply::Reply;
-use super::session::{Peer, Policy, Session, Step, Transaction};
+use super::session::{Policy, Session, Step, Transaction};
 use super::timer::Timer;
+use super::tls::Acceptor;
 
 /// The longest that one transaction may take from MAIL to the final dot, however busy the client is.
 const TRANSACTION_TIME_MAX: Duration = Duration::from_secs(30 * 60);
@@ -44,6 +45,8 @@ pub(super) struct Service {
     pub(super) idle_timeout: Duration,
     pub(super) intake: Arc<dyn Intake>,
     pub(super) authenticator: Authenticator,
+    /// For STARTTLS; there is one wherever the policy offers it.
+    pub(super) tls: Option<Acceptor>,
     pub(super) memory: Arc<MemoryBudget>,
     pub(super) shutdown: CancellationToken,
 }
@@ -60,6 +63,8 @@ enum End {
     /// The client does not read our replies.
     Stalled,
     ShuttingDown,
+    /// It has been told to go ahead with TLS: this dialogue ends, the connection does not.
+    StartTls,
 }
 
 impl fmt::Display for End {
@@ -70,6 +75,7 @@ impl fmt::Display for End {
             Self::TimedOut => f.write_str("timed out"),
             Self::Stalled => f.write_str("the client does not read"),
             Self::ShuttingDown => f.write_str("shutting down"),
+            Self::StartTls => f.write_str("TLS begins"),
         }
     }
 }
@@ -94,24 +100,34 @@ struct Connection<'a, S> {
     stranger_noticed: bool,
 }
 
-/// Serves one client until it leaves or is sent away.
-pub(super) async fn serve<S>(stream: S, peer: Peer, service: &Service)
+/// Carries one dialogue to its end. Where TLS is to begin, stream and session come back, and nothing else: what the
+/// client has sent behind STARTTLS is thrown away with the buffer, because anybody on the way may have put it there.
+async fn talk<S>(
+    stream: S,
+    session: Session,
+    first: Option<Reply>,
+    service: &Service,
+) -> Option<(S, Session)>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    debug!(peer = %peer.address, "connection opened");
+    let peer = session.peer();
     let mut connection = Connection {
         stream,
         service,
-        session: Session::new(Arc::clone(&service.policy), peer),
+        session,
         input: Input::default(),
         output: Vec::new(),
         timer: Timer::new(service.idle_timeout),
         transaction_due: None,
         stranger_noticed: false,
     };
+    if let Some(greeting) = first {
+        connection.say(&greeting);
+    }
     let end = connection.converse().await;
     match &end {
+        End::StartTls => return Some((connection.stream, connection.session)),
         End::Said(reply) if reply.code() >= 400 => {
             warn!(peer = %peer.address, reason = %end, "an SMTP client was sent away");
         }
@@ -120,11 +136,11 @@ where
         }
     }
     connection.leave(end).await;
+    None
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn converse(&mut self) -> End {
-        self.say(&self.session.greeting());
         loop {
             if let Err(end) = self.obey_what_has_come().await {
                 return end;
@@ -150,7 +166,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     self.notice_stranger(&reply);
                     self.say(&reply);
                 }
-                Step::StartTls(_) | Step::ReadChunk(_) => return Err(End::Gone),
+                Step::StartTls(reply) => {
+                    self.say(&reply);
+                    self.flush().await?;
+                    return Err(End::StartTls);
+                }
+                Step::ReadChunk(_) => return Err(End::Gone),
                 Step::Verify(credentials) => self.log_in(credentials).await?,
                 Step::ReadBody(transaction) => self.transfer(transaction).await?,
                 Step::Close(reply) => return Err(End::Said(reply)),
@@ -296,7 +317,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         // Only a client that is sent away may be in the middle of sending.
         let linger = matches!(&end, End::Said(reply) if reply.code() >= 400);
         let reply = match end {
-            End::Gone | End::Stalled => return,
+            End::Stalled | End::StartTls => return,
+            End::Gone => {
+                // Over TLS this says that nothing was cut off, to a client that may have closed its half only.
+                let _ = tokio::time::timeout(FAREWELL_TIME_MAX, self.stream.shutdown()).await;
+                return;
+            }
             End::Said(reply) => reply,
             End::ShuttingDown => Reply::SHUTTING_DOWN,
             End::TimedOut if self.transaction_due.is_some_and(|due| Instant::now() >= due) => {
@@ -327,6 +353,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         }
     }
 }
+
+mod encrypted;
+
+pub(super) use encrypted::{serve, serve_tls};
 
 #[cfg(test)]
 mod tests;

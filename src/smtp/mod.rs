@@ -1,10 +1,10 @@
 //! The SMTP station: takes messages from apps and hands them to an [`Intake`](crate::queue::Intake).
 //!
 //! `command`, `path`, `parameters`, `reply`, `session`, `input` and `body` are pure: no socket, no clock, nothing async. They
-//! decide, and are tested as dialogues in memory. `listener`, `admission`, `connection`, `timer` and `memory` act.
+//! decide, and are tested as dialogues in memory. `listener`, `admission`, `connection`, `tls`, `timer` and `memory` act.
 //!
-//! TLS and CHUNKING will have their places here: what a client may do is a question to [`Peer`],
-//! what is offered to it is the one list in `session` that answers EHLO, and `connection` serves any stream.
+//! Who may send is decided in `session::auth`; what is offered to a client is the one list in `session` that answers EHLO;
+//! `connection` serves any stream.
 
 mod admission;
 pub mod auth;
@@ -21,11 +21,12 @@ mod session;
 #[cfg(test)]
 mod testing;
 mod timer;
+pub mod tls;
 
 pub use body::{Body, Content, Fed};
 pub use command::{Command, Fault};
 pub use input::{AUTH_LINE_MAX, COMMAND_LINE_MAX, Input, Line};
-pub use listener::Listener;
+pub use listener::{BindError, Listener};
 pub use memory::{MemoryBudget, Reservation};
 pub use reply::{Enhanced, Reply};
 pub use session::{Chunk, ChunkFate, Peer, Policy, Session, Step, TlsRule, Transaction};

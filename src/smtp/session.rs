@@ -225,7 +225,7 @@ impl Session {
             (Vrfy, _) => Reply::CANNOT_VERIFY,
             (Expn, _) => Reply::NO_EXPANSION,
             (Help, _) => Reply::HELP,
-            (StartTls, _) => Reply::NO_STARTTLS,
+            (StartTls, _) => return self.start_tls(),
             (Auth { mechanism, initial }, _) => return self.begin_auth(mechanism, initial),
             (Bdat { .. }, _) => return Step::Close(Reply::NO_BDAT),
 
@@ -288,10 +288,11 @@ impl Session {
     /// The answer to EHLO: what this client is offered. Everything offered is listed here, and nowhere else.
     fn extensions(&self) -> Reply {
         let Policy { hostname, max_message_size, max_recipients, .. } = &*self.policy;
-        let auth = if self.offers_auth() { "\nAUTH PLAIN LOGIN" } else { "" };
+        let starttls = if self.offers_starttls() { "STARTTLS\n" } else { "" };
+        let auth = if self.offers_auth() { "AUTH PLAIN LOGIN\n" } else { "" };
         let list = format!(
             "{hostname}\nPIPELINING\nSIZE {max_message_size}\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\n\
-             LIMITS RCPTMAX={max_recipients}{auth}"
+             {starttls}{auth}LIMITS RCPTMAX={max_recipients}"
         );
         Reply::plain(250, list)
     }
@@ -331,6 +332,8 @@ fn needs_smtp_utf8(who: &str) -> Reply {
     let text = format!("The {who} is not ASCII: say SMTPUTF8 after the address of MAIL");
     Reply::new(553, Enhanced(6, 7), text)
 }
+
+mod tls;
 
 #[cfg(test)]
 mod tests;

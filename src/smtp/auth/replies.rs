@@ -55,12 +55,6 @@ impl Reply {
         Self::fixed(503, 5, 1, "AUTH comes before MAIL: finish the transaction or drop it by RSET");
     pub(in crate::smtp) const UNKNOWN_MECHANISM: Self =
         Self::fixed(504, 5, 4, "This mechanism is not offered: choose PLAIN or LOGIN");
-    pub(in crate::smtp) const TLS_FIRST: Self = Self::fixed(
-        530,
-        7,
-        0,
-        "Say STARTTLS first: switch TLS on in the app's SMTP settings (smtp.tls.required)",
-    );
     pub(in crate::smtp) const ENCRYPTION_NEEDED: Self = Self::fixed(
         538,
         7,

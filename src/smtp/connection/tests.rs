@@ -9,7 +9,7 @@ use tokio::io::{DuplexStream, ReadBuf, duplex};
 use tokio::task::JoinHandle;
 
 use super::super::auth::Authenticator;
-use super::super::session::TlsRule;
+use super::super::session::{Peer, TlsRule};
 use super::super::testing::Recorder;
 use super::*;
 use crate::config::AuthMode;
@@ -67,6 +67,7 @@ impl Bench {
             idle_timeout: IDLE,
             intake: Arc::clone(&intake) as Arc<dyn Intake>,
             authenticator,
+            tls: None,
             memory: Arc::clone(&memory),
             shutdown: shutdown.clone(),
         };

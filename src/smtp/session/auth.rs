@@ -60,7 +60,7 @@ impl Session {
             AuthMode::Auto => self.policy.has_users || self.peer.trusted,
             AuthMode::Required | AuthMode::Provider => true,
         };
-        wanted && !self.needs_tls() && (self.peer.trusted || self.peer.secure)
+        wanted && !self.tls_is_missing() && (self.peer.trusted || self.peer.secure)
     }
 
     /// AUTH, in whatever phase it came.
@@ -120,7 +120,7 @@ impl Session {
 
     /// Why this client may not begin a transaction with this sender.
     pub(super) fn refusal_of_mail(&self, sender: Option<&Address>) -> Option<Step> {
-        if self.needs_tls() {
+        if self.tls_is_missing() {
             return Some(Step::Reply(Reply::TLS_FIRST));
         }
         if !self.may_send() {
@@ -161,7 +161,7 @@ impl Session {
     /// What to do when AUTH comes and is not offered.
     fn why_no_auth(&self) -> Reply {
         match (self.policy.auth, self.policy.tls) {
-            _ if self.needs_tls() => Reply::TLS_FIRST,
+            _ if self.tls_is_missing() => Reply::TLS_FIRST,
             (AuthMode::Off, _) => Reply::NO_AUTH,
             // Of strangers only: trusted peers are offered it in every other mode.
             (AuthMode::Auto, _) if !self.policy.has_users => Reply::AUTH_WITHOUT_USERS,
@@ -173,10 +173,6 @@ impl Session {
                 TlsRule::Offered | TlsRule::Required,
             ) => Reply::ENCRYPTION_NEEDED,
         }
-    }
-
-    fn needs_tls(&self) -> bool {
-        self.policy.tls == TlsRule::Required && !self.peer.secure
     }
 }
 
