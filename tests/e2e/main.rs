@@ -16,3 +16,4 @@ mod failover;
 mod fake_provider;
 mod http_api;
 mod outcomes;
+mod real_clients;
