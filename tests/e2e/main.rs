@@ -19,3 +19,4 @@ mod fake_provider;
 mod http_api;
 mod outcomes;
 mod postmark;
+mod real_clients;
