@@ -1,18 +1,31 @@
 //! What stands in `password`: the password itself, or which hash of it.
 
+use std::fmt;
+
 use argon2::password_hash::phc::PasswordHash;
 
 use crate::secret::Secret;
 
 /// How a password is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum PasswordForm {
     /// As it is.
     Plain,
     /// An argon2 hash in PHC form, `$argon2id$v=19$…`.
-    Argon2,
+    Argon2(Box<PasswordHash>),
     /// A bcrypt hash, `$2b$12$…`.
     Bcrypt,
+}
+
+/// Its kind, and nothing of it.
+impl fmt::Debug for PasswordForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "Plain",
+            Self::Argon2(_) => "Argon2(***)",
+            Self::Bcrypt => "Bcrypt",
+        })
+    }
 }
 
 /// What is wrong with it; never the value.
@@ -39,7 +52,7 @@ impl PasswordForm {
     pub fn of(password: &Secret) -> Result<Self, PasswordFault> {
         let text = password.expose();
         if text.starts_with("$argon2") {
-            return argon2(text).map(|()| Self::Argon2);
+            return argon2(text).map(|hash| Self::Argon2(Box::new(hash)));
         }
         if ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| text.starts_with(prefix)) {
             return bcrypt(text).map(|()| Self::Bcrypt);
@@ -66,7 +79,7 @@ fn fault(message: impl Into<String>) -> Result<PasswordForm, PasswordFault> {
 
 const REMAKE: &str = "make a new one with `mailferry hash-password`";
 
-fn argon2(text: &str) -> Result<(), PasswordFault> {
+fn argon2(text: &str) -> Result<PasswordHash, PasswordFault> {
     let invalid = || {
         let form = "$argon2id$v=19$m=…,t=…,p=…$salt$hash";
         PasswordFault(format!("begins like an argon2 hash and is none ({form}); {REMAKE}"))
@@ -89,7 +102,7 @@ fn argon2(text: &str) -> Result<(), PasswordFault> {
              {ARGON2_PASSES_MAX}, m times t above {ARGON2_WORK_MAX} or p above {ARGON2_LANES_MAX}): every attempt to log in costs as much; {REMAKE}"
         )));
     }
-    Ok(())
+    Ok(hash)
 }
 
 fn bcrypt(text: &str) -> Result<(), PasswordFault> {
@@ -165,8 +178,11 @@ mod tests {
 
     #[test]
     fn a_hash_says_so_itself() {
-        assert_eq!(form(ARGON2), Ok(PasswordForm::Argon2));
-        assert_eq!(form(&ARGON2.replace("argon2id", "argon2i")), Ok(PasswordForm::Argon2));
+        for hash in [ARGON2, &ARGON2.replace("argon2id", "argon2i")] {
+            let form = form(hash).unwrap();
+            assert!(matches!(form, PasswordForm::Argon2(_)), "{hash}");
+            assert_eq!(format!("{form:?}"), "Argon2(***)");
+        }
         let bcrypt = bcrypt::hash_with_salt("x", 4, [7; 16]).unwrap().to_string();
         assert_eq!(form(&bcrypt), Ok(PasswordForm::Bcrypt));
         assert_eq!(form(&bcrypt.replacen("$2b$", "$2y$", 1)), Ok(PasswordForm::Bcrypt));

@@ -1,12 +1,11 @@
 //! What `mailferry check` says about the SMTP side: who may send, over what, and by which way.
 
 use std::net::SocketAddr;
-use std::path::Path;
 
 use super::{Finding, error, is_private, ok, warning};
-use crate::config::{
-    AuthMode, CertificateFiles, Config, Layer, Loaded, PasswordForm, SmtpConfig, UserConfig,
-};
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::config::{AuthMode, Config, Layer, Loaded, PasswordForm, SmtpConfig, UserConfig};
+use crate::smtp::tls::inspect;
 
 /// Names in one line at the most.
 const NAMES_MAX: usize = 5;
@@ -27,7 +26,7 @@ pub(super) fn findings(loaded: &Loaded, findings: &mut Vec<Finding>) {
             list(networks)
         )));
     }
-    findings.push(tls(smtp));
+    tls(smtp, SystemClock.now(), findings);
     passwords(loaded, findings);
     for user in &smtp.users {
         findings.push(ok(rights(user, config)));
@@ -122,32 +121,22 @@ fn who_may_send(smtp: &SmtpConfig, secure: bool) -> String {
     }
 }
 
-fn tls(smtp: &SmtpConfig) -> Finding {
+fn tls(smtp: &SmtpConfig, now: Timestamp, findings: &mut Vec<Finding>) {
     let required = if smtp.tls.required { ", and no mail is taken before TLS" } else { "" };
     match &smtp.tls.files {
-        Some(files) => match certificate(files) {
-            Ok(()) => ok(format!("tls: certificate {}{required}", files.certificate.display())),
-            Err(reason) => error(reason),
+        Some(files) => match inspect(files, now) {
+            Ok(found) => {
+                let (file, day) = (files.certificate.display(), found.expires.strftime("%Y-%m-%d"));
+                findings.push(ok(format!("tls: certificate {file}, good until {day}{required}")));
+                findings.extend(found.warnings.into_iter().map(warning));
+            }
+            Err(reason) => findings.push(error(reason.to_string())),
         },
-        None if smtp.tls.self_signed => ok(format!(
+        None if smtp.tls.self_signed => findings.push(ok(format!(
             "tls: with a certificate that is made at the start{required}; apps that check who answers refuse it"
-        )),
-        None => ok("tls: none (smtp.tls.certificate and smtp.tls.self_signed are not set)"),
+        ))),
+        None => findings.push(ok("tls: none (smtp.tls.certificate and smtp.tls.self_signed are not set)")),
     }
-}
-
-/// Looks at certificate and key: whether this user can read them.
-fn certificate(files: &CertificateFiles) -> Result<(), String> {
-    let read = |key: &str, file: &Path| {
-        let opened = std::fs::File::open(file).and_then(|file| file.metadata());
-        match opened {
-            Ok(metadata) if metadata.is_file() => Ok(()),
-            Ok(_) => Err(format!("{key}: {} is no file", file.display())),
-            Err(reason) => Err(format!("{key}: {} cannot be read: {reason}", file.display())),
-        }
-    };
-    read("smtp.tls.certificate", &files.certificate)?;
-    read("smtp.tls.key", &files.key)
 }
 
 /// Passwords that whoever sees the configuration file can use.

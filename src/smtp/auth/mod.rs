@@ -12,7 +12,7 @@ mod throttle;
 
 pub use authenticator::{Authentication, Authenticator};
 pub use exchange::{Exchange, Mechanism, Progress};
-pub use password::{InvalidHash, Password};
+pub use password::Password;
 pub(super) use throttle::delay;
 
 use std::fmt;
