@@ -16,15 +16,17 @@ use super::auth::{Authenticator, Credentials};
 use super::body::{Body, Content};
 use super::input::Input;
 use super::memory::{MemoryBudget, Reservation};
+use super::occasional::Notices;
 use super::reply::Reply;
 use super::session::{Peer, Policy, Session, Step, Transaction};
 use super::timer::Timer;
-
-/// The longest that one transaction may take from MAIL to the final dot, however busy the client is.
-const TRANSACTION_TIME_MAX: Duration = Duration::from_secs(30 * 60);
+use limits::{EnvelopeMemory, STRANGER_IDLE_MAX, STRANGER_TIME_MAX, TRANSACTION_TIME_MAX};
 
 /// How long content waits for memory that others hold.
 const MEMORY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// From here on, a wait for memory is not the client's silence.
+const MEMORY_WAIT_NOTICED: Duration = Duration::from_secs(1);
 
 /// How long a client may take to read the reply with which it is sent away.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(5);
@@ -43,6 +45,7 @@ pub(super) struct Service {
     pub(super) intake: Arc<dyn Intake>,
     pub(super) authenticator: Authenticator,
     pub(super) memory: Arc<MemoryBudget>,
+    pub(super) notices: Notices,
     pub(super) shutdown: CancellationToken,
 }
 
@@ -89,6 +92,11 @@ struct Connection<'a, S> {
     timer: Timer,
     /// When the running transaction has taken too long.
     transaction_due: Option<Instant>,
+    /// When it has taken too long to authenticate, if it must.
+    stranger_due: Instant,
+    /// Octets of content since time was given for them.
+    earned: u64,
+    envelope: EnvelopeMemory,
     stranger_noticed: bool,
 }
 
@@ -106,12 +114,17 @@ where
         output: Vec::new(),
         timer: Timer::new(service.idle_timeout),
         transaction_due: None,
+        stranger_due: Instant::now() + STRANGER_TIME_MAX,
+        earned: 0,
+        envelope: EnvelopeMemory::new(&service.memory),
         stranger_noticed: false,
     };
     let end = connection.converse().await;
     match &end {
         End::Said(reply) if reply.code() >= 400 => {
-            warn!(peer = %peer.address, reason = %end, "an SMTP client was sent away");
+            if let Some(unlogged) = service.notices.sent_away.take() {
+                warn!(peer = %peer.address, reason = %end, unlogged, "an SMTP client was sent away");
+            }
         }
         End::Said(_) | End::Gone | End::TimedOut | End::Stalled | End::ShuttingDown => {
             debug!(peer = %peer.address, reason = %end, "connection closed");
@@ -139,6 +152,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         while let Some(line) = self.input.next_line() {
             if self.service.shutdown.is_cancelled() {
                 return Err(End::ShuttingDown);
+            }
+            if !self.envelope.cover(&line).await {
+                self.say(&Reply::NO_MEMORY);
+                self.flush().await?;
+                continue;
             }
             match self.session.handle(line) {
                 Step::Reply(reply) => self.say(&reply),
@@ -220,6 +238,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         loop {
             let arriving = self.input.unread().len();
             if arriving > 0 {
+                let begun = Instant::now();
                 if let Some(room) = body.room_wanted(arriving) {
                     if held.cover(room, MEMORY_PATIENCE).await {
                         body.make_room(room);
@@ -236,12 +255,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 if body.room() == 0 {
                     held.release();
                 }
+                if begun.elapsed() >= MEMORY_WAIT_NOTICED {
+                    // It was us who kept it waiting.
+                    self.give_time();
+                }
+                self.earn_time(fed.used);
                 if fed.ended {
                     self.input.narrow();
                     return Ok(body.finish());
                 }
             }
-            self.give_time();
             self.read(Awaited::Content).await?;
         }
     }
@@ -265,19 +288,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             written = writing => written.map_err(|_| End::Gone)?,
             () = self.timer.expired() => return Err(End::Stalled),
         }
-        self.output.clear();
-        self.output.shrink_to(OUTPUT_MAX / 8);
+        // Given back: this client may be silent for long.
+        self.output = Vec::new();
         Ok(())
     }
 
     /// Reads once. While a command is awaited, shutting down ends the wait; content may come to its end.
     async fn read(&mut self, awaited: Awaited) -> Result<(), End> {
         let for_command = matches!(awaited, Awaited::Command);
-        let room = self.input.room();
-        let spare = room.capacity() - room.len();
         let read = tokio::select! {
             biased;
-            read = self.stream.read_buf(room) => read,
+            read = limits::read(&mut self.stream, &mut self.input) => read,
             () = self.service.shutdown.cancelled(), if for_command => {
                 return Err(End::ShuttingDown);
             }
@@ -285,8 +306,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         };
         match read {
             Ok(0) | Err(_) => Err(End::Gone),
-            Ok(count) => {
-                if count == spare && !for_command {
+            // For one who always has something to read, the timer is never asked.
+            Ok(_) if self.is_overdue() => Err(End::TimedOut),
+            Ok(_) => {
+                if !for_command && self.input.is_full() {
                     self.input.widen();
                 }
                 Ok(())
@@ -296,14 +319,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 
     /// The client has been heard: it may be silent again for the idle time, but not beyond the transaction's.
     fn give_time(&mut self) {
-        let idle_due = Instant::now() + self.service.idle_timeout;
-        self.timer.set(self.transaction_due.map_or(idle_due, |due| due.min(idle_due)));
+        self.earned = 0;
+        let now = Instant::now();
+        let mut due = now + self.service.idle_timeout;
+        if self.session.is_stranger() {
+            due = due.min(now + STRANGER_IDLE_MAX).min(self.stranger_due);
+        }
+        self.timer.set(self.transaction_due.map_or(due, |transaction| transaction.min(due)));
+    }
+
+    /// Content has come. Only enough of it begins the time to be silent anew.
+    fn earn_time(&mut self, octets: usize) {
+        self.earned = self.earned.saturating_add(octets as u64);
+        if self.earned >= limits::content_due(self.service.idle_timeout) {
+            self.give_time();
+        }
+    }
+
+    /// Whether a limit has passed that does not begin anew.
+    fn is_overdue(&self) -> bool {
+        let now = Instant::now();
+        self.transaction_due.is_some_and(|due| now >= due) || self.has_overstayed(now)
+    }
+
+    fn has_overstayed(&self, now: Instant) -> bool {
+        self.session.is_stranger() && now >= self.stranger_due
     }
 
     /// Starts and stops the transaction's time with the transaction.
     fn watch_transaction(&mut self) {
         if !self.session.in_transaction() {
             self.transaction_due = None;
+            self.envelope.release();
         } else if self.transaction_due.is_none() {
             self.transaction_due = Some(Instant::now() + TRANSACTION_TIME_MAX);
         }
@@ -314,7 +361,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         if !self.stranger_noticed {
             self.stranger_noticed = true;
             let peer = self.session.peer().address;
-            warn!(%peer, "a client outside smtp.trusted_networks may not send and was refused");
+            if let Some(unlogged) = self.service.notices.strangers.take() {
+                warn!(
+                    %peer, unlogged,
+                    "a client outside smtp.trusted_networks may not send and was refused"
+                );
+            }
         }
     }
 
@@ -329,6 +381,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             End::TimedOut if self.transaction_due.is_some_and(|due| Instant::now() >= due) => {
                 Reply::TRANSACTION_TOO_SLOW
             }
+            End::TimedOut if self.has_overstayed(Instant::now()) => Reply::STRANGER_TOO_LONG,
             End::TimedOut => Reply::IDLE,
         };
         self.say(&reply);
@@ -355,5 +408,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     }
 }
 
+mod limits;
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,7 @@ use super::admission::Admission;
 use super::auth::Authenticator;
 use super::connection::{self, Service};
 use super::memory::MemoryBudget;
+use super::occasional::Notices;
 use super::reply::Reply;
 use super::session::{Peer, Policy, TlsRule};
 
@@ -96,6 +97,7 @@ impl Listener {
             intake,
             authenticator,
             memory,
+            notices: Notices::default(),
             shutdown,
         });
         let mut doors = JoinSet::new();

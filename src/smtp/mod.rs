@@ -14,6 +14,7 @@ mod connection;
 mod input;
 mod listener;
 mod memory;
+mod occasional;
 mod parameters;
 mod path;
 mod reply;

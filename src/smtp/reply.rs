@@ -111,6 +111,8 @@ impl Reply {
         "Too many connections from your address (smtp.max_connections_per_ip); try again later",
     );
     pub const IDLE: Self = Self::fixed(421, 4, 2, "Nothing came for too long; closing");
+    pub const STRANGER_TOO_LONG: Self =
+        Self::fixed(421, 7, 0, "Too much time has passed without authentication; closing");
     pub const TRANSACTION_TOO_SLOW: Self =
         Self::fixed(421, 4, 2, "The transaction takes too long; closing");
 

@@ -14,9 +14,12 @@ use super::reply::{Enhanced, Reply};
 /// Protocol errors that a connection may make between two accepted messages.
 const FAULTS_MAX: u32 = 20;
 
-/// Commands between two accepted messages, accepted recipients not counted. Enough for a pool that keeps its connections
-/// alive by NOOP over days.
-const COMMANDS_MAX: u32 = 10_000;
+/// Commands between two accepted messages, besides one for each recipient that a message may have. Enough for a pool that
+/// keeps its connections alive by NOOP over days.
+const COMMANDS_MAX: usize = 10_000;
+
+/// Commands of a client that is neither trusted nor authenticated. The way to AUTH is a handful.
+const STRANGER_COMMANDS_MAX: usize = 100;
 
 /// What holds for every session of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,7 +137,7 @@ pub struct Session {
     identity: Option<Identity>,
     phase: Phase,
     faults: u32,
-    commands: u32,
+    commands: usize,
 }
 
 impl Session {
@@ -161,6 +164,11 @@ impl Session {
     /// Who the client has proved to be.
     pub fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
+    }
+
+    /// True for a client of which nothing is known that speaks for it: it gets less time, and fewer commands.
+    pub fn is_stranger(&self) -> bool {
+        !self.peer.trusted && self.identity.is_none()
     }
 
     /// Tells what came of [`Step::Verify`].
@@ -267,8 +275,6 @@ impl Session {
                     Reply::too_many_recipients(self.policy.max_recipients)
                 } else {
                     envelope.recipients.push(recipient);
-                    // Not one of the commands that come to nothing.
-                    self.commands = self.commands.saturating_sub(1);
                     Reply::RECIPIENT_OK
                 }
             }
@@ -298,6 +304,11 @@ impl Session {
     /// Counts, and ends what goes on for too long without a message.
     fn within_limits(&mut self, step: Step) -> Step {
         self.commands += 1;
+        let commands_max = if self.is_stranger() {
+            STRANGER_COMMANDS_MAX
+        } else {
+            COMMANDS_MAX.saturating_add(self.policy.max_recipients)
+        };
         if let Step::Reply(reply) | Step::Refuse(reply) = &step
             && reply.is_protocol_error()
         {
@@ -307,7 +318,7 @@ impl Session {
             Step::Reply(_) | Step::Refuse(_) if self.faults >= FAULTS_MAX => {
                 Step::Close(Reply::TOO_MANY_ERRORS)
             }
-            Step::Reply(_) | Step::Refuse(_) if self.commands >= COMMANDS_MAX => {
+            Step::Reply(_) | Step::Refuse(_) if self.commands >= commands_max => {
                 Step::Close(Reply::TOO_MANY_COMMANDS)
             }
             Step::Reply(_)

@@ -13,6 +13,8 @@ use super::*;
 use crate::config::AuthMode;
 use crate::queue::Refusal;
 
+mod attack;
+
 const IDLE: Duration = Duration::from_secs(300);
 const PEER: Peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted: true, secure: false };
 const BUDGET: usize = 256 * 1024;
@@ -39,13 +41,17 @@ impl Bench {
     }
 
     fn connected(intake: Recorder, pipe: usize) -> Self {
+        Self::connected_as(PEER, intake, pipe)
+    }
+
+    fn connected_as(peer: Peer, intake: Recorder, pipe: usize) -> Self {
         let intake = Arc::new(intake);
         let memory = Arc::new(MemoryBudget::new(BUDGET));
         let shutdown = CancellationToken::new();
         let policy = Policy {
             hostname: String::from("relay.example"),
             max_message_size: 128 * 1024,
-            max_recipients: 100,
+            max_recipients: 2000,
             tls: TlsRule::Absent,
             auth: AuthMode::Auto,
             has_users: false,
@@ -56,12 +62,13 @@ impl Bench {
             intake: Arc::clone(&intake) as Arc<dyn Intake>,
             authenticator: Authenticator::new(AuthMode::Auto, Vec::new(), None),
             memory: Arc::clone(&memory),
+            notices: Notices::default(),
             shutdown: shutdown.clone(),
         };
         let (client, server) = duplex(pipe);
         let writes = Arc::new(AtomicUsize::new(0));
         let server = CountingWrites { stream: server, writes: Arc::clone(&writes) };
-        let served = tokio::spawn(async move { serve(server, PEER, &service).await });
+        let served = tokio::spawn(async move { serve(server, peer, &service).await });
         Self { client, writes, intake, memory, shutdown, served }
     }
 
@@ -209,9 +216,10 @@ async fn a_transaction_has_an_end_however_busy_the_client_is() {
     bench.expect(&["250 ", "250 ", "354 "]).await;
     let begun = Instant::now();
     let step = IDLE / 2;
+    let slowly = "slowly\r\n".repeat(2500);
     for _ in 1..TRANSACTION_TIME_MAX.as_secs() / step.as_secs() {
         tokio::time::sleep(step).await;
-        bench.send("slowly\r\n").await;
+        bench.send(&slowly).await;
     }
     bench.expect(&["421 4.4.2 The transaction takes too long"]).await;
     assert_eq!(begun.elapsed().as_secs(), TRANSACTION_TIME_MAX.as_secs());
