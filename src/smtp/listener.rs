@@ -1,30 +1,25 @@
-//! The sockets: accepts clients within the limits, and ends in order.
+//! The listener: opens the doors, and ends in order.
 
-use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use ipnet::IpNet;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
 
 use crate::config::{SmtpConfig, UserConfig};
 use crate::queue::{Accounts, Intake};
 
 use super::admission::Admission;
 use super::auth::Authenticator;
-use super::connection::{self, Service};
+use super::connection::Service;
+use super::door::{Door, House, Networks, report};
 use super::memory::MemoryBudget;
 use super::occasional::Notices;
-use super::reply::Reply;
-use super::session::{Peer, Policy, TlsRule};
-
-/// The pause after a failed accept: without file descriptors it would fail again at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+use super::session::{Policy, TlsRule};
+use super::sockets::{self, Inherited, ListeningSocket};
 
 /// No client may be silent for longer, whatever the configuration says.
 const IDLE_TIMEOUT_MAX: Duration = Duration::from_hours(24);
@@ -32,10 +27,10 @@ const IDLE_TIMEOUT_MAX: Duration = Duration::from_hours(24);
 /// Sockets that are bound and wait for [`Listener::run`].
 #[derive(Debug)]
 pub struct Listener {
-    sockets: Vec<TcpListener>,
+    sockets: Vec<ListeningSocket>,
     policy: Arc<Policy>,
     admission: Arc<Admission>,
-    trusted_networks: Arc<[IpNet]>,
+    networks: Networks,
     idle_timeout: Duration,
     users: Vec<UserConfig>,
 }
@@ -44,12 +39,21 @@ impl Listener {
     /// Binds every address of the configuration; an error names the one that failed. `hostname` is what the
     /// greeting says.
     pub async fn bind(config: &SmtpConfig, hostname: String) -> io::Result<Self> {
-        let mut sockets = Vec::with_capacity(config.listen.len());
-        for address in &config.listen {
-            let socket = TcpListener::bind(address).await.map_err(|error| {
-                io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-            })?;
-            sockets.push(socket);
+        Self::open(config, hostname, Inherited::default()).await
+    }
+
+    /// The same with sockets that were handed over, which come in place of those that the configuration names.
+    #[expect(clippy::unused_async, reason = "sockets need a runtime, which this makes sure of")]
+    pub async fn open(
+        config: &SmtpConfig,
+        hostname: String,
+        inherited: Inherited,
+    ) -> io::Result<Self> {
+        let sockets = sockets::open(config, inherited)?;
+        if sockets.iter().any(|door| door.implicit_tls) {
+            let error =
+                "implicit TLS (smtp.listen_tls, a socket named smtps) is not in this version";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, error));
         }
         let policy = Policy {
             hostname,
@@ -59,13 +63,19 @@ impl Listener {
             auth: config.auth,
             has_users: !config.users.is_empty(),
         };
-        let admission =
-            Admission::new(config.max_connections.get(), config.max_connections_per_ip.get());
+        let admission = Admission::new(
+            config.max_connections.get(),
+            config.max_connections_per_ip.get(),
+            !config.trusted_networks.is_empty(),
+        );
         Ok(Self {
             sockets,
             policy: Arc::new(policy),
             admission: Arc::new(admission),
-            trusted_networks: config.trusted_networks.clone().into(),
+            networks: Networks {
+                trusted: config.trusted_networks.clone(),
+                proxies: config.proxy_networks.clone(),
+            },
             idle_timeout: config.idle_timeout.min(IDLE_TIMEOUT_MAX),
             users: config.users.clone(),
         })
@@ -73,7 +83,7 @@ impl Listener {
 
     /// Where it listens, with the ports that the system has chosen.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
+        self.sockets.iter().filter_map(|door| door.socket.local_addr().ok()).collect()
     }
 
     /// The number of open connections, kept up to date.
@@ -91,7 +101,7 @@ impl Listener {
         shutdown: CancellationToken,
     ) {
         let authenticator = Authenticator::new(self.policy.auth, self.users, accounts);
-        let service = Arc::new(Service {
+        let service = Service {
             policy: self.policy,
             idle_timeout: self.idle_timeout,
             intake,
@@ -99,99 +109,15 @@ impl Listener {
             memory,
             notices: Notices::default(),
             shutdown,
-        });
+        };
+        let house = Arc::new(House::new(service, self.admission, self.networks));
         let mut doors = JoinSet::new();
-        for socket in self.sockets {
-            let door = Door {
-                socket,
-                service: Arc::clone(&service),
-                admission: Arc::clone(&self.admission),
-                trusted_networks: Arc::clone(&self.trusted_networks),
-            };
-            doors.spawn(door.keep());
+        for listening in self.sockets {
+            doors.spawn(Door { listening, house: Arc::clone(&house) }.keep());
         }
         while let Some(ended) = doors.join_next().await {
             report(ended);
         }
-    }
-}
-
-/// One bound address.
-struct Door {
-    socket: TcpListener,
-    service: Arc<Service>,
-    admission: Arc<Admission>,
-    trusted_networks: Arc<[IpNet]>,
-}
-
-impl Door {
-    /// Lets clients in until shutdown, then waits for those inside.
-    async fn keep(self) {
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                () = self.service.shutdown.cancelled() => break,
-                accepted = self.socket.accept() => match accepted {
-                    Ok((stream, address)) => self.admit(stream, address, &mut connections),
-                    Err(error) => {
-                        warn!(%error, "cannot accept an SMTP connection");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                },
-                Some(ended) = connections.join_next() => report(ended),
-            }
-        }
-        drop(self.socket);
-        while let Some(ended) = connections.join_next().await {
-            report(ended);
-        }
-    }
-
-    fn admit(&self, stream: TcpStream, address: SocketAddr, connections: &mut JoinSet<()>) {
-        // A client that reaches an IPv6 socket over IPv4 is the same client.
-        let address = address.ip().to_canonical();
-        let seat = match self.admission.admit(address) {
-            Ok(seat) => seat,
-            Err(reply) => {
-                debug!(peer = %address, reason = reply.text(), "connection refused");
-                turn_away(stream, &reply);
-                return;
-            }
-        };
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(peer = %address, %error, "the client has gone already");
-            return;
-        }
-        let peer =
-            Peer { address, trusted: is_trusted(&self.trusted_networks, address), secure: false };
-        let service = Arc::clone(&self.service);
-        connections.spawn(async move {
-            connection::serve(stream, peer, &service).await;
-            drop(seat);
-        });
-    }
-}
-
-fn is_trusted(networks: &[IpNet], address: IpAddr) -> bool {
-    networks.iter().any(|network| network.contains(&address))
-}
-
-/// Says why and closes. The system's buffer of a new connection has room for one line, so nothing has to be waited for.
-fn turn_away(stream: TcpStream, reply: &Reply) {
-    let mut line = Vec::with_capacity(128);
-    reply.encode(&mut line);
-    let written = stream.into_std().and_then(|mut stream| stream.write_all(&line));
-    if let Err(error) = written {
-        debug!(%error, "the refused client did not hear why");
-    }
-}
-
-/// One connection's panic is its own: the others go on.
-fn report(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        error!(%error, "an SMTP connection ended by a fault of the program");
     }
 }
 

@@ -1,7 +1,8 @@
 //! The SMTP station: takes messages from apps and hands them to an [`Intake`](crate::queue::Intake).
 //!
-//! `command`, `path`, `parameters`, `reply`, `session`, `input` and `body` are pure: no socket, no clock, nothing async. They
-//! decide, and are tested as dialogues in memory. `listener`, `admission`, `connection`, `timer` and `memory` act.
+//! `command`, `path`, `parameters`, `reply`, `session`, `input`, `body` and all but one function of `proxy` are pure: no
+//! socket, no clock, nothing async. They decide, and are tested as dialogues in memory. `listener`, `sockets`, `door`,
+//! `admission`, `connection`, `timer` and `memory` act.
 //!
 //! Authentication, TLS and CHUNKING will have their places here: what a client may do is a question to [`Peer`],
 //! what is offered to it is the one list in `session` that answers EHLO, and `connection` serves any stream.
@@ -11,14 +12,17 @@ pub mod auth;
 mod body;
 mod command;
 mod connection;
+mod door;
 mod input;
 mod listener;
 mod memory;
 mod occasional;
 mod parameters;
 mod path;
+mod proxy;
 mod reply;
 mod session;
+mod sockets;
 #[cfg(test)]
 mod testing;
 mod timer;
@@ -28,5 +32,7 @@ pub use command::{Command, Fault};
 pub use input::{COMMAND_LINE_MAX, Input, Line};
 pub use listener::Listener;
 pub use memory::{MemoryBudget, Reservation};
+pub use proxy::{Fault as ProxyFault, Header as ProxyHeader, Origin, Taken};
 pub use reply::{Enhanced, Reply};
 pub use session::{Chunk, ChunkFate, Peer, Policy, Session, Step, TlsRule, Transaction};
+pub use sockets::Inherited;

@@ -91,6 +91,12 @@ impl Reply {
         Self::fixed(421, 7, 0, "Too many commands without a message; closing the connection");
     pub const HTTP_SPOKEN: Self =
         Self::fixed(421, 7, 0, "This port speaks SMTP, and HTTP came; closing the connection");
+    pub const PROXY_SPOKEN: Self = Self::fixed(
+        421,
+        7,
+        0,
+        "A PROXY header came from an address that is not in smtp.proxy_networks; closing the connection",
+    );
     pub const TLS_SPOKEN: Self = Self::fixed(
         421,
         7,

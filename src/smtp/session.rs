@@ -9,6 +9,7 @@ use crate::message::Envelope;
 use super::auth::{Authentication, Credentials, Exchange, Identity};
 use super::command::{Command, Fault, is_http};
 use super::input::Line;
+use super::proxy::is_header as is_proxy_header;
 use super::reply::{Enhanced, Reply};
 
 /// Protocol errors that a connection may make between two accepted messages.
@@ -193,6 +194,7 @@ impl Session {
     /// Takes the next line and says what to do.
     pub fn handle(&mut self, line: Line<'_>) -> Step {
         let step = match line {
+            Line::Command(line) if is_proxy_header(line) => Step::Close(Reply::PROXY_SPOKEN),
             Line::Command(line) => match Command::parse(line) {
                 Ok(command) => self.obey(command),
                 Err(Fault::Http) => Step::Close(Reply::HTTP_SPOKEN),

@@ -205,6 +205,8 @@ fn other_protocols_are_cut_off() {
     };
     assert_eq!(close(Line::TlsHello), Reply::TLS_SPOKEN);
     assert_eq!(close(Line::Command(b"POST / HTTP/1.1")), Reply::HTTP_SPOKEN);
+    assert_eq!(close(Line::Command(b"PROXY TCP4 1.2.3.4 1.2.3.4 1 25")), Reply::PROXY_SPOKEN);
+    assert_eq!(close(Line::Command(b"\0")), Reply::PROXY_SPOKEN);
     assert_eq!(close(Line::BareLineFeed(b"GET / HTTP/1.0")), Reply::HTTP_SPOKEN);
     let long = [&b"GET /"[..], &[b'x'; 2043]].concat();
     assert_eq!(close(Line::TooLong(&long)), Reply::HTTP_SPOKEN);
