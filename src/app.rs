@@ -13,7 +13,10 @@ use crate::message::Draft;
 use crate::provider::{self, BuildError, HttpClient, NamedProvider, Provider};
 use crate::queue::{MemoryStore, Retention, SqliteStore, Store, StoreError};
 use crate::shutdown::{self, Signals};
-use crate::smtp::{Listener, MemoryBudget};
+use crate::smtp::{Inherited, Listener, MemoryBudget};
+use crate::systemd::{self, SocketError};
+
+pub use crate::systemd::Handed;
 
 /// Why the daemon did not start, or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +30,9 @@ pub enum AppError {
     /// A port cannot be opened.
     #[error("{key}: {source}{}", port_advice(source, key))]
     Listen { key: &'static str, source: std::io::Error },
+    /// A socket that was handed over cannot be used.
+    #[error(transparent)]
+    Handed(#[from] SocketError),
     /// The process cannot be set up.
     #[error("cannot take over signals: {0}")]
     Signals(std::io::Error),
@@ -68,19 +74,20 @@ fn session_memory(config: &Config) -> usize {
     usize::try_from(octets).unwrap_or(usize::MAX)
 }
 
-/// Runs the daemon until SIGTERM or SIGINT.
-pub async fn serve(config: Config) -> Result<(), AppError> {
-    run(config, Signals::install().map_err(AppError::Signals)?).await
+/// Runs the daemon until SIGTERM or SIGINT. Sockets that were handed over come in place of the configured addresses.
+pub async fn serve(config: Config, handed: Handed) -> Result<(), AppError> {
+    run(config, handed, Signals::install().map_err(AppError::Signals)?).await
 }
 
 /// Runs the daemon that catches all mail; what makes it so is in the configuration that `dev` loads.
 ///
 /// It ends with its terminal: forgotten in the background it would hold the ports and what it has caught.
-pub async fn dev(config: Config) -> Result<(), AppError> {
-    run(config, Signals::install().map_err(AppError::Signals)?.ending_with_the_terminal()).await
+pub async fn dev(config: Config, handed: Handed) -> Result<(), AppError> {
+    let signals = Signals::install().map_err(AppError::Signals)?.ending_with_the_terminal();
+    run(config, handed, signals).await
 }
 
-async fn run(config: Config, mut signals: Signals) -> Result<(), AppError> {
+async fn run(config: Config, handed: Handed, mut signals: Signals) -> Result<(), AppError> {
     let clock: SharedClock = Arc::new(SystemClock);
     let started = clock.now();
 
@@ -89,10 +96,12 @@ async fn run(config: Config, mut signals: Signals) -> Result<(), AppError> {
     let recorded = (!direct).then(|| Arc::clone(&store));
     let delivery = build_delivery(&config, recorded, &clock)?;
 
-    let listener = Listener::bind(&config.smtp, hostname(&config))
+    let handed = handed.sort(&config.smtp.listen_tls, config.http.listen)?;
+    let inherited = Inherited { plain: handed.smtp, tls: handed.smtps };
+    let listener = Listener::open(&config.smtp, hostname(&config), inherited)
         .await
         .map_err(|source| AppError::Listen { key: "smtp.listen", source })?;
-    let server = http::bind(&config.http)
+    let server = http::bind(&config.http, handed.http)
         .await
         .map_err(|source| AppError::Listen { key: "http.listen", source })?;
     for address in listener.addresses() {
@@ -126,6 +135,7 @@ async fn run(config: Config, mut signals: Signals) -> Result<(), AppError> {
         async move { delivery.run(stop, shutdown::GRACE).await }
     });
 
+    systemd::ready();
     let result = tokio::select! {
         signal = signals.end() => {
             tracing::info!(signal, "stopping: finishing what is under way, keeping the rest");
@@ -138,6 +148,7 @@ async fn run(config: Config, mut signals: Signals) -> Result<(), AppError> {
         _ = &mut keeper => Err(AppError::Stopped("the retention of the queue")),
     };
 
+    systemd::stopping();
     stop_smtp.cancel();
     if !smtp.is_finished() && tokio::time::timeout(shutdown::GRACE, smtp).await.is_err() {
         tracing::warn!("some SMTP sessions did not end in time; what had no 250 was not accepted");
