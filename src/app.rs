@@ -13,7 +13,8 @@ use crate::message::Draft;
 use crate::provider::{self, BuildError, HttpClient, NamedProvider, Provider};
 use crate::queue::{MemoryStore, Retention, SqliteStore, Store, StoreError};
 use crate::shutdown::{self, Signals};
-use crate::smtp::{Inherited, Listener, MemoryBudget};
+use crate::smtp::tls::{Keeping, Reload, Tls, TlsError, Watch};
+use crate::smtp::{BindError, Inherited, Listener, MemoryBudget};
 use crate::systemd::{self, SocketError};
 
 pub use crate::systemd::Handed;
@@ -27,6 +28,9 @@ pub enum AppError {
     /// A provider cannot be set up.
     #[error(transparent)]
     Provider(#[from] BuildError),
+    /// The certificate of the SMTP side cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A port cannot be opened.
     #[error("{key}: {source}{}", port_advice(source, key))]
     Listen { key: &'static str, source: std::io::Error },
@@ -39,6 +43,28 @@ pub enum AppError {
     /// A listener, or what works behind it, has ended by itself.
     #[error("{0} has stopped")]
     Stopped(&'static str),
+}
+
+impl AppError {
+    /// Whether the configuration has to be mended first: the exit code says so, and a supervisor need not try again.
+    pub fn is_bad_configuration(&self) -> bool {
+        match self {
+            Self::Tls(TlsError::Certificate(_)) => true,
+            Self::Listen { source, .. } => source.kind() == std::io::ErrorKind::InvalidInput,
+            Self::Queue(_)
+            | Self::Provider(_)
+            | Self::Tls(TlsError::SelfSigned(_) | TlsError::Library(_))
+            | Self::Handed(_)
+            | Self::Signals(_)
+            | Self::Stopped(_) => false,
+        }
+    }
+}
+
+impl From<BindError> for AppError {
+    fn from(BindError { key, source }: BindError) -> Self {
+        Self::Listen { key, source }
+    }
 }
 
 /// The cause without the words that say once more that the queue cannot be used. It names the file.
@@ -96,16 +122,18 @@ async fn run(config: Config, handed: Handed, mut signals: Signals) -> Result<(),
     let recorded = (!direct).then(|| Arc::clone(&store));
     let delivery = build_delivery(&config, recorded, &clock)?;
 
+    let (acceptor, certificate) = match set_up_tls(&config, &clock)? {
+        Some(Tls { acceptor, watch }) => (Some(acceptor), watch),
+        None => (None, None),
+    };
     let handed = handed.sort(&config.smtp.listen_tls, config.http.listen)?;
     let inherited = Inherited { plain: handed.smtp, tls: handed.smtps };
-    let listener = Listener::open(&config.smtp, hostname(&config), inherited)
-        .await
-        .map_err(|source| AppError::Listen { key: "smtp.listen", source })?;
+    let listener = Listener::open(&config.smtp, hostname(&config), acceptor, inherited).await?;
     let server = http::bind(&config.http, handed.http)
         .await
         .map_err(|source| AppError::Listen { key: "http.listen", source })?;
-    for address in listener.addresses() {
-        tracing::info!(protocol = "smtp", address = %address, "listening");
+    for (protocol, address) in listener.protocols() {
+        tracing::info!(protocol, %address, "listening");
     }
     tracing::info!(protocol = "http", address = %server.address(), "listening");
 
@@ -129,6 +157,16 @@ async fn run(config: Config, handed: Handed, mut signals: Signals) -> Result<(),
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
     let mut smtp = tokio::spawn(listener.run(intake, None, memory, stop_smtp.clone()));
     let mut http = tokio::spawn(server.run(state, stop_http.clone()));
+    let reload = certificate.as_ref().map(Watch::reload);
+    let mut watching = tokio::spawn({
+        let stop = stop_smtp.clone();
+        async move {
+            match certificate {
+                Some(watch) => watch.run(stop).await,
+                None => stop.cancelled().await,
+            }
+        }
+    });
     let mut keeper = tokio::spawn(retention.keep(store, clock, stop_delivery.clone()));
     let mut sending = tokio::spawn({
         let (delivery, stop) = (delivery.clone(), stop_delivery.clone());
@@ -137,7 +175,7 @@ async fn run(config: Config, handed: Handed, mut signals: Signals) -> Result<(),
 
     systemd::ready();
     let result = tokio::select! {
-        signal = signals.end() => {
+        signal = signals.end(|| reload.as_ref().map(Reload::ask).is_some()) => {
             tracing::info!(signal, "stopping: finishing what is under way, keeping the rest");
             Ok(())
         }
@@ -146,6 +184,7 @@ async fn run(config: Config, handed: Handed, mut signals: Signals) -> Result<(),
         // These end by themselves only by a panic. To accept mail that nobody delivers would be worse than to end.
         _ = &mut sending => Err(AppError::Stopped("the delivery")),
         _ = &mut keeper => Err(AppError::Stopped("the retention of the queue")),
+        _ = &mut watching => Err(AppError::Stopped("the watch over the TLS certificate")),
     };
 
     systemd::stopping();
@@ -249,6 +288,13 @@ fn open_store(config: &Config, direct: bool) -> Result<(Arc<dyn Store>, &'static
             Ok((Arc::new(store), "sqlite"))
         }
     }
+}
+
+/// The certificate of the SMTP side, if it has one. One of our own making stays beside the queue's file, in direct mode
+/// as well: there is no other folder that is ours.
+fn set_up_tls(config: &Config, clock: &SharedClock) -> Result<Option<Tls>, TlsError> {
+    let QueueUrl::Sqlite(store) = &config.queue.url;
+    Tls::set_up(&config.smtp.tls, &Keeping::beside(store, hostname(config)), clock)
 }
 
 /// The name in the SMTP greeting.

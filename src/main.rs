@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use mailferry::app;
+use mailferry::app::{self, AppError};
 use mailferry::cli::{self, Cli, Command, DevStore, Exit};
 use mailferry::clock::SystemClock;
 use mailferry::config::Purpose;
@@ -23,13 +23,15 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Serve => {
             let loaded = load(Purpose::Serve)?;
             cli::start_log(&loaded)?;
-            cli::daemon(app::serve(loaded.config, app::Handed::from_environment()))
+            let running = app::serve(loaded.config, app::Handed::from_environment());
+            cli::daemon(running, AppError::is_bad_configuration)
         }
         Command::Dev(args) => {
             let store = DevStore::new(args.store)?;
             let loaded = load(Purpose::Dev { queue: store.file().to_owned() })?;
             cli::start_log(&loaded)?;
-            cli::daemon(app::dev(loaded.config, app::Handed::from_environment()))
+            let running = app::dev(loaded.config, app::Handed::from_environment());
+            cli::daemon(running, AppError::is_bad_configuration)
         }
         Command::Check(args) => {
             let loaded = cli::load_to_check(cli.config.as_deref(), &environment)?;

@@ -8,6 +8,8 @@
 //! S: 250 2.0.0 *              the last line of the next reply; `*` matches the rest of the line
 //! S: 250-SIZE *               one of its other lines, in their order; those not wanted may be left out
 //! S! closed                   the server has closed the connection
+//! T! handshake                the client does the TLS handshake that STARTTLS asked for; what it has sent behind STARTTLS
+//!                             is lost. Over the socket it is a real one
 //! Q: ada@example.org > bob@example.net, eve@example.net
 //! Q= Subject: x\r\n\r\nhi\r\n  the next message taken: its envelope, and its content
 //! ```
@@ -31,15 +33,22 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mailferry::clock::Timestamp;
+use mailferry::clock::{SharedClock, SystemClock, Timestamp};
 use mailferry::config::{AuthMode, Size, SmtpConfig, TlsConfig, trusted_networks};
 use mailferry::message::{Address, Envelope, QueueId, Submission};
 use mailferry::queue::{Intake, Refusal};
+use mailferry::smtp::tls::{Keeping, Tls};
 use mailferry::smtp::{
     Body, Content, Input, Listener, MemoryBudget, Peer, Policy, Reply, Session, Step, TlsRule,
 };
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -77,6 +86,7 @@ struct Settings {
     trusted: bool,
     max_message_size: u64,
     max_recipients: usize,
+    tls: TlsRule,
     refusal: Option<Refusal>,
 }
 
@@ -86,6 +96,13 @@ impl Settings {
             "peer" => self.trusted = value != "stranger",
             "max_message_size" => self.max_message_size = value.parse().unwrap(),
             "max_recipients" => self.max_recipients = value.parse().unwrap(),
+            "tls" => {
+                self.tls = match value {
+                    "offered" => TlsRule::Offered,
+                    "required" => TlsRule::Required,
+                    _ => panic!("no such rule: {value}"),
+                }
+            }
             "no_room" => self.refusal = Some(Refusal::NoRoom(unescaped(value))),
             "try_again" => self.refusal = Some(Refusal::TryAgain(unescaped(value))),
             "rejected" => self.refusal = Some(Refusal::Rejected(unescaped(value))),
@@ -98,6 +115,7 @@ enum Turn {
     Send(Vec<u8>),
     Reply(String),
     Closed,
+    Handshake,
     Envelope(String),
     Content(Vec<u8>),
 }
@@ -128,6 +146,7 @@ impl Dialogue {
             trusted: true,
             max_message_size: 10_000,
             max_recipients: 100,
+            tls: TlsRule::Absent,
             refusal: None,
         };
         let mut turns = Vec::new();
@@ -146,6 +165,7 @@ impl Dialogue {
                 "C." => Turn::Send(octets(rest)),
                 "S:" => Turn::Reply(rest.to_owned()),
                 "S!" => Turn::Closed,
+                "T!" => Turn::Handshake,
                 "Q:" => Turn::Envelope(rest.to_owned()),
                 "Q=" => Turn::Content(octets(rest)),
                 _ => panic!("line {}: {line}", number + 1),
@@ -170,6 +190,7 @@ impl Dialogue {
                 },
                 Turn::Closed if server.closed => {}
                 Turn::Closed => return Err(at(String::from("the connection is open"))),
+                Turn::Handshake => server.shake_hands().map_err(at)?,
                 Turn::Envelope(_) | Turn::Content(_) => server.intake.check(turn).map_err(at)?,
             }
         }
@@ -193,10 +214,17 @@ impl Dialogue {
             auth: AuthMode::Auto,
             listen_tls: Vec::new(),
             proxy_networks: Vec::new(),
-            tls: TlsConfig::default(),
+            tls: TlsConfig {
+                files: None,
+                self_signed: settings.tls != TlsRule::Absent,
+                required: settings.tls == TlsRule::Required,
+            },
             users: Vec::new(),
         };
-        let listener = Listener::bind(&config, String::from("relay.example")).await.unwrap();
+        let certificate = Certificate::of(&config.tls);
+        let acceptor = certificate.as_ref().map(|own| own.tls.acceptor.clone());
+        let name = String::from("relay.example");
+        let listener = Listener::bind(&config, name, acceptor).await.unwrap();
         let address = listener.addresses()[0];
         let intake = Arc::new(Recorder::new(settings));
         let memory = Arc::new(MemoryBudget::new(1 << 20));
@@ -204,7 +232,8 @@ impl Dialogue {
         let as_intake = Arc::clone(&intake) as Arc<dyn Intake>;
         let running = tokio::spawn(listener.run(as_intake, None, memory, shutdown.clone()));
 
-        let mut client = BufReader::new(TcpStream::connect(address).await.unwrap());
+        let stream = TcpStream::connect(address).await.unwrap();
+        let mut client: Client = BufReader::new(Box::new(stream));
         let mut sent = Vec::new();
         for (number, turn) in &self.turns {
             let at = |failure: String| format!("line {number}: {failure}");
@@ -223,6 +252,13 @@ impl Dialogue {
                     "" => {}
                     line => return Err(at(format!("not closed: {line:?}"))),
                 },
+                Turn::Handshake => {
+                    let connector = certificate.as_ref().unwrap().connector();
+                    let name = ServerName::try_from("relay.example").unwrap();
+                    let stream = connector.connect(name, client.into_inner()).await;
+                    let stream = stream.map_err(|error| at(error.to_string()))?;
+                    client = BufReader::new(Box::new(stream));
+                }
                 Turn::Envelope(_) | Turn::Content(_) => intake.check(turn).map_err(at)?,
             }
         }
@@ -240,7 +276,42 @@ impl Dialogue {
     }
 }
 
-async fn next_line(client: &mut BufReader<TcpStream>) -> String {
+/// A plaintext or an encrypted stream.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+type Client = BufReader<Box<dyn Stream>>;
+
+/// What the server shows, in a folder that goes with it.
+struct Certificate {
+    tls: Tls,
+    folder: TempDir,
+}
+
+impl Certificate {
+    fn of(config: &TlsConfig) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("mailferry.db");
+        let keeping = Keeping::beside(&store, String::from("relay.example"));
+        let clock: SharedClock = Arc::new(SystemClock);
+        let tls = Tls::set_up(config, &keeping, &clock).unwrap()?;
+        Some(Self { tls, folder })
+    }
+
+    /// A client that trusts it and nothing else.
+    fn connector(&self) -> TlsConnector {
+        let file = self.folder.path().join("mailferry.tls.crt");
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(file).unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        TlsConnector::from(Arc::new(config))
+    }
+}
+
+async fn next_line(client: &mut Client) -> String {
     let mut line = String::new();
     // A reset is an end as well.
     let _ = client.read_line(&mut line).await;
@@ -267,7 +338,10 @@ fn matches(pattern: &str, line: &str) -> Result<bool, String> {
 
 /// The pure parts, joined without a connection.
 struct InMemory {
+    policy: Arc<Policy>,
     session: Session,
+    /// STARTTLS has been accepted: what comes before the handshake is lost.
+    waits_for_tls: bool,
     input: Input,
     body: Option<(Envelope, Body)>,
     replies: VecDeque<String>,
@@ -282,13 +356,16 @@ impl InMemory {
             hostname: String::from("relay.example"),
             max_message_size: settings.max_message_size,
             max_recipients: settings.max_recipients,
-            tls: TlsRule::Absent,
+            tls: settings.tls,
             auth: AuthMode::Auto,
             has_users: false,
         };
+        let policy = Arc::new(policy);
         let peer = Peer { address: LOCALHOST, trusted: settings.trusted, secure: false };
         let mut server = Self {
-            session: Session::new(Arc::new(policy), peer),
+            session: Session::new(Arc::clone(&policy), peer),
+            policy,
+            waits_for_tls: false,
             input: Input::default(),
             body: None,
             replies: VecDeque::new(),
@@ -308,7 +385,7 @@ impl InMemory {
     }
 
     fn receive(&mut self, octets: &[u8]) {
-        if self.closed {
+        if self.closed || self.waits_for_tls {
             return;
         }
         self.input.extend(octets);
@@ -330,7 +407,13 @@ impl InMemory {
                     self.body = Some((transaction.envelope, body));
                     self.say(&Reply::GO_AHEAD);
                 }
-                step @ (Step::StartTls(_) | Step::Verify(_) | Step::ReadChunk(_)) => {
+                Step::StartTls(reply) => {
+                    self.say(&reply);
+                    self.input = Input::default();
+                    self.waits_for_tls = true;
+                    return;
+                }
+                step @ (Step::Verify(_) | Step::ReadChunk(_)) => {
                     panic!("not offered, and yet: {step:?}")
                 }
                 Step::Close(reply) => {
@@ -340,6 +423,15 @@ impl InMemory {
                 }
             }
         }
+    }
+
+    fn shake_hands(&mut self) -> Result<(), String> {
+        if !std::mem::take(&mut self.waits_for_tls) {
+            return Err(String::from("the server does not wait for a handshake"));
+        }
+        let begun = Session::new(Arc::clone(&self.policy), self.session.peer());
+        self.session = std::mem::replace(&mut self.session, begun).over_tls();
+        Ok(())
     }
 
     fn take_message(&mut self) {
@@ -406,7 +498,7 @@ impl Recorder {
                 taken.pop_front();
                 (expected, found)
             }
-            Turn::Send(_) | Turn::Reply(_) | Turn::Closed => return Ok(()),
+            Turn::Send(_) | Turn::Reply(_) | Turn::Closed | Turn::Handshake => return Ok(()),
         };
         if expected == found { Ok(()) } else { Err(format!("expected {expected}, got {found}")) }
     }

@@ -135,11 +135,15 @@ fn provider_finding(provider: &ProviderConfig, config: &Config) -> Finding {
                  with a longer delivery.give_up_after a second copy is possible"
             ))
         }
-        (ProviderKind::Resend | ProviderKind::SendGrid | ProviderKind::Ses, Some(url)) => {
-            ok(format!("provider {name}: {kind} with a key, at {url}"))
-        }
-        (ProviderKind::Resend | ProviderKind::SendGrid | ProviderKind::Ses, None) => {
-            ok(format!("provider {name}: {kind} with a key"))
+        (
+            ProviderKind::Resend
+            | ProviderKind::SendGrid
+            | ProviderKind::Ses
+            | ProviderKind::Postmark,
+            url,
+        ) => {
+            let place = url.as_ref().map_or_else(String::new, |url| format!(", at {url}"));
+            ok(format!("provider {name}: {kind} with a key{place}"))
         }
     }
 }

@@ -19,7 +19,7 @@ const TIMEOUT_MIN: Duration = Duration::from_secs(1);
 const TIMEOUT_MAX: Duration = Duration::from_secs(600);
 
 /// Services that the contract names and this version does not have.
-const LATER_KINDS: [&str; 5] = ["mailgun", "postmark", "brevo", "smtp", "webhook"];
+const LATER_KINDS: [&str; 4] = ["mailgun", "brevo", "smtp", "webhook"];
 
 /// What `type` may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(super) enum Type {
 }
 
 impl Setting for Type {
-    const EXPECTED: &'static str = "one of resend, sendgrid, ses, capture";
+    const EXPECTED: &'static str = "one of resend, sendgrid, ses, postmark, capture";
 
     fn parse(text: &str) -> Option<Self> {
         let text = text.to_ascii_lowercase();
@@ -285,7 +285,7 @@ fn check_owner(provider: &ProviderConfig, reader: &mut Reader) {
 /// The keys that this provider cannot do without and does not have.
 fn missing(provider: &ProviderConfig) -> Vec<&'static str> {
     let wanted = match provider.kind {
-        ProviderKind::Resend | ProviderKind::SendGrid => {
+        ProviderKind::Resend | ProviderKind::SendGrid | ProviderKind::Postmark => {
             vec![("api_key", provider.api_key.is_empty())]
         }
         ProviderKind::Ses => vec![
@@ -303,6 +303,7 @@ fn ways(name: &str, kind: ProviderKind, key: &str) -> String {
     let well_known = match (kind, key) {
         (ProviderKind::Resend, "api_key") if name == kind.name() => Some("RESEND_API_KEY"),
         (ProviderKind::SendGrid, "api_key") if name == kind.name() => Some("SENDGRID_API_KEY"),
+        (ProviderKind::Postmark, "api_key") if name == kind.name() => Some("POSTMARK_SERVER_TOKEN"),
         (ProviderKind::Ses, "region") => Some("AWS_REGION"),
         (ProviderKind::Ses, "access_key_id") => Some("AWS_ACCESS_KEY_ID"),
         (ProviderKind::Ses, "secret_access_key") => Some("AWS_SECRET_ACCESS_KEY"),

@@ -13,9 +13,10 @@ const PREFIX: &str = "MAILFERRY__";
 const SINGLE_PREFIX: &str = "MAILFERRY_";
 
 /// Names that other programs know too, and the key that each sets. Of two for one key the later wins.
-const WELL_KNOWN: [(&str, &str); 6] = [
+const WELL_KNOWN: [(&str, &str); 7] = [
     ("RESEND_API_KEY", "providers.resend.api_key"),
     ("SENDGRID_API_KEY", "providers.sendgrid.api_key"),
+    ("POSTMARK_SERVER_TOKEN", "providers.postmark.api_key"),
     ("EMAIL_PROVIDERS", "delivery.providers"),
     ("SMTP_FROM_EMAIL", "sender.address"),
     ("SMTP_FROM_ADDRESS", "sender.address"),
@@ -31,12 +32,8 @@ const AWS: [(&str, &str); 4] = [
 ];
 
 /// Names that switch on providers which this version does not have.
-const LATER: [(&str, &str); 4] = [
-    ("MAILGUN_API_KEY", "mailgun"),
-    ("POSTMARK_SERVER_TOKEN", "postmark"),
-    ("BREVO_API_KEY", "brevo"),
-    ("SMTP_HOST", "smtp"),
-];
+const LATER: [(&str, &str); 3] =
+    [("MAILGUN_API_KEY", "mailgun"), ("BREVO_API_KEY", "brevo"), ("SMTP_HOST", "smtp")];
 
 /// The variables of one process, handed in rather than read from the global state.
 #[derive(Clone, Copy)]

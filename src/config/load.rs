@@ -118,7 +118,7 @@ impl Default for Config {
 
 /// The text that a newcomer reads first.
 const NO_PROVIDER: &str = "no email provider is configured; the three quickest ways out:
-  1. a key in the environment:  RESEND_API_KEY=re_… mailferry   (or SENDGRID_API_KEY, or EMAIL_PROVIDERS=ses with AWS_REGION and AWS keys)
+  1. a key in the environment:  RESEND_API_KEY=re_… mailferry   (or SENDGRID_API_KEY, POSTMARK_SERVER_TOKEN, or EMAIL_PROVIDERS=ses with AWS_REGION and AWS keys)
   2. a configuration file:      mailferry.toml with [providers.resend] and api_key = \"re_…\"   (see config.example.toml)
   3. no provider at all:        mailferry dev   (catches all mail, shows it on http://127.0.0.1:8025, sends nothing)";
 

@@ -18,8 +18,9 @@ use super::input::Input;
 use super::memory::{MemoryBudget, Reservation};
 use super::occasional::Notices;
 use super::reply::Reply;
-use super::session::{Peer, Policy, Session, Step, Transaction};
+use super::session::{Policy, Session, Step, Transaction};
 use super::timer::Timer;
+use super::tls::Acceptor;
 use limits::{EnvelopeMemory, STRANGER_IDLE_MAX, STRANGER_TIME_MAX, TRANSACTION_TIME_MAX};
 
 /// How long content waits for memory that others hold.
@@ -44,6 +45,8 @@ pub(super) struct Service {
     pub(super) idle_timeout: Duration,
     pub(super) intake: Arc<dyn Intake>,
     pub(super) authenticator: Authenticator,
+    /// For STARTTLS; there is one wherever the policy offers it.
+    pub(super) tls: Option<Acceptor>,
     pub(super) memory: Arc<MemoryBudget>,
     pub(super) notices: Notices,
     pub(super) shutdown: CancellationToken,
@@ -61,6 +64,8 @@ enum End {
     /// The client does not read our replies.
     Stalled,
     ShuttingDown,
+    /// It has been told to go ahead with TLS: this dialogue ends, the connection does not.
+    StartTls,
 }
 
 impl fmt::Display for End {
@@ -71,6 +76,7 @@ impl fmt::Display for End {
             Self::TimedOut => f.write_str("timed out"),
             Self::Stalled => f.write_str("the client does not read"),
             Self::ShuttingDown => f.write_str("shutting down"),
+            Self::StartTls => f.write_str("TLS begins"),
         }
     }
 }
@@ -100,16 +106,22 @@ struct Connection<'a, S> {
     stranger_noticed: bool,
 }
 
-/// Serves one client until it leaves or is sent away.
-pub(super) async fn serve<S>(stream: S, peer: Peer, service: &Service)
+/// Carries one dialogue to its end. Where TLS is to begin, stream and session come back, and nothing else: what the
+/// client has sent behind STARTTLS is thrown away with the buffer, because anybody on the way may have put it there.
+async fn talk<S>(
+    stream: S,
+    session: Session,
+    first: Option<Reply>,
+    service: &Service,
+) -> Option<(S, Session)>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    debug!(peer = %peer.address, "connection opened");
+    let peer = session.peer();
     let mut connection = Connection {
         stream,
         service,
-        session: Session::new(Arc::clone(&service.policy), peer),
+        session,
         input: Input::default(),
         output: Vec::new(),
         timer: Timer::new(service.idle_timeout),
@@ -119,8 +131,12 @@ where
         envelope: EnvelopeMemory::new(&service.memory),
         stranger_noticed: false,
     };
+    if let Some(greeting) = first {
+        connection.say(&greeting);
+    }
     let end = connection.converse().await;
     match &end {
+        End::StartTls => return Some((connection.stream, connection.session)),
         End::Said(reply) if reply.code() >= 400 => {
             if let Some(unlogged) = service.notices.sent_away.take() {
                 warn!(peer = %peer.address, reason = %end, unlogged, "an SMTP client was sent away");
@@ -131,11 +147,11 @@ where
         }
     }
     connection.leave(end).await;
+    None
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn converse(&mut self) -> End {
-        self.say(&self.session.greeting());
         loop {
             if let Err(end) = self.obey_what_has_come().await {
                 return end;
@@ -164,7 +180,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     self.notice_stranger();
                     self.say(&reply);
                 }
-                Step::StartTls(_) | Step::ReadChunk(_) => return Err(End::Gone),
+                Step::StartTls(reply) => {
+                    self.say(&reply);
+                    self.flush().await?;
+                    return Err(End::StartTls);
+                }
+                Step::ReadChunk(_) => return Err(End::Gone),
                 Step::Verify(credentials) => self.log_in(credentials).await?,
                 Step::ReadBody(transaction) => self.transfer(transaction).await?,
                 Step::Close(reply) => return Err(End::Said(reply)),
@@ -375,7 +396,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         // Only a client that is sent away may be in the middle of sending.
         let linger = matches!(&end, End::Said(reply) if reply.code() >= 400);
         let reply = match end {
-            End::Gone | End::Stalled => return,
+            End::Stalled | End::StartTls => return,
+            End::Gone => {
+                // Over TLS this says that nothing was cut off, to a client that may have closed its half only.
+                let _ = tokio::time::timeout(FAREWELL_TIME_MAX, self.stream.shutdown()).await;
+                return;
+            }
             End::Said(reply) => reply,
             End::ShuttingDown => Reply::SHUTTING_DOWN,
             End::TimedOut if self.transaction_due.is_some_and(|due| Instant::now() >= due) => {
@@ -408,6 +434,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     }
 }
 
+mod encrypted;
 mod limits;
+
+pub(super) use encrypted::{serve, serve_tls};
+
 #[cfg(test)]
 mod tests;

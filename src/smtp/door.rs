@@ -20,6 +20,7 @@ use super::proxy;
 use super::reply::Reply;
 use super::session::Peer;
 use super::sockets::ListeningSocket;
+use super::tls::Acceptor;
 
 /// The pause after the system could not give a connection: without file descriptors it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -78,6 +79,7 @@ impl Door {
                 () = house.service.shutdown.cancelled() => break,
                 accepted = socket.accept() => match accepted {
                     Ok((stream, address)) => {
+                        let implicit_tls = implicit_tls.clone();
                         let arrival = Arrival { stream, implicit_tls, house: Arc::clone(&house) };
                         arrival.admit(address, &mut connections);
                     }
@@ -102,7 +104,7 @@ impl Door {
 /// A connection that has been accepted and not been asked in yet.
 struct Arrival {
     stream: TcpStream,
-    implicit_tls: bool,
+    implicit_tls: Option<Acceptor>,
     house: Arc<House>,
 }
 
@@ -163,9 +165,14 @@ impl Arrival {
     }
 
     async fn serve(self, peer: Peer, seat: Seat) {
-        match self.stream.set_nodelay(true) {
-            Ok(()) => connection::serve(self.stream, peer, &self.house.service).await,
-            Err(error) => debug!(peer = %peer.address, %error, "the client has gone already"),
+        let Self { stream, implicit_tls, house } = self;
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(peer = %peer.address, %error, "the client has gone already");
+            return;
+        }
+        match implicit_tls {
+            Some(acceptor) => connection::serve_tls(stream, &acceptor, peer, &house.service).await,
+            None => connection::serve(stream, peer, &house.service).await,
         }
         drop(seat);
     }
@@ -181,7 +188,7 @@ impl Arrival {
         if let Some(unlogged) = self.house.service.notices.refused.take() {
             warn!(peer = %address, reason = reply.text(), unlogged, "an SMTP connection was refused");
         }
-        if self.implicit_tls {
+        if self.implicit_tls.is_some() {
             // It could not read this.
             return None;
         }

@@ -20,14 +20,25 @@ use super::memory::MemoryBudget;
 use super::occasional::Notices;
 use super::session::{Policy, TlsRule};
 use super::sockets::{self, Inherited, ListeningSocket};
+use super::tls::Acceptor;
 
 /// No client may be silent for longer, whatever the configuration says.
 const IDLE_TIMEOUT_MAX: Duration = Duration::from_hours(24);
+
+/// Why a listener cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}")]
+pub struct BindError {
+    /// The key of the configuration to look at.
+    pub key: &'static str,
+    pub source: io::Error,
+}
 
 /// Sockets that are bound and wait for [`Listener::run`].
 #[derive(Debug)]
 pub struct Listener {
     sockets: Vec<ListeningSocket>,
+    tls: Option<Acceptor>,
     policy: Arc<Policy>,
     admission: Arc<Admission>,
     networks: Networks,
@@ -37,9 +48,13 @@ pub struct Listener {
 
 impl Listener {
     /// Binds every address of the configuration; an error names the one that failed. `hostname` is what the
-    /// greeting says.
-    pub async fn bind(config: &SmtpConfig, hostname: String) -> io::Result<Self> {
-        Self::open(config, hostname, Inherited::default()).await
+    /// greeting says. `tls` has the certificate, where there is one.
+    pub async fn bind(
+        config: &SmtpConfig,
+        hostname: String,
+        tls: Option<Acceptor>,
+    ) -> Result<Self, BindError> {
+        Self::open(config, hostname, tls, Inherited::default()).await
     }
 
     /// The same with sockets that were handed over, which come in place of those that the configuration names.
@@ -47,19 +62,17 @@ impl Listener {
     pub async fn open(
         config: &SmtpConfig,
         hostname: String,
+        tls: Option<Acceptor>,
         inherited: Inherited,
-    ) -> io::Result<Self> {
-        let sockets = sockets::open(config, inherited)?;
-        if sockets.iter().any(|door| door.implicit_tls) {
-            let error =
-                "implicit TLS (smtp.listen_tls, a socket named smtps) is not in this version";
-            return Err(io::Error::new(io::ErrorKind::Unsupported, error));
-        }
+    ) -> Result<Self, BindError> {
+        let implicit = !config.listen_tls.is_empty() || !inherited.tls.is_empty();
+        let rule = tls_rule(config, tls.is_some(), implicit)?;
+        let sockets = sockets::open(config, inherited, tls.as_ref())?;
         let policy = Policy {
             hostname,
             max_message_size: config.max_message_size.0,
             max_recipients: config.max_recipients.get(),
-            tls: TlsRule::Absent,
+            tls: rule,
             auth: config.auth,
             has_users: !config.users.is_empty(),
         };
@@ -70,6 +83,7 @@ impl Listener {
         );
         Ok(Self {
             sockets,
+            tls,
             policy: Arc::new(policy),
             admission: Arc::new(admission),
             networks: Networks {
@@ -83,7 +97,16 @@ impl Listener {
 
     /// Where it listens, with the ports that the system has chosen.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.sockets.iter().filter_map(|door| door.socket.local_addr().ok()).collect()
+        self.protocols().into_iter().map(|(_, address)| address).collect()
+    }
+
+    /// The same with what is spoken there: `smtp`, or `smtps` where TLS begins with the first octet.
+    pub fn protocols(&self) -> Vec<(&'static str, SocketAddr)> {
+        let protocol =
+            |own: &ListeningSocket| if own.implicit_tls.is_some() { "smtps" } else { "smtp" };
+        let with_address =
+            |own: &ListeningSocket| Some((protocol(own), own.socket.local_addr().ok()?));
+        self.sockets.iter().filter_map(with_address).collect()
     }
 
     /// The number of open connections, kept up to date.
@@ -106,6 +129,7 @@ impl Listener {
             idle_timeout: self.idle_timeout,
             intake,
             authenticator,
+            tls: self.tls,
             memory,
             notices: Notices::default(),
             shutdown,
@@ -121,5 +145,26 @@ impl Listener {
     }
 }
 
+/// What holds for plaintext connections. Encryption that is asked for and cannot be had is an error, never plaintext.
+fn tls_rule(
+    config: &SmtpConfig,
+    has_certificate: bool,
+    implicit: bool,
+) -> Result<TlsRule, BindError> {
+    let fault = |key| {
+        let text = "needs a certificate: set smtp.tls.certificate and smtp.tls.key, or smtp.tls.self_signed";
+        Err(BindError { key, source: io::Error::new(io::ErrorKind::InvalidInput, text) })
+    };
+    match (has_certificate, config.tls.required) {
+        (true, true) => Ok(TlsRule::Required),
+        (true, false) => Ok(TlsRule::Offered),
+        (false, true) => fault("smtp.tls.required"),
+        (false, false) if implicit => fault("smtp.listen_tls"),
+        (false, false) => Ok(TlsRule::Absent),
+    }
+}
+
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

@@ -2,9 +2,9 @@
 //!
 //! `command`, `path`, `parameters`, `reply`, `session`, `input`, `body` and all but one function of `proxy` are pure: no
 //! socket, no clock, nothing async. They decide, and are tested as dialogues in memory. `listener`, `sockets`, `door`,
-//! `admission`, `connection`, `timer` and `memory` act.
+//! `admission`, `connection`, `tls`, `timer` and `memory` act.
 //!
-//! Authentication, TLS and CHUNKING will have their places here: what a client may do is a question to [`Peer`],
+//! Authentication and CHUNKING will have their places here: what a client may do is a question to [`Peer`],
 //! what is offered to it is the one list in `session` that answers EHLO, and `connection` serves any stream.
 
 mod admission;
@@ -26,11 +26,12 @@ mod sockets;
 #[cfg(test)]
 mod testing;
 mod timer;
+pub mod tls;
 
 pub use body::{Body, Content, Fed};
 pub use command::{Command, Fault};
 pub use input::{COMMAND_LINE_MAX, Input, Line};
-pub use listener::Listener;
+pub use listener::{BindError, Listener};
 pub use memory::{MemoryBudget, Reservation};
 pub use proxy::{Fault as ProxyFault, Header as ProxyHeader, Origin, Taken};
 pub use reply::{Enhanced, Reply};

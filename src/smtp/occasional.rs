@@ -52,6 +52,8 @@ pub(super) struct Notices {
     pub(super) refused: Occasional,
     /// Connections without a usable PROXY header.
     pub(super) proxy: Occasional,
+    /// TLS handshakes that failed.
+    pub(super) handshakes: Occasional,
     /// Strangers who wanted to send.
     pub(super) strangers: Occasional,
     /// Clients that broke the rules.

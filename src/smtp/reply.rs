@@ -38,7 +38,7 @@ impl Reply {
         0,
         0,
         "mailferry takes mail here and hands it to an email provider.\n\
-         Commands: EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT\n\
+         Commands: EHLO HELO STARTTLS MAIL RCPT DATA RSET NOOP VRFY HELP QUIT\n\
          Say EHLO name, MAIL FROM:<you@example.org>, RCPT TO:<them@example.net>, DATA.",
     );
     pub const CANNOT_VERIFY: Self =
@@ -55,7 +55,16 @@ impl Reply {
         502,
         5,
         1,
-        "STARTTLS is not offered here: choose no encryption in the app's SMTP settings",
+        "STARTTLS is not offered here: set smtp.tls (self_signed = true is quickest), or choose no encryption in the \
+         app's SMTP settings",
+    );
+    pub const READY_FOR_TLS: Self = Self::fixed(220, 0, 0, "Go ahead with TLS");
+    pub const TLS_ACTIVE: Self = Self::fixed(503, 5, 1, "TLS is active already");
+    pub const TLS_FIRST: Self = Self::fixed(
+        530,
+        7,
+        0,
+        "Encryption is required here (smtp.tls.required): say STARTTLS first; choose STARTTLS in the app's SMTP settings",
     );
     pub const NO_BDAT: Self =
         Self::fixed(502, 5, 1, "BDAT is not offered here: use DATA; closing the connection");

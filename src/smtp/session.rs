@@ -214,6 +214,7 @@ impl Session {
     fn obey(&mut self, command: Command<'_>) -> Step {
         use Command::*;
 
+        let tls_is_missing = self.tls_is_missing();
         let reply = match (command, &mut self.phase) {
             (Quit, _) => return Step::Close(Reply::BYE),
             (Noop, _) | (Rset, Phase::Connected) => Reply::OK,
@@ -232,7 +233,7 @@ impl Session {
             (Vrfy, _) => Reply::CANNOT_VERIFY,
             (Expn, _) => Reply::NO_EXPANSION,
             (Help, _) => Reply::HELP,
-            (StartTls, _) => Reply::NO_STARTTLS,
+            (StartTls, _) => return self.start_tls(),
             (Auth { .. }, _) => Reply::NO_AUTH,
             (Bdat { .. }, _) => return Step::Close(Reply::NO_BDAT),
 
@@ -240,6 +241,7 @@ impl Session {
             (Mail { .. }, Phase::Addressing(_) | Phase::Chunking(_) | Phase::Authenticating(_)) => {
                 Reply::NESTED_MAIL
             }
+            (Mail { .. }, Phase::Greeted) if tls_is_missing => Reply::TLS_FIRST,
             (Mail { .. }, Phase::Greeted) if !self.peer.may_send() => {
                 return Step::Refuse(Reply::STRANGER);
             }
@@ -296,9 +298,10 @@ impl Session {
     /// The answer to EHLO: what this client is offered. Everything offered is listed here, and nowhere else.
     fn extensions(&self) -> Reply {
         let Policy { hostname, max_message_size, max_recipients, .. } = &*self.policy;
+        let starttls = if self.offers_starttls() { "STARTTLS\n" } else { "" };
         let list = format!(
             "{hostname}\nPIPELINING\nSIZE {max_message_size}\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\n\
-             LIMITS RCPTMAX={max_recipients}"
+             {starttls}LIMITS RCPTMAX={max_recipients}"
         );
         Reply::plain(250, list)
     }
@@ -343,6 +346,8 @@ fn needs_smtp_utf8(who: &str) -> Reply {
     let text = format!("The {who} is not ASCII: say SMTPUTF8 after the address of MAIL");
     Reply::new(553, Enhanced(6, 7), text)
 }
+
+mod tls;
 
 #[cfg(test)]
 mod tests;

@@ -121,7 +121,7 @@ fn what_a_later_version_brings_is_refused_and_never_ignored() {
         ("[queue]\nurl = 'postgres://db/x'\n", "queue.url"),
         ("[providers.mailgun]\napi_key = 'x'\ndomain = 'y'\n", "providers.mailgun"),
         ("[providers.relay]\ntype = 'smtp'\nhost = 'y'\n", "providers.relay.type"),
-        ("[delivery]\nproviders = ['postmark']\n", "delivery.providers"),
+        ("[delivery]\nproviders = ['brevo']\n", "delivery.providers"),
     ] {
         let errors = with_key().toml(toml).errors();
         assert_eq!(errors.len(), 1, "{errors:?}");

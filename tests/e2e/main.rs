@@ -17,4 +17,5 @@ mod failover;
 mod fake_provider;
 mod http_api;
 mod outcomes;
+mod postmark;
 mod systemd;

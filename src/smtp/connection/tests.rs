@@ -7,7 +7,7 @@ use tokio::io::{DuplexStream, ReadBuf, duplex};
 use tokio::task::JoinHandle;
 
 use super::super::auth::Authenticator;
-use super::super::session::TlsRule;
+use super::super::session::{Peer, TlsRule};
 use super::super::testing::Recorder;
 use super::*;
 use crate::config::AuthMode;
@@ -61,6 +61,7 @@ impl Bench {
             idle_timeout: IDLE,
             intake: Arc::clone(&intake) as Arc<dyn Intake>,
             authenticator: Authenticator::new(AuthMode::Auto, Vec::new(), None),
+            tls: None,
             memory: Arc::clone(&memory),
             notices: Notices::default(),
             shutdown: shutdown.clone(),

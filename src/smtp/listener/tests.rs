@@ -16,7 +16,7 @@ use crate::message::Address;
 mod flood;
 mod proxied;
 
-fn config() -> SmtpConfig {
+pub(super) fn config() -> SmtpConfig {
     SmtpConfig {
         listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
         hostname: String::new(),
@@ -45,7 +45,7 @@ struct Running {
 
 impl Running {
     async fn with(config: &SmtpConfig) -> Self {
-        let listener = Listener::bind(config, String::from("relay.example")).await.unwrap();
+        let listener = Listener::bind(config, String::from("relay.example"), None).await.unwrap();
         let addresses = listener.addresses();
         let connections = listener.connections();
         let intake = Arc::new(Recorder::open());
@@ -253,11 +253,11 @@ async fn stopping_ends_idle_clients_and_closes_the_port() {
 
 #[tokio::test]
 async fn an_address_that_is_taken_is_named() {
-    let first = Listener::bind(&config(), String::from("x")).await.unwrap();
+    let first = Listener::bind(&config(), String::from("x"), None).await.unwrap();
     let mut config = config();
     config.listen = first.addresses();
-    let error = Listener::bind(&config, String::from("x")).await.unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    let error = Listener::bind(&config, String::from("x"), None).await.unwrap_err();
+    assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
     assert!(error.to_string().contains(&config.listen[0].to_string()), "{error}");
 }
 
@@ -278,7 +278,7 @@ async fn sockets_that_are_handed_over_come_in_place_of_the_addresses() {
     let handed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = handed.local_addr().unwrap();
     let inherited = Inherited { plain: vec![handed], tls: Vec::new() };
-    let listener = Listener::open(&config(), String::from("x"), inherited).await.unwrap();
+    let listener = Listener::open(&config(), String::from("x"), None, inherited).await.unwrap();
     assert_eq!(listener.addresses(), [address]);
 }
 
