@@ -50,6 +50,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
             cli::queue::run(&args, app::store(&config), &SystemClock)
         }
         Command::Health(args) => cli::health::run(args, || load(Purpose::Tool)),
+        Command::HashPassword => cli::hash_password::run(),
         Command::Config => {
             cli::out(&mailferry::config::render(&load(Purpose::Tool)?.effective));
             Ok(())

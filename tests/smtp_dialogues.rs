@@ -11,6 +11,7 @@
 //! T! handshake                the client does the TLS handshake that STARTTLS asked for; what it has sent behind STARTTLS
 //!                             is lost. Over the socket it is a real one
 //! Q: ada@example.org > bob@example.net, eve@example.net
+//! Q? {"ret":"full"}           what it says about delivery status notifications, as the queue keeps it; `null`: nothing
 //! Q= Subject: x\r\n\r\nhi\r\n  the next message taken: its envelope, and its content
 //! ```
 //!
@@ -38,9 +39,7 @@ use mailferry::config::{AuthMode, Size, SmtpConfig, TlsConfig, trusted_networks}
 use mailferry::message::{Address, Envelope, QueueId, Submission};
 use mailferry::queue::{Intake, Refusal};
 use mailferry::smtp::tls::{Keeping, Tls};
-use mailferry::smtp::{
-    Body, Content, Input, Listener, MemoryBudget, Peer, Policy, Reply, Session, Step, TlsRule,
-};
+use mailferry::smtp::{Listener, MemoryBudget, Peer, Policy, TlsRule};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -51,6 +50,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
+use in_memory::InMemory;
+
+#[path = "support/in_memory.rs"]
+mod in_memory;
+
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 #[test]
@@ -58,8 +62,7 @@ fn dialogues_hold_in_memory_however_the_input_is_cut() {
     let mut failures = Vec::new();
     for (name, dialogue) in dialogues() {
         for read_size in [usize::MAX, 1, 2, 3, 7] {
-            let mut server = InMemory::new(&dialogue.settings);
-            if let Err(failure) = dialogue.play_in_memory(&mut server, read_size) {
+            if let Err(failure) = dialogue.play_in_memory(read_size) {
                 failures.push(format!("{name}, reads of {read_size}: {failure}"));
             }
         }
@@ -117,6 +120,7 @@ enum Turn {
     Closed,
     Handshake,
     Envelope(String),
+    Dsn(String),
     Content(Vec<u8>),
 }
 
@@ -167,6 +171,7 @@ impl Dialogue {
                 "S!" => Turn::Closed,
                 "T!" => Turn::Handshake,
                 "Q:" => Turn::Envelope(rest.to_owned()),
+                "Q?" => Turn::Dsn(rest.to_owned()),
                 "Q=" => Turn::Content(octets(rest)),
                 _ => panic!("line {}: {line}", number + 1),
             };
@@ -175,7 +180,23 @@ impl Dialogue {
         Self { settings, turns }
     }
 
-    fn play_in_memory(&self, server: &mut InMemory, read_size: usize) -> Result<(), String> {
+    fn play_in_memory(&self, read_size: usize) -> Result<(), String> {
+        let settings = &self.settings;
+        let policy = Policy {
+            hostname: String::from("relay.example"),
+            max_message_size: settings.max_message_size,
+            max_recipients: settings.max_recipients,
+            tls: settings.tls,
+            auth: AuthMode::Auto,
+            has_users: false,
+        };
+        let peer = Peer { address: LOCALHOST, trusted: settings.trusted, secure: false };
+        let intake = Arc::new(Recorder::new(settings));
+        let taker = Arc::clone(&intake);
+        let accept = move |envelope, raw| {
+            taker.take(Submission { envelope, raw, user: None, peer: None, account: None })
+        };
+        let mut server = InMemory::new(policy, peer, Box::new(accept));
         for (number, turn) in &self.turns {
             let at = |failure: String| format!("line {number}: {failure}");
             match turn {
@@ -190,14 +211,16 @@ impl Dialogue {
                 },
                 Turn::Closed if server.closed => {}
                 Turn::Closed => return Err(at(String::from("the connection is open"))),
+                Turn::Envelope(_) | Turn::Content(_) | Turn::Dsn(_) => {
+                    intake.check(turn).map_err(at)?;
+                }
                 Turn::Handshake => server.shake_hands().map_err(at)?,
-                Turn::Envelope(_) | Turn::Content(_) => server.intake.check(turn).map_err(at)?,
             }
         }
         if let Some(line) = server.replies.front() {
             return Err(format!("at the end: {line:?}"));
         }
-        server.intake.check_end()
+        intake.check_end()
     }
 
     async fn play_over_socket(&self) -> Result<(), String> {
@@ -252,6 +275,9 @@ impl Dialogue {
                     "" => {}
                     line => return Err(at(format!("not closed: {line:?}"))),
                 },
+                Turn::Envelope(_) | Turn::Content(_) | Turn::Dsn(_) => {
+                    intake.check(turn).map_err(at)?;
+                }
                 Turn::Handshake => {
                     let connector = certificate.as_ref().unwrap().connector();
                     let name = ServerName::try_from("relay.example").unwrap();
@@ -259,7 +285,6 @@ impl Dialogue {
                     let stream = stream.map_err(|error| at(error.to_string()))?;
                     client = BufReader::new(Box::new(stream));
                 }
-                Turn::Envelope(_) | Turn::Content(_) => intake.check(turn).map_err(at)?,
             }
         }
         // Ours is said; whatever the server still has to say comes before its end.
@@ -336,125 +361,6 @@ fn matches(pattern: &str, line: &str) -> Result<bool, String> {
     }
 }
 
-/// The pure parts, joined without a connection.
-struct InMemory {
-    policy: Arc<Policy>,
-    session: Session,
-    /// STARTTLS has been accepted: what comes before the handshake is lost.
-    waits_for_tls: bool,
-    input: Input,
-    body: Option<(Envelope, Body)>,
-    replies: VecDeque<String>,
-    closed: bool,
-    intake: Recorder,
-    max_message_size: u64,
-}
-
-impl InMemory {
-    fn new(settings: &Settings) -> Self {
-        let policy = Policy {
-            hostname: String::from("relay.example"),
-            max_message_size: settings.max_message_size,
-            max_recipients: settings.max_recipients,
-            tls: settings.tls,
-            auth: AuthMode::Auto,
-            has_users: false,
-        };
-        let policy = Arc::new(policy);
-        let peer = Peer { address: LOCALHOST, trusted: settings.trusted, secure: false };
-        let mut server = Self {
-            session: Session::new(Arc::clone(&policy), peer),
-            policy,
-            waits_for_tls: false,
-            input: Input::default(),
-            body: None,
-            replies: VecDeque::new(),
-            closed: false,
-            intake: Recorder::new(settings),
-            max_message_size: settings.max_message_size,
-        };
-        server.say(&server.session.greeting());
-        server
-    }
-
-    fn say(&mut self, reply: &Reply) {
-        let mut octets = Vec::new();
-        reply.encode(&mut octets);
-        let text = String::from_utf8(octets).unwrap();
-        self.replies.extend(text.split_inclusive("\r\n").map(String::from));
-    }
-
-    fn receive(&mut self, octets: &[u8]) {
-        if self.closed || self.waits_for_tls {
-            return;
-        }
-        self.input.extend(octets);
-        loop {
-            if let Some((_, body)) = &mut self.body {
-                let fed = body.feed(self.input.unread());
-                self.input.consume(fed.used);
-                if !fed.ended {
-                    return;
-                }
-                self.take_message();
-            }
-            let Some(line) = self.input.next_line() else { return };
-            match self.session.handle(line) {
-                Step::Reply(reply) | Step::Refuse(reply) => self.say(&reply),
-                Step::ReadBody(transaction) => {
-                    let limit = usize::try_from(self.max_message_size).unwrap();
-                    let body = Body::new(limit, transaction.announced_size);
-                    self.body = Some((transaction.envelope, body));
-                    self.say(&Reply::GO_AHEAD);
-                }
-                Step::StartTls(reply) => {
-                    self.say(&reply);
-                    self.input = Input::default();
-                    self.waits_for_tls = true;
-                    return;
-                }
-                step @ (Step::Verify(_) | Step::ReadChunk(_)) => {
-                    panic!("not offered, and yet: {step:?}")
-                }
-                Step::Close(reply) => {
-                    self.say(&reply);
-                    self.closed = true;
-                    return;
-                }
-            }
-        }
-    }
-
-    fn shake_hands(&mut self) -> Result<(), String> {
-        if !std::mem::take(&mut self.waits_for_tls) {
-            return Err(String::from("the server does not wait for a handshake"));
-        }
-        let begun = Session::new(Arc::clone(&self.policy), self.session.peer());
-        self.session = std::mem::replace(&mut self.session, begun).over_tls();
-        Ok(())
-    }
-
-    fn take_message(&mut self) {
-        let Some((envelope, body)) = self.body.take() else { return };
-        let reply = match body.finish() {
-            Content::Whole(raw) => {
-                let submission =
-                    Submission { envelope, raw, user: None, peer: None, account: None };
-                match self.intake.take(submission) {
-                    Ok(id) => {
-                        self.session.message_accepted();
-                        Reply::queued(id)
-                    }
-                    Err(refusal) => Reply::from(&refusal),
-                }
-            }
-            Content::TooLarge => Reply::too_large(self.max_message_size),
-            Content::Discarded => Reply::NO_MEMORY,
-        };
-        self.say(&reply);
-    }
-}
-
 /// Takes every message, or refuses every one.
 struct Recorder {
     taken: Mutex<VecDeque<Submission>>,
@@ -491,6 +397,9 @@ impl Recorder {
                 let recipients: Vec<&str> = recipients.iter().map(Address::as_str).collect();
                 let sender = oldest.envelope.sender_text();
                 (expected.clone(), format!("{sender} > {}", recipients.join(", ")))
+            }
+            Turn::Dsn(expected) => {
+                (expected.clone(), serde_json::to_string(&oldest.envelope.dsn).unwrap())
             }
             Turn::Content(expected) => {
                 let expected = expected.escape_ascii().to_string();

@@ -5,6 +5,7 @@
 mod args;
 pub mod check;
 mod dev;
+pub mod hash_password;
 pub mod health;
 mod output;
 pub mod queue;

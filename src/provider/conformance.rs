@@ -1,5 +1,7 @@
 //! What every provider that is reached by HTTP promises, whatever its API.
 
+mod octets;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

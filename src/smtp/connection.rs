@@ -9,25 +9,21 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::message::Submission;
 use crate::queue::Intake;
 
 use super::auth::{Authenticator, Credentials};
-use super::body::{Body, Content};
 use super::input::Input;
-use super::memory::{MemoryBudget, Reservation};
+use super::memory::MemoryBudget;
 use super::occasional::Notices;
 use super::reply::Reply;
-use super::session::{Policy, Session, Step, Transaction};
+use super::session::{Policy, Session, Step};
 use super::timer::Timer;
 use super::tls::Acceptor;
+use content::Growing;
 use limits::{EnvelopeMemory, STRANGER_IDLE_MAX, STRANGER_TIME_MAX, TRANSACTION_TIME_MAX};
 
 /// How long content waits for memory that others hold.
 const MEMORY_PATIENCE: Duration = Duration::from_secs(30);
-
-/// From here on, a wait for memory is not the client's silence.
-const MEMORY_WAIT_NOTICED: Duration = Duration::from_secs(1);
 
 /// How long a client may take to read the reply with which it is sent away.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(5);
@@ -93,6 +89,8 @@ struct Connection<'a, S> {
     service: &'a Service,
     session: Session,
     input: Input,
+    /// The content of a transaction that comes in chunks, between two of them.
+    growing: Option<Growing>,
     /// Replies that have not left yet.
     output: Vec<u8>,
     timer: Timer,
@@ -123,6 +121,7 @@ where
         service,
         session,
         input: Input::default(),
+        growing: None,
         output: Vec::new(),
         timer: Timer::new(service.idle_timeout),
         transaction_due: None,
@@ -185,9 +184,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     self.flush().await?;
                     return Err(End::StartTls);
                 }
-                Step::ReadChunk(_) => return Err(End::Gone),
-                Step::Verify(credentials) => self.log_in(credentials).await?,
-                Step::ReadBody(transaction) => self.transfer(transaction).await?,
+                // On the heap: a connection that waits for a command has no room set aside for these.
+                Step::Verify(credentials) => Box::pin(self.log_in(credentials)).await?,
+                Step::ReadBody(transaction) => Box::pin(self.transfer(transaction)).await?,
+                Step::ReadChunk(chunk) => Box::pin(self.read_chunk(chunk)).await?,
                 Step::Close(reply) => return Err(End::Said(reply)),
             }
             self.watch_transaction();
@@ -209,84 +209,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 Ok(())
             }
             _ => Ok(()),
-        }
-    }
-
-    /// From 354 to the final reply, which is left in the output.
-    async fn transfer(&mut self, transaction: Transaction) -> Result<(), End> {
-        self.say(&Reply::GO_AHEAD);
-        self.flush().await?;
-        // Held until the intake has answered: what it takes over, it counts itself.
-        let mut held = self.service.memory.reservation();
-        let content = self.receive(transaction.announced_size, &mut held).await?;
-        self.transaction_due = None;
-        let reply = match content {
-            Content::Whole(raw) => {
-                let peer = Some(self.session.peer().address);
-                let envelope = transaction.envelope;
-                let identity = self.session.identity();
-                let submission = Submission {
-                    envelope,
-                    raw,
-                    user: identity.and_then(|own| own.user.as_ref()).map(|u| u.username.clone()),
-                    peer,
-                    account: identity.and_then(|own| own.account.clone()),
-                };
-                match self.service.intake.accept(submission).await {
-                    Ok(id) => {
-                        self.session.message_accepted();
-                        Reply::queued(id)
-                    }
-                    Err(refusal) => Reply::from(&refusal),
-                }
-            }
-            Content::TooLarge => Reply::too_large(self.service.policy.max_message_size),
-            Content::Discarded => Reply::NO_MEMORY,
-        };
-        drop(held);
-        self.say(&reply);
-        Ok(())
-    }
-
-    /// Reads content to its end. What is kept of it is covered by `held`.
-    async fn receive(
-        &mut self,
-        announced_size: Option<u64>,
-        held: &mut Reservation,
-    ) -> Result<Content, End> {
-        let limit = usize::try_from(self.service.policy.max_message_size).unwrap_or(usize::MAX);
-        let mut body = Body::new(limit, announced_size);
-        loop {
-            let arriving = self.input.unread().len();
-            if arriving > 0 {
-                let begun = Instant::now();
-                if let Some(room) = body.room_wanted(arriving) {
-                    if held.cover(room, MEMORY_PATIENCE).await {
-                        body.make_room(room);
-                    } else {
-                        body.discard();
-                    }
-                }
-                let fed = body.feed(self.input.unread());
-                self.input.consume(fed.used);
-                // Bare line feeds have become two octets each: count what that has taken.
-                if !held.cover(body.room(), MEMORY_PATIENCE).await {
-                    body.discard();
-                }
-                if body.room() == 0 {
-                    held.release();
-                }
-                if begun.elapsed() >= MEMORY_WAIT_NOTICED {
-                    // It was us who kept it waiting.
-                    self.give_time();
-                }
-                self.earn_time(fed.used);
-                if fed.ended {
-                    self.input.narrow();
-                    return Ok(body.finish());
-                }
-            }
-            self.read(Awaited::Content).await?;
         }
     }
 
@@ -367,8 +289,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         self.session.is_stranger() && now >= self.stranger_due
     }
 
-    /// Starts and stops the transaction's time with the transaction.
+    /// Starts and stops the transaction's time with the transaction, and drops its chunks.
     fn watch_transaction(&mut self) {
+        if self.session.transaction().is_none() {
+            self.drop_chunks();
+        }
         if !self.session.in_transaction() {
             self.transaction_due = None;
             self.envelope.release();
@@ -434,6 +359,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     }
 }
 
+mod content;
 mod encrypted;
 mod limits;
 

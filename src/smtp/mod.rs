@@ -1,10 +1,10 @@
 //! The SMTP station: takes messages from apps and hands them to an [`Intake`](crate::queue::Intake).
 //!
-//! `command`, `path`, `parameters`, `reply`, `session`, `input`, `body` and all but one function of `proxy` are pure: no
-//! socket, no clock, nothing async. They decide, and are tested as dialogues in memory. `listener`, `sockets`, `door`,
-//! `admission`, `connection`, `tls`, `timer` and `memory` act.
+//! `command`, `path`, `parameters`, `dsn`, `reply`, `session`, `input`, `body` and all but one function of `proxy` are
+//! pure: no socket, no clock, nothing async. They decide, and are tested as dialogues in memory. `listener`, `sockets`,
+//! `door`, `admission`, `connection`, `tls`, `timer` and `memory` act.
 //!
-//! Authentication and CHUNKING will have their places here: what a client may do is a question to [`Peer`],
+//! Authentication will have its place here: what a client may do is a question to [`Peer`],
 //! what is offered to it is the one list in `session` that answers EHLO, and `connection` serves any stream.
 
 mod admission;
@@ -13,6 +13,7 @@ mod body;
 mod command;
 mod connection;
 mod door;
+mod dsn;
 mod input;
 mod listener;
 mod memory;
@@ -28,11 +29,12 @@ mod testing;
 mod timer;
 pub mod tls;
 
-pub use body::{Body, Content, Fed};
+pub use body::{Body, Content, Fed, Kept};
 pub use command::{Command, Fault};
 pub use input::{COMMAND_LINE_MAX, Input, Line};
 pub use listener::{BindError, Listener};
 pub use memory::{MemoryBudget, Reservation};
+pub use parameters::MailParameters;
 pub use proxy::{Fault as ProxyFault, Header as ProxyHeader, Origin, Taken};
 pub use reply::{Enhanced, Reply};
 pub use session::{Chunk, ChunkFate, Peer, Policy, Session, Step, TlsRule, Transaction};

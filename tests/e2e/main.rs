@@ -8,6 +8,7 @@
 mod support;
 
 mod attack;
+mod chunks;
 mod cli_flow;
 mod clients;
 mod crash;

@@ -29,6 +29,9 @@ pub(super) fn content_due(idle_timeout: Duration) -> u64 {
     CONTENT_RATE_MIN.saturating_mul(idle_timeout.as_secs()).max(1)
 }
 
+/// From here on, a wait for memory is not the client's silence.
+pub(super) const MEMORY_WAIT_NOTICED: Duration = Duration::from_secs(1);
+
 /// Recipients of this size in all are not counted: nearly every message.
 const ENVELOPE_FREE: usize = 16 * 1024;
 

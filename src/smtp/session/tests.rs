@@ -1,6 +1,7 @@
 use std::net::Ipv4Addr;
 
 use super::*;
+use crate::message::{RecipientDsn, Ret};
 
 fn policy() -> Policy {
     Policy {
@@ -82,8 +83,11 @@ fn the_offer_is_complete() {
             "PIPELINING",
             "SIZE 1000",
             "8BITMIME",
+            "BINARYMIME",
+            "CHUNKING",
             "SMTPUTF8",
             "ENHANCEDSTATUSCODES",
+            "DSN",
             "LIMITS RCPTMAX=2"
         ]
     );
@@ -110,6 +114,30 @@ fn a_recipient_named_twice_is_kept_once() {
         panic!("the content is next");
     };
     assert_eq!(transaction.envelope.recipients.len(), 1);
+}
+
+#[test]
+fn wishes_about_notifications_are_kept_with_the_envelope() {
+    let mut session = session_of(true);
+    let lines = [
+        "EHLO x",
+        "MAIL FROM:<ada@example.org> RET=HDRS ENVID=QQ+2B1",
+        "RCPT TO:<bob@example.net> NOTIFY=NEVER",
+        "RCPT TO:<bob@example.net> NOTIFY=SUCCESS",
+        "RCPT TO:<eve@example.net>",
+    ];
+    codes(&mut session, &lines);
+    let Step::ReadBody(transaction) = session.handle(Line::Command(b"DATA")) else {
+        panic!("the content is next");
+    };
+    let bob = "bob@example.net".parse::<Address>().unwrap();
+    let expected = Dsn {
+        ret: Some(Ret::Hdrs),
+        envelope_id: Some(String::from("QQ+1")),
+        recipients: vec![RecipientDsn { notify: Some(Vec::new()), ..bob.into() }],
+    };
+    assert_eq!(transaction.envelope.dsn.as_deref(), Some(&expected), "what was wished first");
+    assert_eq!(transaction.envelope.recipients.len(), 2);
 }
 
 #[test]
@@ -210,6 +238,14 @@ fn other_protocols_are_cut_off() {
     assert_eq!(close(Line::BareLineFeed(b"GET / HTTP/1.0")), Reply::HTTP_SPOKEN);
     let long = [&b"GET /"[..], &[b'x'; 2043]].concat();
     assert_eq!(close(Line::TooLong(&long)), Reply::HTTP_SPOKEN);
+    let counted = |line| assert_eq!(close(line).code(), 501, "{line:?}");
+    for line in
+        [&b"BDAT"[..], b"BDAT x", b"bdat\t10", b" BDAT 10", b"BDAT 1\0", b"BDAT \xFF", b"BDAT10"]
+    {
+        counted(Line::Command(line));
+    }
+    counted(Line::BareLineFeed(b"BDAT 10"));
+    counted(Line::TooLong(b"BDAT          "));
     assert_eq!(close(Line::Command(b"BDAT 99999999999999999999 LAST")).code(), 501);
 }
 
