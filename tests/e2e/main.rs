@@ -8,6 +8,7 @@
 mod support;
 
 mod attack;
+mod auth;
 mod chunks;
 mod cli_flow;
 mod clients;
@@ -19,4 +20,5 @@ mod fake_provider;
 mod http_api;
 mod outcomes;
 mod postmark;
+mod real_clients;
 mod systemd;

@@ -1,4 +1,5 @@
 mod chunks;
+mod login;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
@@ -43,10 +44,16 @@ impl Bench {
     }
 
     fn connected(intake: Recorder, pipe: usize) -> Self {
-        Self::connected_as(PEER, intake, pipe)
+        let authenticator = Authenticator::new(AuthMode::Auto, Vec::new(), None);
+        Self::connected_as(intake, pipe, PEER, (AuthMode::Auto, authenticator))
     }
 
-    fn connected_as(peer: Peer, intake: Recorder, pipe: usize) -> Self {
+    fn connected_as(
+        intake: Recorder,
+        pipe: usize,
+        peer: Peer,
+        (auth, authenticator): (AuthMode, Authenticator),
+    ) -> Self {
         let intake = Arc::new(intake);
         let memory = Arc::new(MemoryBudget::new(BUDGET));
         let shutdown = CancellationToken::new();
@@ -55,14 +62,14 @@ impl Bench {
             max_message_size: 128 * 1024,
             max_recipients: 2000,
             tls: TlsRule::Absent,
-            auth: AuthMode::Auto,
-            has_users: false,
+            auth,
+            has_users: auth != AuthMode::Auto,
         };
         let service = Service {
             policy: Arc::new(policy),
             idle_timeout: IDLE,
             intake: Arc::clone(&intake) as Arc<dyn Intake>,
-            authenticator: Authenticator::new(AuthMode::Auto, Vec::new(), None),
+            authenticator,
             tls: None,
             memory: Arc::clone(&memory),
             notices: Notices::default(),

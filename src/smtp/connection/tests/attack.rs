@@ -5,8 +5,14 @@ use super::*;
 const STRANGER: Peer =
     Peer { address: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)), trusted: false, secure: false };
 
+/// A connection of a stranger, through a pipe of so many octets.
+fn connected(pipe: usize) -> Bench {
+    let authenticator = Authenticator::new(AuthMode::Auto, Vec::new(), None);
+    Bench::connected_as(Recorder::open(), pipe, STRANGER, (AuthMode::Auto, authenticator))
+}
+
 async fn stranger() -> Bench {
-    let mut bench = Bench::connected_as(STRANGER, Recorder::open(), 64 * 1024);
+    let mut bench = connected(64 * 1024);
     bench.expect(&["220 "]).await;
     bench
 }
@@ -57,7 +63,7 @@ async fn a_busy_stranger_that_never_authenticates_has_an_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stranger_that_never_reads_is_left_early() {
-    let mut bench = Bench::connected_as(STRANGER, Recorder::open(), 8);
+    let mut bench = connected(8);
     let begun = Instant::now();
     (&mut bench.served).await.unwrap();
     assert_eq!(begun.elapsed(), STRANGER_IDLE_MAX);
