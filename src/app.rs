@@ -14,7 +14,10 @@ use crate::provider::{self, BuildError, HttpClient, NamedProvider, Provider};
 use crate::queue::{MemoryStore, Retention, SqliteStore, Store, StoreError};
 use crate::shutdown::{self, Signals};
 use crate::smtp::tls::{Keeping, Reload, Tls, TlsError, Watch};
-use crate::smtp::{BindError, Listener, MemoryBudget};
+use crate::smtp::{BindError, Inherited, Listener, MemoryBudget};
+use crate::systemd::{self, SocketError};
+
+pub use crate::systemd::Handed;
 
 /// Why the daemon did not start, or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +34,9 @@ pub enum AppError {
     /// A port cannot be opened.
     #[error("{key}: {source}{}", port_advice(source, key))]
     Listen { key: &'static str, source: std::io::Error },
+    /// A socket that was handed over cannot be used.
+    #[error(transparent)]
+    Handed(#[from] SocketError),
     /// The process cannot be set up.
     #[error("cannot take over signals: {0}")]
     Signals(std::io::Error),
@@ -48,6 +54,7 @@ impl AppError {
             Self::Queue(_)
             | Self::Provider(_)
             | Self::Tls(TlsError::SelfSigned(_) | TlsError::Library(_))
+            | Self::Handed(_)
             | Self::Signals(_)
             | Self::Stopped(_) => false,
         }
@@ -93,19 +100,20 @@ fn session_memory(config: &Config) -> usize {
     usize::try_from(octets).unwrap_or(usize::MAX)
 }
 
-/// Runs the daemon until SIGTERM or SIGINT.
-pub async fn serve(config: Config) -> Result<(), AppError> {
-    run(config, Signals::install().map_err(AppError::Signals)?).await
+/// Runs the daemon until SIGTERM or SIGINT. Sockets that were handed over come in place of the configured addresses.
+pub async fn serve(config: Config, handed: Handed) -> Result<(), AppError> {
+    run(config, handed, Signals::install().map_err(AppError::Signals)?).await
 }
 
 /// Runs the daemon that catches all mail; what makes it so is in the configuration that `dev` loads.
 ///
 /// It ends with its terminal: forgotten in the background it would hold the ports and what it has caught.
-pub async fn dev(config: Config) -> Result<(), AppError> {
-    run(config, Signals::install().map_err(AppError::Signals)?.ending_with_the_terminal()).await
+pub async fn dev(config: Config, handed: Handed) -> Result<(), AppError> {
+    let signals = Signals::install().map_err(AppError::Signals)?.ending_with_the_terminal();
+    run(config, handed, signals).await
 }
 
-async fn run(config: Config, mut signals: Signals) -> Result<(), AppError> {
+async fn run(config: Config, handed: Handed, mut signals: Signals) -> Result<(), AppError> {
     let clock: SharedClock = Arc::new(SystemClock);
     let started = clock.now();
 
@@ -118,8 +126,10 @@ async fn run(config: Config, mut signals: Signals) -> Result<(), AppError> {
         Some(Tls { acceptor, watch }) => (Some(acceptor), watch),
         None => (None, None),
     };
-    let listener = Listener::bind(&config.smtp, hostname(&config), acceptor).await?;
-    let server = http::bind(&config.http)
+    let handed = handed.sort(&config.smtp.listen_tls, config.http.listen)?;
+    let inherited = Inherited { plain: handed.smtp, tls: handed.smtps };
+    let listener = Listener::open(&config.smtp, hostname(&config), acceptor, inherited).await?;
+    let server = http::bind(&config.http, handed.http)
         .await
         .map_err(|source| AppError::Listen { key: "http.listen", source })?;
     for (protocol, address) in listener.protocols() {
@@ -163,6 +173,7 @@ async fn run(config: Config, mut signals: Signals) -> Result<(), AppError> {
         async move { delivery.run(stop, shutdown::GRACE).await }
     });
 
+    systemd::ready();
     let result = tokio::select! {
         signal = signals.end(|| reload.as_ref().map(Reload::ask).is_some()) => {
             tracing::info!(signal, "stopping: finishing what is under way, keeping the rest");
@@ -176,6 +187,7 @@ async fn run(config: Config, mut signals: Signals) -> Result<(), AppError> {
         _ = &mut watching => Err(AppError::Stopped("the watch over the TLS certificate")),
     };
 
+    systemd::stopping();
     stop_smtp.cancel();
     if !smtp.is_finished() && tokio::time::timeout(shutdown::GRACE, smtp).await.is_err() {
         tracing::warn!("some SMTP sessions did not end in time; what had no 250 was not accepted");

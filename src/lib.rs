@@ -18,4 +18,5 @@ pub mod queue;
 pub mod secret;
 pub mod shutdown;
 pub mod smtp;
+pub mod systemd;
 pub mod telemetry;

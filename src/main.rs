@@ -23,13 +23,15 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Serve => {
             let loaded = load(Purpose::Serve)?;
             cli::start_log(&loaded)?;
-            cli::daemon(app::serve(loaded.config), AppError::is_bad_configuration)
+            let running = app::serve(loaded.config, app::Handed::from_environment());
+            cli::daemon(running, AppError::is_bad_configuration)
         }
         Command::Dev(args) => {
             let store = DevStore::new(args.store)?;
             let loaded = load(Purpose::Dev { queue: store.file().to_owned() })?;
             cli::start_log(&loaded)?;
-            cli::daemon(app::dev(loaded.config), AppError::is_bad_configuration)
+            let running = app::dev(loaded.config, app::Handed::from_environment());
+            cli::daemon(running, AppError::is_bad_configuration)
         }
         Command::Check(args) => {
             let loaded = cli::load_to_check(cli.config.as_deref(), &environment)?;

@@ -9,11 +9,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What the assembly and the commands put together.
-const STATIONS: &[&str] =
-    &["smtp", "message", "queue", "delivery", "provider", "http", "telemetry", "shutdown"];
+const STATIONS: &[&str] = &[
+    "smtp",
+    "message",
+    "queue",
+    "delivery",
+    "provider",
+    "http",
+    "telemetry",
+    "shutdown",
+    "systemd",
+];
 
 /// Who may import whom. Everybody may use what is in [`COMMON`] as well.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("main", &["cli", "app"]),
     ("lib", &[]),
     ("app", STATIONS),
@@ -27,6 +36,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("config", &["message"]),
     ("telemetry", &[]),
     ("shutdown", &[]),
+    ("systemd", &[]),
 ];
 
 /// What any module may use. The whole [`Config`](WHOLE_CONFIG) is not for everybody.

@@ -4,7 +4,7 @@
 //! that mail needs.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{self, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,12 +62,19 @@ pub struct Server {
     access: Access,
 }
 
-/// Takes the address of `http.listen`; an error names it. Connections wait in the backlog until [`Server::run`].
-pub async fn bind(config: &HttpConfig) -> io::Result<Server> {
-    let listener = TcpListener::bind(config.listen).await.map_err(|error| {
-        let address = config.listen;
-        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-    })?;
+/// Takes the address of `http.listen`, or the socket that was handed over in its place; an error names the address.
+/// Connections wait in the backlog until [`Server::run`].
+pub async fn bind(config: &HttpConfig, handed: Option<net::TcpListener>) -> io::Result<Server> {
+    let listener = match handed {
+        Some(handed) => {
+            handed.set_nonblocking(true)?;
+            TcpListener::from_std(handed)?
+        }
+        None => TcpListener::bind(config.listen).await.map_err(|error| {
+            let address = config.listen;
+            io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+        })?,
+    };
     let address = listener.local_addr()?;
     Ok(Server { listener, address, access: Access::new(config) })
 }

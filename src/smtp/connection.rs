@@ -17,14 +17,13 @@ use crate::queue::Intake;
 use super::auth::Authenticator;
 use super::input::Input;
 use super::memory::MemoryBudget;
+use super::occasional::Notices;
 use super::reply::Reply;
 use super::session::{Policy, Session, Step};
 use super::timer::Timer;
 use super::tls::Acceptor;
 use content::Growing;
-
-/// The longest that one transaction may take from MAIL to the final dot, however busy the client is.
-const TRANSACTION_TIME_MAX: Duration = Duration::from_secs(30 * 60);
+use limits::{EnvelopeMemory, STRANGER_IDLE_MAX, STRANGER_TIME_MAX, TRANSACTION_TIME_MAX};
 
 /// How long content waits for memory that others hold.
 const MEMORY_PATIENCE: Duration = Duration::from_secs(30);
@@ -48,6 +47,7 @@ pub(super) struct Service {
     /// For STARTTLS; there is one wherever the policy offers it.
     pub(super) tls: Option<Acceptor>,
     pub(super) memory: Arc<MemoryBudget>,
+    pub(super) notices: Notices,
     pub(super) shutdown: CancellationToken,
 }
 
@@ -99,6 +99,11 @@ struct Connection<'a, S> {
     timer: Timer,
     /// When the running transaction has taken too long.
     transaction_due: Option<Instant>,
+    /// When it has taken too long to authenticate, if it must.
+    stranger_due: Instant,
+    /// Octets of content since time was given for them.
+    earned: u64,
+    envelope: EnvelopeMemory,
     stranger_noticed: bool,
 }
 
@@ -123,6 +128,9 @@ where
         output: Vec::new(),
         timer: Timer::new(service.idle_timeout),
         transaction_due: None,
+        stranger_due: Instant::now() + STRANGER_TIME_MAX,
+        earned: 0,
+        envelope: EnvelopeMemory::new(&service.memory),
         stranger_noticed: false,
     };
     if let Some(greeting) = first {
@@ -132,7 +140,9 @@ where
     match &end {
         End::StartTls => return Some((connection.stream, connection.session)),
         End::Said(reply) if reply.code() >= 400 => {
-            warn!(peer = %peer.address, reason = %end, "an SMTP client was sent away");
+            if let Some(unlogged) = service.notices.sent_away.take() {
+                warn!(peer = %peer.address, reason = %end, unlogged, "an SMTP client was sent away");
+            }
         }
         End::Said(_) | End::Gone | End::TimedOut | End::Stalled | End::ShuttingDown => {
             debug!(peer = %peer.address, reason = %end, "connection closed");
@@ -163,6 +173,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             if self.service.shutdown.is_cancelled() {
                 return Err(End::ShuttingDown);
             }
+            if !self.envelope.cover(&line).await {
+                self.say(&Reply::NO_MEMORY);
+                self.flush().await?;
+                continue;
+            }
             match self.session.handle(line) {
                 Step::Reply(reply) => self.say(&reply),
                 Step::Refuse(reply) => {
@@ -174,9 +189,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     self.flush().await?;
                     return Err(End::StartTls);
                 }
-                Step::Verify(credentials) => self.log_in(credentials).await?,
-                Step::ReadBody(transaction) => self.transfer(transaction).await?,
-                Step::ReadChunk(chunk) => self.read_chunk(chunk).await?,
+                // On the heap: a connection that waits for a command has no room set aside for these.
+                Step::Verify(credentials) => Box::pin(self.log_in(credentials)).await?,
+                Step::ReadBody(transaction) => Box::pin(self.transfer(transaction)).await?,
+                Step::ReadChunk(chunk) => Box::pin(self.read_chunk(chunk)).await?,
                 Step::Close(reply) => return Err(End::Said(reply)),
             }
             self.watch_transaction();
@@ -206,19 +222,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             written = writing => written.map_err(|_| End::Gone)?,
             () = self.timer.expired() => return Err(End::Stalled),
         }
-        self.output.clear();
-        self.output.shrink_to(OUTPUT_MAX / 8);
+        // Given back: this client may be silent for long.
+        self.output = Vec::new();
         Ok(())
     }
 
     /// Reads once. While a command is awaited, shutting down ends the wait; content may come to its end.
     async fn read(&mut self, awaited: Awaited) -> Result<(), End> {
         let for_command = matches!(awaited, Awaited::Command);
-        let room = self.input.room();
-        let spare = room.capacity() - room.len();
         let read = tokio::select! {
             biased;
-            read = self.stream.read_buf(room) => read,
+            read = limits::read(&mut self.stream, &mut self.input) => read,
             () = self.service.shutdown.cancelled(), if for_command => {
                 return Err(End::ShuttingDown);
             }
@@ -226,8 +240,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         };
         match read {
             Ok(0) | Err(_) => Err(End::Gone),
-            Ok(count) => {
-                if count == spare && !for_command {
+            // For one who always has something to read, the timer is never asked.
+            Ok(_) if self.is_overdue() => Err(End::TimedOut),
+            Ok(_) => {
+                if !for_command && self.input.is_full() {
                     self.input.widen();
                 }
                 Ok(())
@@ -237,8 +253,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 
     /// The client has been heard: it may be silent again for the idle time, but not beyond the transaction's.
     fn give_time(&mut self) {
-        let idle_due = Instant::now() + self.service.idle_timeout;
-        self.timer.set(self.transaction_due.map_or(idle_due, |due| due.min(idle_due)));
+        self.earned = 0;
+        let now = Instant::now();
+        let mut due = now + self.service.idle_timeout;
+        if self.session.is_stranger() {
+            due = due.min(now + STRANGER_IDLE_MAX).min(self.stranger_due);
+        }
+        self.timer.set(self.transaction_due.map_or(due, |transaction| transaction.min(due)));
+    }
+
+    /// Content has come. Only enough of it begins the time to be silent anew.
+    fn earn_time(&mut self, octets: usize) {
+        self.earned = self.earned.saturating_add(octets as u64);
+        if self.earned >= limits::content_due(self.service.idle_timeout) {
+            self.give_time();
+        }
+    }
+
+    /// Whether a limit has passed that does not begin anew.
+    fn is_overdue(&self) -> bool {
+        let now = Instant::now();
+        self.transaction_due.is_some_and(|due| now >= due) || self.has_overstayed(now)
+    }
+
+    fn has_overstayed(&self, now: Instant) -> bool {
+        self.session.is_stranger() && now >= self.stranger_due
     }
 
     /// Starts and stops the transaction's time with the transaction, and drops its chunks.
@@ -248,6 +287,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         }
         if !self.session.in_transaction() {
             self.transaction_due = None;
+            self.envelope.release();
         } else if self.transaction_due.is_none() {
             self.transaction_due = Some(Instant::now() + TRANSACTION_TIME_MAX);
         }
@@ -258,8 +298,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         if !self.stranger_noticed {
             self.stranger_noticed = true;
             let peer = self.session.peer().address;
-            let user = self.user();
-            warn!(%peer, user, reason = reply.text(), "a client may not send and was refused");
+            if let Some(unlogged) = self.service.notices.strangers.take() {
+                let user = self.user();
+                let reason = reply.text();
+                warn!(%peer, user, reason, unlogged, "a client may not send and was refused");
+            }
         }
     }
 
@@ -279,6 +322,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             End::TimedOut if self.transaction_due.is_some_and(|due| Instant::now() >= due) => {
                 Reply::TRANSACTION_TOO_SLOW
             }
+            End::TimedOut if self.has_overstayed(Instant::now()) => Reply::STRANGER_TOO_LONG,
             End::TimedOut => Reply::IDLE,
         };
         self.say(&reply);
@@ -307,6 +351,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 
 mod content;
 mod encrypted;
+mod limits;
 
 pub(super) use encrypted::{serve, serve_tls};
 

@@ -11,7 +11,7 @@ pub const COMMAND_LINE_MAX: usize = 2048;
 /// The longest line of AUTH, command or answer, in octets with its CRLF (RFC 4954 §4).
 pub const AUTH_LINE_MAX: usize = 12_288;
 
-/// Room for commands. A connection that waits for a command has no more than this.
+/// Room for a read. A connection that waits has none.
 const ROOM: usize = 8 * 1024;
 
 /// Room while content flows fast.
@@ -38,6 +38,7 @@ pub struct Input {
     start: usize,
     /// The rest of a faulty line is to be swallowed.
     skipping: bool,
+    wide: bool,
     /// The next line is an answer within AUTH.
     answer_awaited: bool,
 }
@@ -120,21 +121,32 @@ impl Input {
             self.bytes.drain(..self.start);
             self.start = 0;
         }
-        if self.bytes.capacity() - self.bytes.len() < ROOM / 2 {
-            self.bytes.reserve_exact(ROOM.max(self.bytes.len()));
+        let room = if self.wide { ROOM_FOR_CONTENT } else { ROOM };
+        if self.bytes.capacity() - self.bytes.len() < room / 2 {
+            self.bytes.reserve_exact(room.max(self.bytes.len()));
         }
         &mut self.bytes
     }
 
-    /// Content comes faster than it fits: makes large reads possible.
-    pub fn widen(&mut self) {
-        let wanted = ROOM_FOR_CONTENT - self.bytes.len().min(ROOM_FOR_CONTENT);
-        self.bytes.reserve_exact(wanted);
+    /// True when the last read has left no room.
+    pub fn is_full(&self) -> bool {
+        self.bytes.len() == self.bytes.capacity()
     }
 
-    /// Gives back what [`Input::widen`] took.
+    /// Content comes faster than it fits: makes large reads possible.
+    pub fn widen(&mut self) {
+        self.wide = true;
+    }
+
+    /// The end of [`Input::widen`].
     pub fn narrow(&mut self) {
-        if self.bytes.capacity() > 2 * ROOM {
+        self.wide = false;
+        self.rest();
+    }
+
+    /// Nothing comes at the moment: gives back what is not needed for what is unread, which is all where that is nothing.
+    pub fn rest(&mut self) {
+        if self.bytes.capacity() > 2 * self.unread().len() {
             self.bytes = self.unread().to_vec();
             self.start = 0;
         }
@@ -253,11 +265,24 @@ mod tests {
     fn a_widened_buffer_is_given_back_with_what_it_holds() {
         let mut input = Input::default();
         input.widen();
-        assert!(input.capacity() >= ROOM_FOR_CONTENT);
+        assert!(input.room().capacity() >= ROOM_FOR_CONTENT);
         input.extend(b"xxNOOP\r\n");
         input.consume(2);
         input.narrow();
         assert!(input.capacity() <= ROOM);
         assert_eq!(input.next_line(), Some(Line::Command(b"NOOP")));
+    }
+
+    #[test]
+    fn a_buffer_that_rests_holds_no_more_than_what_is_unread() {
+        let mut input = Input::default();
+        input.room().extend_from_slice(b"NOOP\r\nMAIL");
+        assert_eq!(input.next_line(), Some(Line::Command(b"NOOP")));
+        input.rest();
+        assert_eq!(input.capacity(), 4);
+        input.room().extend_from_slice(b" FROM:<>\r\n");
+        assert_eq!(input.next_line(), Some(Line::Command(b"MAIL FROM:<>")));
+        input.rest();
+        assert_eq!(input.capacity(), 0);
     }
 }

@@ -1,30 +1,26 @@
-//! The sockets: accepts clients within the limits, and ends in order.
+//! The listener: opens the doors, and ends in order.
 
-use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use ipnet::IpNet;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
 
 use crate::config::{SmtpConfig, UserConfig};
 use crate::queue::{Accounts, Intake};
 
 use super::admission::Admission;
 use super::auth::Authenticator;
-use super::connection::{self, Service};
+use super::connection::Service;
+use super::door::{Door, House, Networks, report};
 use super::memory::MemoryBudget;
-use super::reply::Reply;
-use super::session::{Peer, Policy, TlsRule};
+use super::occasional::Notices;
+use super::session::{Policy, TlsRule};
+use super::sockets::{self, Inherited, ListeningSocket};
 use super::tls::Acceptor;
-
-/// The pause after a failed accept: without file descriptors it would fail again at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// No client may be silent for longer, whatever the configuration says.
 const IDLE_TIMEOUT_MAX: Duration = Duration::from_hours(24);
@@ -41,21 +37,13 @@ pub struct BindError {
 /// Sockets that are bound and wait for [`Listener::run`].
 #[derive(Debug)]
 pub struct Listener {
-    sockets: Vec<Socket>,
+    sockets: Vec<ListeningSocket>,
     tls: Option<Acceptor>,
     policy: Arc<Policy>,
     admission: Arc<Admission>,
-    trusted_networks: Arc<[IpNet]>,
+    networks: Networks,
     idle_timeout: Duration,
     users: Vec<UserConfig>,
-}
-
-/// One bound address.
-#[derive(Debug)]
-struct Socket {
-    socket: TcpListener,
-    /// TLS begins with the first octet, by this.
-    implicit_tls: Option<Acceptor>,
 }
 
 impl Listener {
@@ -66,16 +54,20 @@ impl Listener {
         hostname: String,
         tls: Option<Acceptor>,
     ) -> Result<Self, BindError> {
-        let rule = tls_rule(config, tls.is_some())?;
-        let mut sockets = Vec::with_capacity(config.listen.len() + config.listen_tls.len());
-        for address in &config.listen {
-            let socket = bound(address, "smtp.listen").await?;
-            sockets.push(Socket { socket, implicit_tls: None });
-        }
-        for address in &config.listen_tls {
-            let socket = bound(address, "smtp.listen_tls").await?;
-            sockets.push(Socket { socket, implicit_tls: tls.clone() });
-        }
+        Self::open(config, hostname, tls, Inherited::default()).await
+    }
+
+    /// The same with sockets that were handed over, which come in place of those that the configuration names.
+    #[expect(clippy::unused_async, reason = "sockets need a runtime, which this makes sure of")]
+    pub async fn open(
+        config: &SmtpConfig,
+        hostname: String,
+        tls: Option<Acceptor>,
+        inherited: Inherited,
+    ) -> Result<Self, BindError> {
+        let implicit = !config.listen_tls.is_empty() || !inherited.tls.is_empty();
+        let rule = tls_rule(config, tls.is_some(), implicit)?;
+        let sockets = sockets::open(config, inherited, tls.as_ref())?;
         let policy = Policy {
             hostname,
             max_message_size: config.max_message_size.0,
@@ -84,14 +76,20 @@ impl Listener {
             auth: config.auth,
             has_users: !config.users.is_empty(),
         };
-        let admission =
-            Admission::new(config.max_connections.get(), config.max_connections_per_ip.get());
+        let admission = Admission::new(
+            config.max_connections.get(),
+            config.max_connections_per_ip.get(),
+            !config.trusted_networks.is_empty(),
+        );
         Ok(Self {
             sockets,
             tls,
             policy: Arc::new(policy),
             admission: Arc::new(admission),
-            trusted_networks: config.trusted_networks.clone().into(),
+            networks: Networks {
+                trusted: config.trusted_networks.clone(),
+                proxies: config.proxy_networks.clone(),
+            },
             idle_timeout: config.idle_timeout.min(IDLE_TIMEOUT_MAX),
             users: config.users.clone(),
         })
@@ -104,8 +102,10 @@ impl Listener {
 
     /// The same with what is spoken there: `smtp`, or `smtps` where TLS begins with the first octet.
     pub fn protocols(&self) -> Vec<(&'static str, SocketAddr)> {
-        let protocol = |own: &Socket| if own.implicit_tls.is_some() { "smtps" } else { "smtp" };
-        let with_address = |own: &Socket| Some((protocol(own), own.socket.local_addr().ok()?));
+        let protocol =
+            |own: &ListeningSocket| if own.implicit_tls.is_some() { "smtps" } else { "smtp" };
+        let with_address =
+            |own: &ListeningSocket| Some((protocol(own), own.socket.local_addr().ok()?));
         self.sockets.iter().filter_map(with_address).collect()
     }
 
@@ -124,25 +124,20 @@ impl Listener {
         shutdown: CancellationToken,
     ) {
         let authenticator = Authenticator::new(self.policy.auth, self.users, accounts);
-        let service = Arc::new(Service {
+        let service = Service {
             policy: self.policy,
             idle_timeout: self.idle_timeout,
             intake,
             authenticator,
             tls: self.tls,
             memory,
+            notices: Notices::default(),
             shutdown,
-        });
+        };
+        let house = Arc::new(House::new(service, self.admission, self.networks));
         let mut doors = JoinSet::new();
-        for Socket { socket, implicit_tls } in self.sockets {
-            let door = Door {
-                socket,
-                implicit_tls,
-                service: Arc::clone(&service),
-                admission: Arc::clone(&self.admission),
-                trusted_networks: Arc::clone(&self.trusted_networks),
-            };
-            doors.spawn(door.keep());
+        for listening in self.sockets {
+            doors.spawn(Door { listening, house: Arc::clone(&house) }.keep());
         }
         while let Some(ended) = doors.join_next().await {
             report(ended);
@@ -150,69 +145,12 @@ impl Listener {
     }
 }
 
-/// One bound address.
-struct Door {
-    socket: TcpListener,
-    implicit_tls: Option<Acceptor>,
-    service: Arc<Service>,
-    admission: Arc<Admission>,
-    trusted_networks: Arc<[IpNet]>,
-}
-
-impl Door {
-    /// Lets clients in until shutdown, then waits for those inside.
-    async fn keep(self) {
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                () = self.service.shutdown.cancelled() => break,
-                accepted = self.socket.accept() => match accepted {
-                    Ok((stream, address)) => self.admit(stream, address, &mut connections),
-                    Err(error) => {
-                        warn!(%error, "cannot accept an SMTP connection");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                    }
-                },
-                Some(ended) = connections.join_next() => report(ended),
-            }
-        }
-        drop(self.socket);
-        while let Some(ended) = connections.join_next().await {
-            report(ended);
-        }
-    }
-
-    fn admit(&self, stream: TcpStream, address: SocketAddr, connections: &mut JoinSet<()>) {
-        // A client that reaches an IPv6 socket over IPv4 is the same client.
-        let address = address.ip().to_canonical();
-        let seat = match self.admission.admit(address) {
-            Ok(seat) => seat,
-            Err(reply) => {
-                debug!(peer = %address, reason = reply.text(), "connection refused");
-                turn_away(stream, &reply);
-                return;
-            }
-        };
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(peer = %address, %error, "the client has gone already");
-            return;
-        }
-        let peer =
-            Peer { address, trusted: is_trusted(&self.trusted_networks, address), secure: false };
-        let service = Arc::clone(&self.service);
-        let implicit_tls = self.implicit_tls.clone();
-        connections.spawn(async move {
-            match implicit_tls {
-                Some(acceptor) => connection::serve_tls(stream, &acceptor, peer, &service).await,
-                None => connection::serve(stream, peer, &service).await,
-            }
-            drop(seat);
-        });
-    }
-}
-
 /// What holds for plaintext connections. Encryption that is asked for and cannot be had is an error, never plaintext.
-fn tls_rule(config: &SmtpConfig, has_certificate: bool) -> Result<TlsRule, BindError> {
+fn tls_rule(
+    config: &SmtpConfig,
+    has_certificate: bool,
+    implicit: bool,
+) -> Result<TlsRule, BindError> {
     let fault = |key| {
         let text = "needs a certificate: set smtp.tls.certificate and smtp.tls.key, or smtp.tls.self_signed";
         Err(BindError { key, source: io::Error::new(io::ErrorKind::InvalidInput, text) })
@@ -221,38 +159,8 @@ fn tls_rule(config: &SmtpConfig, has_certificate: bool) -> Result<TlsRule, BindE
         (true, true) => Ok(TlsRule::Required),
         (true, false) => Ok(TlsRule::Offered),
         (false, true) => fault("smtp.tls.required"),
-        (false, false) if !config.listen_tls.is_empty() => fault("smtp.listen_tls"),
+        (false, false) if implicit => fault("smtp.listen_tls"),
         (false, false) => Ok(TlsRule::Absent),
-    }
-}
-
-async fn bound(address: &SocketAddr, key: &'static str) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|error| {
-        let text = format!("cannot listen on {address}: {error}");
-        BindError { key, source: io::Error::new(error.kind(), text) }
-    })
-}
-
-fn is_trusted(networks: &[IpNet], address: IpAddr) -> bool {
-    networks.iter().any(|network| network.contains(&address))
-}
-
-/// Says why and closes. The system's buffer of a new connection has room for one line, so nothing has to be waited for.
-fn turn_away(stream: TcpStream, reply: &Reply) {
-    let mut line = Vec::with_capacity(128);
-    reply.encode(&mut line);
-    let written = stream.into_std().and_then(|mut stream| stream.write_all(&line));
-    if let Err(error) = written {
-        debug!(%error, "the refused client did not hear why");
-    }
-}
-
-/// One connection's panic is its own: the others go on.
-fn report(ended: Result<(), JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        error!(%error, "an SMTP connection ended by a fault of the program");
     }
 }
 

@@ -1,7 +1,8 @@
 //! The SMTP station: takes messages from apps and hands them to an [`Intake`](crate::queue::Intake).
 //!
-//! `command`, `path`, `parameters`, `dsn`, `reply`, `session`, `input` and `body` are pure: no socket, no clock, nothing
-//! async. They decide, and are tested as dialogues in memory. `listener`, `admission`, `connection`, `tls`, `timer` and `memory` act.
+//! `command`, `path`, `parameters`, `dsn`, `reply`, `session`, `input`, `body` and all but one function of `proxy` are
+//! pure: no socket, no clock, nothing async. They decide, and are tested as dialogues in memory. `listener`, `sockets`,
+//! `door`, `admission`, `connection`, `tls`, `timer` and `memory` act.
 //!
 //! Who may send is decided in `session::auth`; what is offered to a client is the one list in `session` that answers EHLO;
 //! `connection` serves any stream.
@@ -11,14 +12,18 @@ pub mod auth;
 mod body;
 mod command;
 mod connection;
+mod door;
 mod dsn;
 mod input;
 mod listener;
 mod memory;
+mod occasional;
 mod parameters;
 mod path;
+mod proxy;
 mod reply;
 mod session;
+mod sockets;
 #[cfg(test)]
 mod testing;
 mod timer;
@@ -30,5 +35,7 @@ pub use input::{AUTH_LINE_MAX, COMMAND_LINE_MAX, Input, Line};
 pub use listener::{BindError, Listener};
 pub use memory::{MemoryBudget, Reservation};
 pub use parameters::MailParameters;
+pub use proxy::{Fault as ProxyFault, Header as ProxyHeader, Origin, Taken};
 pub use reply::{Enhanced, Reply};
 pub use session::{Chunk, ChunkFate, Peer, Policy, Session, Step, TlsRule, Transaction};
+pub use sockets::Inherited;

@@ -104,6 +104,12 @@ impl Reply {
         Self::fixed(421, 7, 0, "Too many commands without a message; closing the connection");
     pub const HTTP_SPOKEN: Self =
         Self::fixed(421, 7, 0, "This port speaks SMTP, and HTTP came; closing the connection");
+    pub const PROXY_SPOKEN: Self = Self::fixed(
+        421,
+        7,
+        0,
+        "A PROXY header came from an address that is not in smtp.proxy_networks; closing the connection",
+    );
     pub const TLS_SPOKEN: Self = Self::fixed(
         421,
         7,
@@ -124,6 +130,8 @@ impl Reply {
         "Too many connections from your address (smtp.max_connections_per_ip); try again later",
     );
     pub const IDLE: Self = Self::fixed(421, 4, 2, "Nothing came for too long; closing");
+    pub const STRANGER_TOO_LONG: Self =
+        Self::fixed(421, 7, 0, "Too much time has passed without authentication; closing");
     pub const TRANSACTION_TOO_SLOW: Self =
         Self::fixed(421, 4, 2, "The transaction takes too long; closing");
 

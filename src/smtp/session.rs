@@ -12,15 +12,19 @@ use super::auth::{Credentials, Exchange, Identity};
 use super::command::{Command, Fault, is_http};
 use super::input::{Line, is_auth};
 use super::parameters::MailParameters;
+use super::proxy::is_header as is_proxy_header;
 use super::reply::{Enhanced, Reply};
 use chunks::Chunking;
 
 /// Protocol errors that a connection may make between two accepted messages.
 const FAULTS_MAX: u32 = 20;
 
-/// Commands between two accepted messages, accepted recipients not counted. Enough for a pool that keeps its connections
-/// alive by NOOP over days.
-const COMMANDS_MAX: u32 = 10_000;
+/// Commands between two accepted messages, besides one for each recipient that a message may have. Enough for a pool that
+/// keeps its connections alive by NOOP over days.
+const COMMANDS_MAX: usize = 10_000;
+
+/// Commands of a client that is neither trusted nor authenticated. The way to AUTH is a handful.
+const STRANGER_COMMANDS_MAX: usize = 100;
 
 /// What holds for every session of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +145,7 @@ pub struct Session {
     /// Why the chunks that follow a refused one are refused, until the last of them or another transaction.
     refused: Option<Reply>,
     faults: u32,
-    commands: u32,
+    commands: usize,
     failed_logins: u8,
 }
 
@@ -180,6 +184,11 @@ impl Session {
         self.identity.as_ref()
     }
 
+    /// True for a client of which nothing is known that speaks for it: it gets less time, and fewer commands.
+    pub fn is_stranger(&self) -> bool {
+        !self.peer.trusted && self.identity.is_none()
+    }
+
     /// Tells that a message was taken over: the client is in earnest, and its errors are forgiven.
     pub fn message_accepted(&mut self) {
         self.faults = 0;
@@ -197,6 +206,7 @@ impl Session {
 
     fn take_command(&mut self, line: Line<'_>) -> Step {
         match line {
+            Line::Command(line) if is_proxy_header(line) => Step::Close(Reply::PROXY_SPOKEN),
             Line::Command(line) => match Command::parse(line) {
                 Ok(command) => self.obey(command),
                 Err(Fault::Http) => Step::Close(Reply::HTTP_SPOKEN),
@@ -281,8 +291,6 @@ impl Session {
                     Reply::too_many_recipients(self.policy.max_recipients)
                 } else {
                     envelope.add_recipient(recipient);
-                    // Not one of the commands that come to nothing.
-                    self.commands = self.commands.saturating_sub(1);
                     Reply::RECIPIENT_OK
                 }
             }
@@ -316,6 +324,11 @@ impl Session {
     /// Counts, and ends what goes on for too long without a message.
     fn within_limits(&mut self, step: Step) -> Step {
         self.commands += 1;
+        let commands_max = if self.is_stranger() {
+            STRANGER_COMMANDS_MAX
+        } else {
+            COMMANDS_MAX.saturating_add(self.policy.max_recipients)
+        };
         let reply = match &step {
             Step::Reply(reply) | Step::Refuse(reply) => Some(reply),
             Step::ReadChunk(Chunk { fate: ChunkFate::Discard(reply), .. }) => Some(reply),
@@ -333,7 +346,7 @@ impl Session {
                 Step::Close(Reply::TOO_MANY_ERRORS)
             }
             Step::Reply(_) | Step::Refuse(_) | Step::ReadChunk(_)
-                if self.commands >= COMMANDS_MAX =>
+                if self.commands >= commands_max =>
             {
                 Step::Close(Reply::TOO_MANY_COMMANDS)
             }

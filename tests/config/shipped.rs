@@ -134,6 +134,19 @@ fn the_systemd_unit_calls_a_known_command_with_known_variables() {
     assert_known("mailferry.service", &variables(&values("Environment").join("\n")));
     // The exit code that restarting does not mend.
     assert_eq!(values("RestartPreventExitStatus"), ["78"]);
+    // What the program tells systemd is of use only with it.
+    assert_eq!(values("Type"), ["notify"]);
+}
+
+#[test]
+fn the_systemd_socket_has_a_name_that_is_known_and_the_ports_of_the_example() {
+    let unit = shipped("contrib/systemd/mailferry.socket");
+    let values = |key: &str| -> Vec<&str> {
+        unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect()
+    };
+    assert_eq!(values("FileDescriptorName"), ["smtp"]);
+    assert_eq!(values("ListenStream"), ["127.0.0.1:1025", "[::1]:1025"]);
+    assert_eq!(values("Accept"), [""; 0], "sockets that listen, not connections");
 }
 
 #[test]

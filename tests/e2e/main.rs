@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attack;
 mod auth;
 mod chunks;
 mod cli_flow;
@@ -20,3 +21,4 @@ mod http_api;
 mod outcomes;
 mod postmark;
 mod real_clients;
+mod systemd;

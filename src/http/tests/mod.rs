@@ -95,7 +95,7 @@ impl Setup {
             clock,
             started: sample::now(),
         };
-        let server = bind(&config).await.unwrap();
+        let server = bind(&config, None).await.unwrap();
         let address = server.address();
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(server.run(side, shutdown.clone()));

@@ -7,7 +7,8 @@ use super::super::body::{Body, Content};
 use super::super::memory::Reservation;
 use super::super::reply::Reply;
 use super::super::session::{Chunk, ChunkFate, Transaction};
-use super::{Awaited, Connection, End, MEMORY_PATIENCE, TRANSACTION_TIME_MAX};
+use super::limits::{MEMORY_WAIT_NOTICED, TRANSACTION_TIME_MAX};
+use super::{Awaited, Connection, End, MEMORY_PATIENCE};
 
 /// What is there of a message between two chunks.
 pub(super) struct Growing {
@@ -89,6 +90,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn receive(&mut self, growing: &mut Growing) -> Result<(), End> {
         let Growing { body, held } = growing;
         loop {
+            let begun = Instant::now();
             let arriving = self.input.unread().len();
             if arriving > 0
                 && let Some(room) = body.room_wanted(arriving)
@@ -113,7 +115,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             }
             // A client may wait for the replies to what it has pipelined before it sends a chunk.
             self.flush().await?;
-            self.give_time();
+            if begun.elapsed() >= MEMORY_WAIT_NOTICED {
+                // It was us who kept it waiting.
+                self.give_time();
+            }
+            self.earn_time(fed.used);
             self.read(Awaited::Content).await?;
         }
     }

@@ -83,7 +83,9 @@ where
             None
         }
         Err(Failure::Reason(reason)) => {
-            warn!(%peer, %reason, "TLS handshake failed");
+            if let Some(unlogged) = service.notices.handshakes.take() {
+                warn!(%peer, %reason, unlogged, "TLS handshake failed");
+            }
             None
         }
     }

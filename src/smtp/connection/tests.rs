@@ -16,6 +16,8 @@ use super::*;
 use crate::config::AuthMode;
 use crate::queue::Refusal;
 
+mod attack;
+
 const IDLE: Duration = Duration::from_secs(300);
 const PEER: Peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted: true, secure: false };
 const BUDGET: usize = 256 * 1024;
@@ -58,7 +60,7 @@ impl Bench {
         let policy = Policy {
             hostname: String::from("relay.example"),
             max_message_size: 128 * 1024,
-            max_recipients: 100,
+            max_recipients: 2000,
             tls: TlsRule::Absent,
             auth,
             has_users: auth != AuthMode::Auto,
@@ -70,6 +72,7 @@ impl Bench {
             authenticator,
             tls: None,
             memory: Arc::clone(&memory),
+            notices: Notices::default(),
             shutdown: shutdown.clone(),
         };
         let (client, server) = duplex(pipe);
@@ -223,9 +226,10 @@ async fn a_transaction_has_an_end_however_busy_the_client_is() {
     bench.expect(&["250 ", "250 ", "354 "]).await;
     let begun = Instant::now();
     let step = IDLE / 2;
+    let slowly = "slowly\r\n".repeat(2500);
     for _ in 1..TRANSACTION_TIME_MAX.as_secs() / step.as_secs() {
         tokio::time::sleep(step).await;
-        bench.send("slowly\r\n").await;
+        bench.send(&slowly).await;
     }
     bench.expect(&["421 4.4.2 The transaction takes too long"]).await;
     assert_eq!(begun.elapsed().as_secs(), TRANSACTION_TIME_MAX.as_secs());

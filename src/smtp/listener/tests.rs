@@ -1,15 +1,20 @@
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
 
 use lettre::message::{Attachment, MultiPart, SinglePart, header::ContentType};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::super::testing::Recorder;
 use super::*;
 use crate::config::{AuthMode, Size, TlsConfig, trusted_networks};
 use crate::message::Address;
+
+mod flood;
+mod proxied;
 
 pub(super) fn config() -> SmtpConfig {
     SmtpConfig {
@@ -31,6 +36,7 @@ pub(super) fn config() -> SmtpConfig {
 
 struct Running {
     address: SocketAddr,
+    addresses: Vec<SocketAddr>,
     connections: Arc<AtomicUsize>,
     intake: Arc<Recorder>,
     shutdown: CancellationToken,
@@ -40,18 +46,36 @@ struct Running {
 impl Running {
     async fn with(config: &SmtpConfig) -> Self {
         let listener = Listener::bind(config, String::from("relay.example"), None).await.unwrap();
-        let address = listener.addresses()[0];
+        let addresses = listener.addresses();
         let connections = listener.connections();
         let intake = Arc::new(Recorder::open());
         let memory = Arc::new(MemoryBudget::new(16 << 20));
         let shutdown = CancellationToken::new();
         let as_intake = Arc::clone(&intake) as Arc<dyn Intake>;
         let ended = tokio::spawn(listener.run(as_intake, None, memory, shutdown.clone()));
-        Self { address, connections, intake, shutdown, ended }
+        Self { address: addresses[0], addresses, connections, intake, shutdown, ended }
     }
 
     async fn connect(&self) -> Client {
         Client(BufStream::new(TcpStream::connect(self.address).await.unwrap()))
+    }
+
+    /// From another address of this machine: 127.0.0.`last`.
+    async fn connect_from(&self, last: u8) -> Client {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, last], 0))).unwrap();
+        Client(BufStream::new(socket.connect(self.address).await.unwrap()))
+    }
+
+    /// Waits until as many connections are open as a test has left open.
+    async fn until_open(&self, count: usize) {
+        for _ in 0..100_000 {
+            if self.connections.load(Ordering::Relaxed) == count {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("{} connections are open", self.connections.load(Ordering::Relaxed));
     }
 
     async fn stop(self) -> Arc<Recorder> {
@@ -73,8 +97,20 @@ impl Client {
     /// The next line; empty when the connection is closed.
     async fn line(&mut self) -> String {
         let mut line = String::new();
-        self.0.read_line(&mut line).await.unwrap();
+        // A reset is an end as well.
+        let _ = self.0.read_line(&mut line).await;
         line
+    }
+
+    async fn expect(&mut self, starts: &[&str]) {
+        for start in starts {
+            let line = self.line().await;
+            assert!(line.starts_with(start), "expected {start:?}, got {line:?}");
+        }
+    }
+
+    async fn expect_end(&mut self) {
+        assert_eq!(self.line().await, "");
     }
 }
 
@@ -225,15 +261,36 @@ async fn an_address_that_is_taken_is_named() {
     assert!(error.to_string().contains(&config.listen[0].to_string()), "{error}");
 }
 
+#[tokio::test]
+async fn every_address_of_the_list_is_served() {
+    let mut config = config();
+    config.listen.push(SocketAddr::from(([127, 0, 0, 2], 0)));
+    let mut running = Running::with(&config).await;
+    for address in running.addresses.clone() {
+        running.address = address;
+        running.connect().await.expect(&["220 relay.example"]).await;
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn sockets_that_are_handed_over_come_in_place_of_the_addresses() {
+    let handed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = handed.local_addr().unwrap();
+    let inherited = Inherited { plain: vec![handed], tls: Vec::new() };
+    let listener = Listener::open(&config(), String::from("x"), None, inherited).await.unwrap();
+    assert_eq!(listener.addresses(), [address]);
+}
+
 #[test]
 fn trust_is_a_matter_of_networks() {
-    let networks = trusted_networks();
+    let networks = Networks { trusted: trusted_networks(), proxies: Vec::new() };
     for inside in ["127.0.0.1", "10.1.2.3", "172.31.0.1", "::1", "fd00::1", "fe80::1"] {
-        assert!(is_trusted(&networks, inside.parse().unwrap()), "{inside}");
+        assert!(networks.trusts(inside.parse().unwrap()), "{inside}");
     }
     for outside in ["192.0.2.1", "172.32.0.1", "2001:db8::1"] {
-        assert!(!is_trusted(&networks, outside.parse().unwrap()), "{outside}");
+        assert!(!networks.trusts(outside.parse().unwrap()), "{outside}");
     }
     let mapped: IpAddr = "::ffff:10.0.0.1".parse().unwrap();
-    assert!(is_trusted(&networks, mapped.to_canonical()));
+    assert!(networks.trusts(mapped.to_canonical()));
 }

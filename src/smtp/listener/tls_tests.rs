@@ -1,10 +1,12 @@
 //! TLS over sockets.
 
+use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
 use lettre::transport::smtp::client::{Certificate, Tls as Encryption, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -111,6 +113,28 @@ async fn clients_of_either_version_deliver_on_either_port() {
         }
     }
     assert_eq!(running.stop().await.contents(), ["fine\r\n"; 4]);
+}
+
+#[tokio::test]
+async fn the_proxy_header_comes_before_the_handshake() {
+    let pair = Pair::new();
+    let running = Running::with(&pair, |config| {
+        config.proxy_networks = vec!["127.0.0.1/32".parse().unwrap()];
+    })
+    .await;
+    let mut stream = TcpStream::connect(running.implicit).await.unwrap();
+    stream.write_all(b"PROXY TCP4 10.1.2.3 192.0.2.25 40000 465\r\n").await.unwrap();
+    let connector = TlsConnector::from(Arc::new(client(&pair.der, &[&TLS13])));
+    let stream = connector.connect(server_name(), stream).await.unwrap();
+    let mut client = Client(BufReader::new(stream));
+    client
+        .send("HELO x\r\nMAIL FROM:<>\r\nRCPT TO:<bob@example.net>\r\nDATA\r\nhi\r\n.\r\nQUIT\r\n")
+        .await;
+    let mut rest = String::new();
+    client.0.read_to_string(&mut rest).await.unwrap();
+    assert!(rest.contains("250 2.0.0 Ok: queued as "), "{rest}");
+    let taken = running.stop().await.taken();
+    assert_eq!(taken[0].peer, Some("10.1.2.3".parse().unwrap()));
 }
 
 #[tokio::test]

@@ -175,12 +175,56 @@ fn bad_addresses_in_a_long_list_are_not_held_against_the_client() {
 #[test]
 fn commands_that_come_to_nothing_have_an_end() {
     let mut session = session_of(true);
-    for _ in 1..COMMANDS_MAX {
+    for _ in 1..COMMANDS_MAX + policy().max_recipients {
         let step = session.handle(Line::Command(b"NOOP"));
         assert!(matches!(step, Step::Reply(reply) if reply == Reply::OK));
     }
     let step = session.handle(Line::Command(b"NOOP"));
     assert!(matches!(step, Step::Close(reply) if reply == Reply::TOO_MANY_COMMANDS));
+}
+
+#[test]
+fn recipients_that_get_no_message_have_an_end_as_well() {
+    let mut session = session_of(true);
+    codes(&mut session, &["EHLO x"]);
+    let mut closed = false;
+    for round in 0..COMMANDS_MAX {
+        let recipients = ["RCPT TO:<ada@example.org>", "RCPT TO:<bob@example.org>"];
+        let lines = [["MAIL FROM:<>"].as_slice(), &recipients, &["RSET"]].concat();
+        closed = lines
+            .iter()
+            .any(|line| matches!(session.handle(Line::Command(line.as_bytes())), Step::Close(_)));
+        if closed {
+            assert_eq!(round, COMMANDS_MAX / 4);
+            break;
+        }
+    }
+    assert!(closed);
+}
+
+#[test]
+fn as_many_recipients_as_a_message_may_have_are_no_flood() {
+    let policy = Policy { max_recipients: 3 * COMMANDS_MAX, ..policy() };
+    let peer = session_of(true).peer();
+    let mut session = Session::new(Arc::new(policy), peer);
+    codes(&mut session, &["EHLO x", "MAIL FROM:<>"]);
+    for _ in 0..3 * COMMANDS_MAX {
+        let step = session.handle(Line::Command(b"RCPT TO:<ada@example.org>"));
+        assert!(matches!(step, Step::Reply(reply) if reply == Reply::RECIPIENT_OK));
+    }
+    assert!(matches!(session.handle(Line::Command(b"DATA")), Step::ReadBody(_)));
+}
+
+#[test]
+fn a_stranger_has_few_commands() {
+    for line in ["NOOP", "EHLO x", "RSET", "HELP", "VRFY x", "EHLO"] {
+        let mut session = session_of(false);
+        let mut answered = 0;
+        while matches!(session.handle(Line::Command(line.as_bytes())), Step::Reply(_)) {
+            answered += 1;
+            assert!(answered < STRANGER_COMMANDS_MAX, "{line}");
+        }
+    }
 }
 
 #[test]
@@ -191,6 +235,8 @@ fn other_protocols_are_cut_off() {
     };
     assert_eq!(close(Line::TlsHello), Reply::TLS_SPOKEN);
     assert_eq!(close(Line::Command(b"POST / HTTP/1.1")), Reply::HTTP_SPOKEN);
+    assert_eq!(close(Line::Command(b"PROXY TCP4 1.2.3.4 1.2.3.4 1 25")), Reply::PROXY_SPOKEN);
+    assert_eq!(close(Line::Command(b"\0")), Reply::PROXY_SPOKEN);
     assert_eq!(close(Line::BareLineFeed(b"GET / HTTP/1.0")), Reply::HTTP_SPOKEN);
     let long = [&b"GET /"[..], &[b'x'; 2043]].concat();
     assert_eq!(close(Line::TooLong(&long)), Reply::HTTP_SPOKEN);

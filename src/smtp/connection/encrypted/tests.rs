@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::super::auth::Authenticator;
 use super::super::super::memory::MemoryBudget;
+use super::super::super::occasional::Notices;
 use super::super::super::session::{Policy, TlsRule};
 use super::super::super::testing::Recorder;
 use super::super::super::tls::testing::{Files, Pair, connector, server_name};
@@ -46,6 +47,7 @@ impl Bench {
             authenticator: Authenticator::new(AuthMode::Auto, Vec::new(), None),
             tls: Some(Files::of(&pair).set_up().acceptor),
             memory: Arc::new(MemoryBudget::new(16 << 20)),
+            notices: Notices::default(),
             shutdown: CancellationToken::new(),
         };
         Self { pair, service: Arc::new(service), intake }

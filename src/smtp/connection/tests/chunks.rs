@@ -125,15 +125,17 @@ async fn without_memory_every_chunk_is_swallowed_and_deferred() {
 
 #[tokio::test(start_paused = true)]
 async fn the_time_of_a_transaction_goes_on_over_its_chunks() {
-    for chunk in ["BDAT 1\r\nx", "BDAT 999999\r\n"] {
+    // Another chunk, or octets of the one that is swallowed.
+    for (chunk, more) in
+        [("BDAT 1\r\nx", String::from("BDAT 1\r\nx")), ("BDAT 999999\r\n", "x".repeat(20_000))]
+    {
         let mut bench = addressed(Recorder::open()).await;
         let begun = Instant::now();
         let step = IDLE / 2;
         bench.send(chunk).await;
         for _ in 1..TRANSACTION_TIME_MAX.as_secs() / step.as_secs() {
             tokio::time::sleep(step).await;
-            // Another chunk, or octets of the one that is swallowed.
-            bench.send("BDAT 1\r\nx").await;
+            bench.send(&more).await;
         }
         let mut last = String::new();
         while !last.starts_with("421") {
@@ -152,7 +154,7 @@ async fn octets_without_a_transaction_have_their_time_too() {
     bench.send("BDAT 999999\r\n").await;
     for _ in 1..TRANSACTION_TIME_MAX.as_secs() / (IDLE / 2).as_secs() {
         tokio::time::sleep(IDLE / 2).await;
-        bench.send("RSET\r\n").await;
+        bench.send(&"RSET\r\n".repeat(4000)).await;
     }
     bench.expect(&["421 4.4.2 The transaction takes too long"]).await;
     assert_eq!(begun.elapsed().as_secs(), TRANSACTION_TIME_MAX.as_secs());
