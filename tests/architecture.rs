@@ -10,19 +10,21 @@ use std::path::{Path, PathBuf};
 
 /// What the assembly and the commands put together.
 const STATIONS: &[&str] =
-    &["smtp", "message", "queue", "delivery", "provider", "http", "telemetry", "shutdown"];
+    &["smtp", "message", "queue", "delivery", "provider", "http", "seal", "telemetry", "shutdown"];
 
 /// Who may import whom. Everybody may use what is in [`COMMON`] as well.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("main", &["cli", "app"]),
     ("lib", &[]),
     ("app", STATIONS),
     ("cli", STATIONS),
     ("smtp", &["message", "queue"]),
     ("queue", &["message"]),
-    ("delivery", &["queue", "provider", "message"]),
+    // Who seals and opens: delivery, between the door and the queue and between the queue and a provider.
+    ("delivery", &["queue", "provider", "message", "seal"]),
     ("provider", &["message"]),
     ("http", &["queue", "delivery", "message"]),
+    ("seal", &["message"]),
     ("message", &[]),
     ("config", &["message"]),
     ("telemetry", &[]),
