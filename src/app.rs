@@ -215,6 +215,8 @@ fn build_delivery(
     });
     let settings = Settings {
         lanes: lanes.collect(),
+        user_routes: std::collections::HashMap::new(),
+        accounts: None,
         rules: RetryRules {
             backoff: Backoff::new(config.delivery.retry_min, config.delivery.retry_max),
             give_up_after: config.delivery.give_up_after,

@@ -4,4 +4,4 @@ mod at_once;
 mod failover;
 mod outcomes;
 mod queue;
-mod scripted;
+pub(in crate::delivery) mod scripted;

@@ -1,6 +1,6 @@
 //! A provider that answers as it is told, and a delivery around it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -30,7 +30,7 @@ pub(super) struct Seen {
 }
 
 #[derive(Debug)]
-pub(super) struct Scripted {
+pub(in crate::delivery) struct Scripted {
     capabilities: Capabilities,
     /// Answers to the next calls; `usual` when there are none.
     script: Mutex<VecDeque<Result<(), Verdict>>>,
@@ -52,7 +52,7 @@ pub(super) fn error(verdict: Verdict) -> SendError {
 }
 
 impl Scripted {
-    pub(super) fn new() -> Self {
+    pub(in crate::delivery) fn new() -> Self {
         let capabilities = Capabilities {
             form: Form::Structured,
             request_bytes_max: 1 << 20,
@@ -188,6 +188,8 @@ pub(super) fn settings(providers: &[(&str, &Arc<Scripted>)], rules: RetryRules) 
     };
     Settings {
         lanes: providers.iter().map(lane).collect(),
+        user_routes: HashMap::new(),
+        accounts: None,
         rules,
         sender: SenderConfig::default(),
         log_subject: true,
