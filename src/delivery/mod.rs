@@ -18,6 +18,7 @@ mod engine;
 mod events;
 mod intake;
 mod job;
+mod known;
 mod lane;
 mod lanes;
 mod pace;
@@ -45,10 +46,11 @@ pub use status::{Cause, NotSent, ProviderState, ProviderStatus, Sent};
 use crate::clock::SharedClock;
 use crate::config::SenderConfig;
 use crate::message::{QueueId, Submission};
-use crate::queue::{Intake, Store};
+use crate::queue::{Accounts, Intake, Store};
 use board::{Board, Ways};
 use engine::{Engine, StoreHandle};
 use events::EventLog;
+use known::KnownAccounts;
 
 /// The longest wait between two checks of a closed provider.
 const CHECK_MAX: Duration = Duration::from_mins(1);
@@ -120,6 +122,12 @@ impl Delivery {
     /// The door for listeners in direct mode: they answer what the provider says.
     pub fn direct(&self) -> Arc<dyn Intake> {
         Arc::new(intake::Direct(Arc::clone(&self.0)))
+    }
+
+    /// Whether providers take the accounts that clients bring; `None` where clients bring none.
+    pub fn accounts(&self) -> Option<Arc<dyn Accounts>> {
+        let settings = self.0.accounts.clone().filter(|accounts| accounts.expected)?;
+        Some(Arc::new(KnownAccounts::new(settings, Arc::clone(&self.0.clock))))
     }
 
     /// How each provider does, in the order of preference, and behind them some of the accounts that clients brought, the
