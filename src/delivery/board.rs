@@ -180,21 +180,21 @@ impl Board {
         let shared = self.is_shared();
         let mut opens: Option<Timestamp> = None;
         for id in candidates {
-            let lane = self.roster.lane_mut(id);
+            let lane = self.roster.lane(id);
             match lane.standing.admission(now) {
                 Admission::Closed(at) => opens = earlier(opens, at),
                 Admission::Open if lane.waiting.is_empty() && lane.is_free(now) => {
-                    lane.take_slot(now);
+                    self.roster.change(id, |lane| lane.take_slot(now));
                     return Placement::Run(id, Box::new(job));
                 }
                 Admission::Open | Admission::Soon(_) if shared && lane.is_crowded() => {
                     let earliest = lane.drained(now).max(now + self.wait_min);
-                    let due = lane.turn(earliest, &mut self.rng);
+                    let due = self.turn(id, earliest);
                     return Placement::Back { job: Box::new(job), due, why: None };
                 }
                 admission @ (Admission::Open | Admission::Soon(_)) => {
-                    lane.waiting.push_back(job);
                     let for_time = lane.has_slot() || admission != Admission::Open;
+                    self.roster.change(id, |lane| lane.waiting.push_back(job));
                     return Placement::Parked { for_time };
                 }
             }
@@ -214,7 +214,7 @@ impl Board {
         let soonest = now + self.wait_min;
         if self.is_shared() {
             let earliest = opens.unwrap_or(now).min(now + LOOK_AGAIN).max(soonest);
-            self.roster.lane_mut(first).turn(earliest, &mut self.rng)
+            self.turn(first, earliest)
         } else if self.any_open(now) {
             opens.unwrap_or(now).max(soonest)
         } else {
@@ -222,38 +222,46 @@ impl Board {
         }
     }
 
+    /// When a message that this lane cannot take is to come round again.
+    fn turn(&mut self, lane: LaneId, earliest: Timestamp) -> Timestamp {
+        let rng = &mut self.rng;
+        self.roster.change(lane, |lane| lane.turn(earliest, rng))
+    }
+
     /// A waiting message whose lane has a free slot now; the slot is taken for it.
     pub(super) fn next_ready(&mut self, now: Timestamp) -> Option<(LaneId, Job)> {
-        self.roster.all_mut().find_map(|(id, lane)| {
-            if lane.standing.admission(now) != Admission::Open || !lane.is_free(now) {
-                return None;
-            }
+        let id = self.roster.first_ready(now)?;
+        let job = self.roster.change(id, |lane| {
             let job = lane.waiting.pop_front()?;
             lane.take_slot(now);
-            Some((id, job))
-        })
+            Some(job)
+        });
+        Some((id, job?))
     }
 
     /// Takes the messages off closed lanes, to be placed anew.
     pub(super) fn displaced(&mut self, now: Timestamp) -> Vec<Job> {
-        let closed = self.roster.all_mut().filter(|(_, lane)| !lane.is_open(now));
-        closed.flat_map(|(_, lane)| lane.waiting.drain(..)).collect()
+        self.take_waiting(|lane| {
+            if lane.is_open(now) { Vec::new() } else { lane.waiting.drain(..).collect() }
+        })
     }
 
     /// Takes the messages off the front that have waited until their lease ends.
     pub(super) fn outstayed(&mut self, now: Timestamp) -> Vec<Job> {
-        let mut outstayed = Vec::new();
-        for (_, lane) in self.roster.all_mut() {
-            while let Some(job) = lane.waiting.pop_front_if(|job| job.lease_ends(now)) {
-                outstayed.push(job);
-            }
-        }
-        outstayed
+        self.take_waiting(|lane| {
+            let next = || lane.waiting.pop_front_if(|job| job.lease_ends(now));
+            std::iter::from_fn(next).collect()
+        })
     }
 
     /// Takes all waiting messages, for the shutdown.
     pub(super) fn drain(&mut self) -> Vec<Job> {
-        self.roster.all_mut().flat_map(|(_, lane)| lane.waiting.drain(..)).collect()
+        self.take_waiting(|lane| lane.waiting.drain(..).collect())
+    }
+
+    fn take_waiting(&mut self, take: impl Fn(&mut Lane) -> Vec<Job>) -> Vec<Job> {
+        let lanes = self.roster.waiting().into_iter();
+        lanes.flat_map(|id| self.roster.change(id, &take)).collect()
     }
 
     /// Drops lanes of brought accounts that nobody has used for long.
@@ -266,43 +274,46 @@ impl Board {
     pub(super) fn force(&mut self, lane: LaneId, now: Timestamp) -> bool {
         let exists = self.roster.contains(lane);
         if exists {
-            self.roster.lane_mut(lane).take_slot(now);
+            self.roster.change(lane, |lane| lane.take_slot(now));
         }
         exists
     }
 
     /// The slot of a lane is free again.
     pub(super) fn release(&mut self, lane: LaneId) {
-        let lane = self.roster.lane_mut(lane);
-        lane.in_flight = lane.in_flight.saturating_sub(1);
-        lane.standing.abandoned();
+        self.roster.change(lane, |lane| {
+            lane.in_flight = lane.in_flight.saturating_sub(1);
+            lane.standing.abandoned();
+        });
     }
 
     /// When the next call of a message that has its slot already may be made; it is counted when that is now.
     pub(super) fn pace(&mut self, lane: LaneId, now: Timestamp) -> Result<(), Timestamp> {
-        match &mut self.roster.lane_mut(lane).pace {
+        self.roster.change(lane, |lane| match &mut lane.pace {
             Some(pace) if pace.next(now) > now => Err(pace.next(now)),
             Some(pace) => {
                 pace.count(now);
                 Ok(())
             }
             None => Ok(()),
-        }
+        })
     }
 
     /// A call succeeded. True when the provider was closed before.
     pub(super) fn succeeded(&mut self, lane: LaneId, now: Timestamp) -> bool {
-        let lane = self.roster.lane_mut(lane);
-        let recovered = lane.standing.succeeded(now);
-        if recovered {
-            lane.forget_turns();
-        }
-        recovered
+        self.roster.change(lane, |lane| {
+            let recovered = lane.standing.succeeded(now);
+            if recovered {
+                lane.forget_turns();
+            }
+            recovered
+        })
     }
 
     /// A call failed. True when the provider closes by this.
     pub(super) fn failed(&mut self, lane: LaneId, error: &SendError, now: Timestamp) -> bool {
-        self.roster.lane_mut(lane).standing.failed(error, now, &mut self.rng)
+        let rng = &mut self.rng;
+        self.roster.change(lane, |lane| lane.standing.failed(error, now, rng))
     }
 
     pub(super) fn is_open(&self, lane: LaneId, now: Timestamp) -> bool {
@@ -337,9 +348,11 @@ impl Board {
     }
 
     pub(super) fn checked(&mut self, id: LaneId, result: Result<(), &SendError>, now: Timestamp) {
-        let lane = self.roster.lane_mut(id);
-        lane.checking = false;
-        lane.standing.checked(result, now, &mut self.rng);
+        let rng = &mut self.rng;
+        self.roster.change(id, |lane| {
+            lane.checking = false;
+            lane.standing.checked(result, now, rng);
+        });
     }
 
     /// True when nothing is under way on an open lane of a route.
@@ -363,12 +376,7 @@ impl Board {
 
     /// When something on the board changes by itself.
     pub(super) fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
-        self.roster.all().fold(None, |next, lane| {
-            let paced =
-                lane.pace.as_ref().filter(|_| !lane.waiting.is_empty()).map(|pace| pace.next(now));
-            let paced = paced.filter(|at| *at > now);
-            earlier(earlier(next, lane.standing.next_change().filter(|at| *at > now)), paced)
-        })
+        self.roster.next_change(now)
     }
 
     /// What the outside is told: the configured providers, then some of the accounts that clients brought.

@@ -54,6 +54,8 @@ pub(super) struct Lane {
     pub(super) checking: bool,
     /// When a message last came for it.
     pub(super) used: Timestamp,
+    /// When a call last began, or when the lane was made.
+    pub(super) called: Timestamp,
     /// When the last of those that were sent back comes round again.
     returns: Timestamp,
 }
@@ -68,6 +70,7 @@ impl Lane {
             waiting: VecDeque::new(),
             checking: false,
             used: now,
+            called: now,
             returns: Timestamp::MIN,
             setup,
         }
@@ -83,6 +86,11 @@ impl Lane {
         self.has_slot() && self.pace.as_ref().is_none_or(|pace| pace.next(now) <= now)
     }
 
+    /// True when a message that waits can go now.
+    pub(super) fn is_ready(&self, now: Timestamp) -> bool {
+        self.standing.admission(now) == Admission::Open && self.is_free(now)
+    }
+
     /// True when a call more may be in flight.
     pub(super) fn has_slot(&self) -> bool {
         self.in_flight < self.setup.concurrency.get()
@@ -91,6 +99,7 @@ impl Lane {
     pub(super) fn take_slot(&mut self, now: Timestamp) {
         self.in_flight += 1;
         self.used = now;
+        self.called = now;
         self.standing.began(now);
         if let Some(pace) = &mut self.pace {
             pace.count(now);

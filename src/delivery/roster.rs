@@ -1,10 +1,12 @@
 //! The lanes that there are: those configured, in the order of preference, and one for each account that a client
 //! brought, made when the first message for it comes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::time::Duration;
 
 use super::Backoff;
+use super::board::earlier;
 use super::brought::{Brought, LaneMaker, NO_ACCOUNTS};
 use super::lane::{Lane, LaneId, LaneSetup};
 use super::status::{ProviderState, ProviderStatus};
@@ -15,8 +17,11 @@ use crate::seal::Fingerprint;
 const ACCOUNTS_MAX: usize = 1_000;
 /// A lane that nobody has used for this long is dropped, with what is known about it.
 const IDLE_MAX: Duration = Duration::from_mins(30);
-/// A closed lane keeps its place this long, though others wait for one: what is known about it spares calls.
+/// A closed lane keeps its place for this long after its last call, though others wait for one: what is known about it
+/// spares calls.
 const CLOSED_KEPT: Duration = Duration::from_mins(1);
+/// How often unused lanes are looked for.
+const TIDY_EVERY: Duration = Duration::from_mins(1);
 /// A rest that ends later than this was asked for by the provider; checks come oftener.
 const LONG_REST: Duration = Duration::from_mins(2);
 /// Checks of brought accounts at the same time.
@@ -45,6 +50,15 @@ pub(super) struct Roster {
     /// The lanes below this number are configured ones.
     configured: LaneId,
     accounts: HashMap<Fingerprint, LaneId>,
+    /// Lanes for which messages wait, and those that change by themselves, with the time. There may be a thousand others,
+    /// which no event should have to look at.
+    waiting: BTreeSet<LaneId>,
+    changing: BTreeSet<(Timestamp, LaneId)>,
+    /// Messages of brought accounts that are in memory, and checks of such accounts that are under way.
+    account_jobs: usize,
+    account_checks: usize,
+    /// When unused lanes were last looked for.
+    tidied: Timestamp,
     next: LaneId,
     maker: Option<LaneMaker>,
     checks: Backoff,
@@ -59,7 +73,19 @@ impl Roster {
         let lane = |setup| Lane::new(setup, checks, Timestamp::MIN);
         let lanes: BTreeMap<_, _> = configured.into_iter().map(lane).enumerate().collect();
         let configured = lanes.len();
-        Self { lanes, configured, accounts: HashMap::new(), next: configured, maker, checks }
+        Self {
+            lanes,
+            configured,
+            accounts: HashMap::new(),
+            waiting: BTreeSet::new(),
+            changing: BTreeSet::new(),
+            account_jobs: 0,
+            account_checks: 0,
+            tidied: Timestamp::MIN,
+            next: configured,
+            maker,
+            checks,
+        }
     }
 
     #[expect(clippy::indexing_slicing, reason = "the number of a lane that is held, see Roster")]
@@ -67,21 +93,57 @@ impl Roster {
         &self.lanes[&id]
     }
 
+    /// Changes a lane and keeps the indexes true.
     #[expect(clippy::expect_used, reason = "the number of a lane that is held, see Roster")]
-    pub(super) fn lane_mut(&mut self, id: LaneId) -> &mut Lane {
-        self.lanes.get_mut(&id).expect("a lane that is held is not dropped")
+    pub(super) fn change<T>(&mut self, id: LaneId, change: impl FnOnce(&mut Lane) -> T) -> T {
+        let lane = self.lanes.get_mut(&id).expect("a lane that is held is not dropped");
+        let (jobs, checks) = (lane.jobs(), usize::from(lane.checking));
+        let changes = lane.standing.next_change();
+        let value = change(lane);
+        if id >= self.configured {
+            self.account_jobs = (self.account_jobs + lane.jobs()).saturating_sub(jobs);
+            let checks_now = usize::from(lane.checking);
+            self.account_checks = (self.account_checks + checks_now).saturating_sub(checks);
+        }
+        if lane.waiting.is_empty() {
+            self.waiting.remove(&id);
+        } else {
+            self.waiting.insert(id);
+        }
+        let changes_now = lane.standing.next_change();
+        if changes != changes_now {
+            if let Some(at) = changes {
+                self.changing.remove(&(at, id));
+            }
+            if let Some(at) = changes_now {
+                self.changing.insert((at, id));
+            }
+        }
+        value
     }
 
     pub(super) fn contains(&self, id: LaneId) -> bool {
         self.lanes.contains_key(&id)
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Lane> {
-        self.lanes.values()
+    /// Lanes for which messages wait.
+    pub(super) fn waiting(&self) -> Vec<LaneId> {
+        self.waiting.iter().copied().collect()
     }
 
-    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = (LaneId, &mut Lane)> {
-        self.lanes.iter_mut().map(|(id, lane)| (*id, lane))
+    /// The first lane with a message that can go now.
+    pub(super) fn first_ready(&self, now: Timestamp) -> Option<LaneId> {
+        let ready = |id: &LaneId| self.lane(*id).is_ready(now);
+        self.waiting.iter().copied().find(ready)
+    }
+
+    /// When something changes by itself: a rest ends, a check is due, a waiting message may go by its lane's rate.
+    pub(super) fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
+        let later = (Bound::Excluded((now, LaneId::MAX)), Bound::Unbounded);
+        let standing = self.changing.range(later).next().map(|(at, _)| *at);
+        let waiting = self.waiting.iter().filter_map(|id| self.lane(*id).pace.as_ref());
+        let paced = waiting.map(|pace| pace.next(now)).filter(|at| *at > now).min();
+        earlier(standing, paced)
     }
 
     /// The configured lane of this name.
@@ -105,15 +167,15 @@ impl Roster {
         !self.accounts.is_empty()
     }
 
-    /// Messages for brought accounts that are in memory.
+    /// Messages of brought accounts that are in memory.
     pub(super) fn account_jobs(&self) -> usize {
-        self.accounts().map(Lane::jobs).sum()
+        self.account_jobs
     }
 
     /// Sees to it that an account has a lane.
     pub(super) fn open_for(&mut self, brought: &Brought, now: Timestamp) -> Result<(), NoLane> {
         if let Some(id) = self.of(brought) {
-            self.lane_mut(id).used = now;
+            self.change(id, |lane| lane.used = now);
             return Ok(());
         }
         let maker = self.maker.as_ref().ok_or_else(|| NoLane::Unusable(NO_ACCOUNTS.to_owned()))?;
@@ -130,6 +192,10 @@ impl Roster {
 
     /// Drops what nobody has used for long.
     pub(super) fn drop_unused(&mut self, now: Timestamp) {
+        if now < self.tidied + TIDY_EVERY && self.tidied <= now {
+            return;
+        }
+        self.tidied = now;
         let unused = |lane: &Lane| {
             let rests = lane.standing.next_change().is_some_and(|at| at > now + LONG_REST);
             lane.is_idle() && !rests && lane.used + IDLE_MAX <= now
@@ -142,8 +208,15 @@ impl Roster {
             .map(|(fingerprint, id)| (*fingerprint, *id))
             .collect();
         for (fingerprint, id) in gone {
-            self.accounts.remove(&fingerprint);
-            self.lanes.remove(&id);
+            self.remove(fingerprint, id);
+        }
+    }
+
+    fn remove(&mut self, fingerprint: Fingerprint, id: LaneId) {
+        self.accounts.remove(&fingerprint);
+        self.waiting.remove(&id);
+        if let Some(at) = self.lanes.remove(&id).and_then(|lane| lane.standing.next_change()) {
+            self.changing.remove(&(at, id));
         }
     }
 
@@ -152,33 +225,37 @@ impl Roster {
         let spare = |id: &LaneId| {
             let lane = self.lanes.get(id)?;
             let closed = !lane.is_open(now);
-            let needed = !lane.is_idle() || (closed && lane.used + CLOSED_KEPT > now);
-            (!needed).then_some((closed, lane.used))
+            let needed = !lane.is_idle() || (closed && lane.called + CLOSED_KEPT > now);
+            (!needed).then_some((closed, lane.called))
         };
         let spared = self.accounts.iter().filter_map(|(mark, id)| Some((spare(id)?, *mark, *id)));
         let Some((_, fingerprint, id)) = spared.min_by_key(|(rank, _, _)| *rank) else {
             return false;
         };
-        self.accounts.remove(&fingerprint);
-        self.lanes.remove(&id);
+        self.remove(fingerprint, id);
         true
     }
 
     /// Closed lanes whose check is due; each is named once until its check has ended.
     pub(super) fn due_checks(&mut self, now: Timestamp) -> Vec<LaneId> {
-        let mut checking = self.accounts().filter(|lane| lane.checking).count();
-        let configured = self.configured;
-        let mut due = Vec::new();
-        for (id, lane) in self.all_mut() {
-            let brought = id >= configured;
-            if (brought && checking >= CHECKS_MAX) || !lane.standing.start_check(now) {
+        let due: Vec<LaneId> =
+            self.changing.range(..=(now, LaneId::MAX)).map(|(_, id)| *id).collect();
+        let mut started = Vec::new();
+        for id in due {
+            if self.is_brought(id) && self.account_checks >= CHECKS_MAX {
                 continue;
             }
-            lane.checking = true;
-            checking += usize::from(brought);
-            due.push(id);
+            let starts = |lane: &mut Lane| {
+                // An earlier check may be under way still, of a lane that has worked in between.
+                let starts = !lane.checking && lane.standing.start_check(now);
+                lane.checking |= starts;
+                starts
+            };
+            if self.change(id, starts) {
+                started.push(id);
+            }
         }
-        due
+        started
     }
 
     /// What the outside is told: every configured provider in the order of preference, then some brought accounts, the

@@ -157,6 +157,7 @@ impl Provider for Scripted {
 
     async fn probe(&self) -> Result<(), SendError> {
         self.probes.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(self.latency).await;
         self.probe.lock().unwrap().map_err(error)
     }
 }
@@ -205,7 +206,11 @@ impl World {
     pub(super) fn with(settings: Settings) -> Self {
         let start = "2026-11-21T00:00:00Z".parse().unwrap();
         let clock: SharedClock = Arc::new(TimerClock::starting_at(start));
-        let store = Arc::new(MemoryStore::new(1_000));
+        Self::over(Arc::new(MemoryStore::new(50_000)), clock, settings)
+    }
+
+    /// Over a store that there is, for the time after a restart.
+    pub(super) fn over(store: Arc<MemoryStore>, clock: SharedClock, settings: Settings) -> Self {
         let recorded = Arc::clone(&store) as Arc<dyn Store>;
         let delivery =
             Delivery::new(settings, Some(recorded), Arc::clone(&clock), Rng::with_seed(7));
