@@ -18,7 +18,8 @@ use crate::provider::{self, BuildError, HttpClient, NamedProvider, Provider};
 use crate::queue::{MemoryStore, Retention, SqliteStore, Store, StoreError};
 use crate::seal::SealError;
 use crate::shutdown::{self, Signals};
-use crate::smtp::{Listener, MemoryBudget};
+use crate::smtp::tls::{Keeping, Reload, Tls, TlsError, Watch};
+use crate::smtp::{BindError, Listener, MemoryBudget};
 
 /// Why the daemon did not start, or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,9 @@ pub enum AppError {
     /// A user's route is none.
     #[error("smtp.users: the route {route:?} of {user:?} is none of [[routes]]")]
     Route { user: String, route: String },
+    /// The certificate of the SMTP side cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A port cannot be opened.
     #[error("{key}: {source}{}", port_advice(source, key))]
     Listen { key: &'static str, source: std::io::Error },
@@ -44,6 +48,28 @@ pub enum AppError {
     /// A listener, or what works behind it, has ended by itself.
     #[error("{0} has stopped")]
     Stopped(&'static str),
+}
+
+impl AppError {
+    /// Whether the configuration has to be mended first: the exit code says so, and a supervisor need not try again.
+    pub fn is_bad_configuration(&self) -> bool {
+        match self {
+            Self::Tls(TlsError::Certificate(_)) | Self::Route { .. } => true,
+            Self::Listen { source, .. } => source.kind() == std::io::ErrorKind::InvalidInput,
+            Self::Queue(_)
+            | Self::Provider(_)
+            | Self::Seal(_)
+            | Self::Tls(TlsError::SelfSigned(_) | TlsError::Library(_))
+            | Self::Signals(_)
+            | Self::Stopped(_) => false,
+        }
+    }
+}
+
+impl From<BindError> for AppError {
+    fn from(BindError { key, source }: BindError) -> Self {
+        Self::Listen { key, source }
+    }
 }
 
 /// The cause without the words that say once more that the queue cannot be used. It names the file.
@@ -102,14 +128,16 @@ async fn run(config: Config, mut signals: Signals) -> Result<(), AppError> {
     let brought = accounts::settings(&config, &client, &clock)?;
     let delivery = build_delivery(&config, &client, recorded, Some(brought), &clock)?;
 
-    let listener = Listener::bind(&config.smtp, hostname(&config))
-        .await
-        .map_err(|source| AppError::Listen { key: "smtp.listen", source })?;
+    let (acceptor, certificate) = match set_up_tls(&config, &clock)? {
+        Some(Tls { acceptor, watch }) => (Some(acceptor), watch),
+        None => (None, None),
+    };
+    let listener = Listener::bind(&config.smtp, hostname(&config), acceptor).await?;
     let server = http::bind(&config.http)
         .await
         .map_err(|source| AppError::Listen { key: "http.listen", source })?;
-    for address in listener.addresses() {
-        tracing::info!(protocol = "smtp", address = %address, "listening");
+    for (protocol, address) in listener.protocols() {
+        tracing::info!(protocol, %address, "listening");
     }
     tracing::info!(protocol = "http", address = %server.address(), "listening");
 
@@ -134,6 +162,16 @@ async fn run(config: Config, mut signals: Signals) -> Result<(), AppError> {
     let mut smtp =
         tokio::spawn(listener.run(intake, delivery.accounts(), memory, stop_smtp.clone()));
     let mut http = tokio::spawn(server.run(state, stop_http.clone()));
+    let reload = certificate.as_ref().map(Watch::reload);
+    let mut watching = tokio::spawn({
+        let stop = stop_smtp.clone();
+        async move {
+            match certificate {
+                Some(watch) => watch.run(stop).await,
+                None => stop.cancelled().await,
+            }
+        }
+    });
     let mut keeper = tokio::spawn(retention.keep(store, clock, stop_delivery.clone()));
     let mut sending = tokio::spawn({
         let (delivery, stop) = (delivery.clone(), stop_delivery.clone());
@@ -141,7 +179,7 @@ async fn run(config: Config, mut signals: Signals) -> Result<(), AppError> {
     });
 
     let result = tokio::select! {
-        signal = signals.end() => {
+        signal = signals.end(|| reload.as_ref().map(Reload::ask).is_some()) => {
             tracing::info!(signal, "stopping: finishing what is under way, keeping the rest");
             Ok(())
         }
@@ -150,6 +188,7 @@ async fn run(config: Config, mut signals: Signals) -> Result<(), AppError> {
         // These end by themselves only by a panic. To accept mail that nobody delivers would be worse than to end.
         _ = &mut sending => Err(AppError::Stopped("the delivery")),
         _ = &mut keeper => Err(AppError::Stopped("the retention of the queue")),
+        _ = &mut watching => Err(AppError::Stopped("the watch over the TLS certificate")),
     };
 
     stop_smtp.cancel();
@@ -256,6 +295,13 @@ fn open_store(config: &Config, direct: bool) -> Result<(Arc<dyn Store>, &'static
             Ok((Arc::new(store), "sqlite"))
         }
     }
+}
+
+/// The certificate of the SMTP side, if it has one. One of our own making stays beside the queue's file, in direct mode
+/// as well: there is no other folder that is ours.
+fn set_up_tls(config: &Config, clock: &SharedClock) -> Result<Option<Tls>, TlsError> {
+    let QueueUrl::Sqlite(store) = &config.queue.url;
+    Tls::set_up(&config.smtp.tls, &Keeping::beside(store, hostname(config)), clock)
 }
 
 /// The name in the SMTP greeting.

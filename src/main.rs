@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use mailferry::app;
+use mailferry::app::{self, AppError};
 use mailferry::cli::{self, Cli, Command, DevStore, Exit};
 use mailferry::clock::SystemClock;
 use mailferry::config::Purpose;
@@ -23,13 +23,13 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Serve => {
             let loaded = load(Purpose::Serve)?;
             cli::start_log(&loaded)?;
-            cli::daemon(app::serve(loaded.config))
+            cli::daemon(app::serve(loaded.config), AppError::is_bad_configuration)
         }
         Command::Dev(args) => {
             let store = DevStore::new(args.store)?;
             let loaded = load(Purpose::Dev { queue: store.file().to_owned() })?;
             cli::start_log(&loaded)?;
-            cli::daemon(app::dev(loaded.config))
+            cli::daemon(app::dev(loaded.config), AppError::is_bad_configuration)
         }
         Command::Check(args) => {
             let loaded = cli::load_to_check(cli.config.as_deref(), &environment)?;
@@ -48,6 +48,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
             cli::queue::run(&args, app::store(&config), &SystemClock)
         }
         Command::Health(args) => cli::health::run(args, || load(Purpose::Tool)),
+        Command::HashPassword => cli::hash_password::run(),
         Command::Config => {
             cli::out(&mailferry::config::render(&load(Purpose::Tool)?.effective));
             Ok(())

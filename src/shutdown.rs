@@ -34,8 +34,9 @@ impl Signals {
         Self { hangup_ends: io::stderr().is_terminal(), ..self }
     }
 
-    /// Returns the name of the signal that asks for the end.
-    pub async fn end(&mut self) -> &'static str {
+    /// Returns the name of the signal that asks for the end. SIGHUP has the TLS certificate read again by `reload`, which
+    /// returns false when there is none to read.
+    pub async fn end(&mut self, reload: impl Fn() -> bool) -> &'static str {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return "SIGTERM",
@@ -45,9 +46,15 @@ impl Signals {
                     if self.hangup_ends {
                         return "SIGHUP";
                     }
-                    tracing::warn!(
-                        "SIGHUP: this version does not re-read its configuration; restart it instead"
-                    );
+                    if reload() {
+                        tracing::warn!(
+                            "SIGHUP: the TLS certificate is read again; other changes of the configuration need a restart"
+                        );
+                    } else {
+                        tracing::warn!(
+                            "SIGHUP: this version does not re-read its configuration; restart it instead"
+                        );
+                    }
                 }
             }
         }

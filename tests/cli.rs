@@ -69,6 +69,7 @@ fn every_command_has_help_with_an_example() {
         &["queue", "retry"],
         &["queue", "cancel"],
         &["health"],
+        &["hash-password"],
         &["config"],
     ] {
         let args: Vec<&str> = command.iter().copied().chain(["--help"]).collect();
@@ -79,7 +80,7 @@ fn every_command_has_help_with_an_example() {
         assert!(ended.out.contains("--config <FILE>"), "{command:?}\n{}", ended.out);
     }
     let help = run(&["--help"]).out;
-    for command in ["serve", "dev", "check", "send", "queue", "health", "config"] {
+    for command in ["serve", "dev", "check", "send", "queue", "health", "hash-password", "config"] {
         assert!(help.contains(&format!("\n  {command} ")), "{command}\n{help}");
     }
     assert!(help.contains("78 bad configuration"), "{help}");
@@ -194,6 +195,161 @@ fn check_prints_one_finding_per_line() {
     assert_eq!(ended.code, 78);
     assert!(ended.out.contains("no email provider is configured"), "{}", ended.out);
     assert_eq!(ended.out.lines().count(), 1, "{}", ended.out);
+}
+
+/// Users, a route and TLS, with passwords of each kind.
+const USERS: &str = "\
+[smtp]
+listen = ['127.0.0.1:1025', '0.0.0.0:2525']
+listen_tls = '0.0.0.0:4650'
+[smtp.tls]
+self_signed = true
+[[smtp.users]]
+username = 'lemmy'
+password = 'hunter2'
+senders = ['*@example.org']
+route = 'bulk'
+[[smtp.users]]
+username = 'ghost'
+password_file = 'ghost-password'
+[[routes]]
+name = 'bulk'
+providers = ['sendgrid', 'resend']
+[[routes]]
+name = 'idle'
+providers = ['resend']
+";
+
+#[test]
+fn check_says_who_may_send_and_by_which_way() {
+    let setup = Setup::new();
+    setup.file("mailferry.toml", USERS);
+    setup.file("ghost-password", "hunter3\n");
+    let keys = [
+        KEY,
+        ("SENDGRID_API_KEY", "SG.1"),
+        ("SMTP_FROM_ADDRESS", "a@example.org"),
+        ("EMAIL_PROVIDERS", "resend"),
+    ];
+    let ended = setup.run(&["check", "--offline"], &keys);
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{}", ended.out);
+    let warnings = ended.out.lines().filter(|line| line.starts_with("warning "));
+    assert_eq!(warnings.count(), 2, "{}", ended.out);
+    for expected in [
+        "ok       provider sendgrid: sendgrid with a key",
+        "ok       smtp: listens on 127.0.0.1:1025, for this machine only: anybody in smtp.trusted_networks may send, \
+         everybody else must log in over TLS as lemmy, ghost\n",
+        "ok       smtp: listens on 0.0.0.0:2525: anybody in smtp.trusted_networks may send",
+        "ok       smtp: listens on 0.0.0.0:4650 (TLS): anybody in smtp.trusted_networks may send",
+        "ok       tls: with a certificate that is made at the start",
+        "warning  smtp.users: the password of lemmy stands in the configuration file as it is. Put there what \
+         `mailferry hash-password` makes of it",
+        "ok       user lemmy: may send as *@example.org, by route bulk (sendgrid, resend)\n",
+        "ok       user ghost: may send as any address, by delivery.providers\n",
+        "ok       route bulk: sendgrid, then resend\n",
+        "warning  route idle: no user names it, so it carries no mail",
+    ] {
+        assert!(ended.out.contains(expected), "{expected}\nis not in\n{}", ended.out);
+    }
+    assert!(!ended.out.contains("hunter"), "{}", ended.out);
+
+    let required = USERS.replace("[smtp]\n", "[smtp]\nauth = 'required'\n");
+    setup.file(
+        "mailferry.toml",
+        &required.replace("self_signed = true", "").replace("listen_tls", "#"),
+    );
+    let ended = setup.run(&["check", "--offline"], &keys);
+    for expected in [
+        "warning  smtp.listen: 0.0.0.0:2525 has no TLS, and a password from outside",
+        "ok       smtp: listens on 0.0.0.0:2525: whoever logs in as lemmy, ghost may send, from \
+         smtp.trusted_networks, as there is no TLS\n",
+        "ok       tls: none",
+    ] {
+        assert!(ended.out.contains(expected), "{expected}\nis not in\n{}", ended.out);
+    }
+}
+
+#[test]
+fn check_looks_at_the_files_of_the_certificate() {
+    let setup = Setup::new();
+    setup.file("mailferry.toml", "[smtp.tls]\ncertificate = 'cert.pem'\nkey = 'key.pem'\n");
+    let ended = setup.run(&["check", "--offline"], &[KEY]);
+    assert_eq!(ended.code, 1, "{}", ended.out);
+    assert!(ended.out.contains("error    smtp.tls.certificate: cert.pem"), "{}", ended.out);
+}
+
+#[test]
+fn the_keys_of_clients_are_enough_to_check_and_not_to_send() {
+    let setup = Setup::new();
+    setup.file("mailferry.toml", "[smtp]\nauth = 'provider'\n[providers.resend]\nrate = '2/s'\n");
+    let ended = setup.run(&["check"], &[("SMTP_FROM_ADDRESS", "a@example.org")]);
+    assert_eq!(ended.code, 0, "{}", ended.out);
+    for expected in [
+        "ok       provider resend: without a key; says how the resend accounts that clients bring are used",
+        "ok       smtp: listens on 127.0.0.1:1025, for this machine only: whoever logs in with the key of a \
+         provider's account may send",
+    ] {
+        assert!(ended.out.contains(expected), "{expected}\nis not in\n{}", ended.out);
+    }
+    let ended = setup.run(&["send", "--to", "a@example.org", "--from", "b@example.org"], &[]);
+    assert_eq!(ended.code, 1, "{}", ended.err);
+    assert!(ended.err.contains("no provider"), "{}", ended.err);
+}
+
+#[test]
+fn config_shows_users_and_routes_without_passwords() {
+    let setup = Setup::new();
+    setup.file("mailferry.toml", USERS);
+    setup.file("ghost-password", "hunter3\n");
+    let ended = setup.run(&["config"], &[KEY, ("SENDGRID_API_KEY", "SG.1")]);
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    for expected in [
+        "[[smtp.users]]\nusername = \"lemmy\"",
+        "[[smtp.users]]\nusername = \"ghost\"",
+        "[[routes]]\nname = \"bulk\"",
+        "  # mailferry.toml line 8\n",
+    ] {
+        assert!(ended.out.contains(expected), "{expected}\nis not in\n{}", ended.out);
+    }
+    assert_eq!(ended.out.matches("password = \"***\"").count(), 2, "{}", ended.out);
+    assert!(!ended.out.contains("hunter"), "{}", ended.out);
+}
+
+#[test]
+fn a_password_from_a_pipe_becomes_a_hash_that_check_is_content_with() {
+    let setup = Setup::new();
+    let hash = |input: &str| {
+        Command::new(env!("CARGO_BIN_EXE_mailferry"))
+            .env_clear()
+            .current_dir(setup.folder.path())
+            .arg("hash-password")
+            .write_stdin(input)
+            .output()
+            .unwrap()
+    };
+    let done = hash("hunter2\n");
+    let text = String::from_utf8(done.stdout).unwrap();
+    assert!(done.status.success() && done.stderr.is_empty());
+    assert!(
+        text.starts_with("$argon2id$v=19$m=19456,t=2,p=1$") && text.lines().count() == 1,
+        "{text}"
+    );
+    assert_ne!(hash("hunter2\n").stdout, text.as_bytes(), "each has a salt of its own");
+
+    let user = format!("[[smtp.users]]\nusername = 'lemmy'\npassword = '{}'\n", text.trim());
+    setup.file("mailferry.toml", &user);
+    let ended = setup.run(&["check", "--offline"], &[KEY, ("SMTP_FROM_ADDRESS", "a@example.org")]);
+    assert_eq!(ended.code, 0, "{}", ended.out);
+    assert!(!ended.out.contains("warning"), "{}", ended.out);
+
+    for (input, reason) in
+        [("", "the password is empty"), ("\n", "the password is empty"), ("a\nb\n", "line break")]
+    {
+        let refused = hash(input);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(refused.stdout.is_empty());
+        assert!(String::from_utf8_lossy(&refused.stderr).contains(reason));
+    }
 }
 
 #[test]

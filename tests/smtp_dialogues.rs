@@ -8,7 +8,10 @@
 //! S: 250 2.0.0 *              the last line of the next reply; `*` matches the rest of the line
 //! S: 250-SIZE *               one of its other lines, in their order; those not wanted may be left out
 //! S! closed                   the server has closed the connection
+//! T! handshake                the client does the TLS handshake that STARTTLS asked for; what it has sent behind STARTTLS
+//!                             is lost. Over the socket it is a real one
 //! Q: ada@example.org > bob@example.net, eve@example.net
+//! Q? {"ret":"full"}           what it says about delivery status notifications, as the queue keeps it; `null`: nothing
 //! Q= Subject: x\r\n\r\nhi\r\n  the next message taken: its envelope, and its content
 //! ```
 //!
@@ -31,16 +34,26 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mailferry::clock::Timestamp;
+use mailferry::clock::{SharedClock, SystemClock, Timestamp};
 use mailferry::config::{AuthMode, Size, SmtpConfig, TlsConfig, trusted_networks};
 use mailferry::message::{Address, Envelope, QueueId, Submission};
 use mailferry::queue::{Intake, Refusal};
-use mailferry::smtp::{
-    Body, Content, Input, Listener, MemoryBudget, Peer, Policy, Reply, Session, Step, TlsRule,
-};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use mailferry::smtp::tls::{Keeping, Tls};
+use mailferry::smtp::{Listener, MemoryBudget, Peer, Policy, TlsRule};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
+
+use in_memory::InMemory;
+
+#[path = "support/in_memory.rs"]
+mod in_memory;
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -49,8 +62,7 @@ fn dialogues_hold_in_memory_however_the_input_is_cut() {
     let mut failures = Vec::new();
     for (name, dialogue) in dialogues() {
         for read_size in [usize::MAX, 1, 2, 3, 7] {
-            let mut server = InMemory::new(&dialogue.settings);
-            if let Err(failure) = dialogue.play_in_memory(&mut server, read_size) {
+            if let Err(failure) = dialogue.play_in_memory(read_size) {
                 failures.push(format!("{name}, reads of {read_size}: {failure}"));
             }
         }
@@ -77,6 +89,7 @@ struct Settings {
     trusted: bool,
     max_message_size: u64,
     max_recipients: usize,
+    tls: TlsRule,
     refusal: Option<Refusal>,
 }
 
@@ -86,6 +99,13 @@ impl Settings {
             "peer" => self.trusted = value != "stranger",
             "max_message_size" => self.max_message_size = value.parse().unwrap(),
             "max_recipients" => self.max_recipients = value.parse().unwrap(),
+            "tls" => {
+                self.tls = match value {
+                    "offered" => TlsRule::Offered,
+                    "required" => TlsRule::Required,
+                    _ => panic!("no such rule: {value}"),
+                }
+            }
             "no_room" => self.refusal = Some(Refusal::NoRoom(unescaped(value))),
             "try_again" => self.refusal = Some(Refusal::TryAgain(unescaped(value))),
             "rejected" => self.refusal = Some(Refusal::Rejected(unescaped(value))),
@@ -98,7 +118,9 @@ enum Turn {
     Send(Vec<u8>),
     Reply(String),
     Closed,
+    Handshake,
     Envelope(String),
+    Dsn(String),
     Content(Vec<u8>),
 }
 
@@ -128,6 +150,7 @@ impl Dialogue {
             trusted: true,
             max_message_size: 10_000,
             max_recipients: 100,
+            tls: TlsRule::Absent,
             refusal: None,
         };
         let mut turns = Vec::new();
@@ -146,7 +169,9 @@ impl Dialogue {
                 "C." => Turn::Send(octets(rest)),
                 "S:" => Turn::Reply(rest.to_owned()),
                 "S!" => Turn::Closed,
+                "T!" => Turn::Handshake,
                 "Q:" => Turn::Envelope(rest.to_owned()),
+                "Q?" => Turn::Dsn(rest.to_owned()),
                 "Q=" => Turn::Content(octets(rest)),
                 _ => panic!("line {}: {line}", number + 1),
             };
@@ -155,7 +180,23 @@ impl Dialogue {
         Self { settings, turns }
     }
 
-    fn play_in_memory(&self, server: &mut InMemory, read_size: usize) -> Result<(), String> {
+    fn play_in_memory(&self, read_size: usize) -> Result<(), String> {
+        let settings = &self.settings;
+        let policy = Policy {
+            hostname: String::from("relay.example"),
+            max_message_size: settings.max_message_size,
+            max_recipients: settings.max_recipients,
+            tls: settings.tls,
+            auth: AuthMode::Auto,
+            has_users: false,
+        };
+        let peer = Peer { address: LOCALHOST, trusted: settings.trusted, secure: false };
+        let intake = Arc::new(Recorder::new(settings));
+        let taker = Arc::clone(&intake);
+        let accept = move |envelope, raw| {
+            taker.take(Submission { envelope, raw, user: None, peer: None, account: None })
+        };
+        let mut server = InMemory::new(policy, peer, Box::new(accept));
         for (number, turn) in &self.turns {
             let at = |failure: String| format!("line {number}: {failure}");
             match turn {
@@ -170,13 +211,16 @@ impl Dialogue {
                 },
                 Turn::Closed if server.closed => {}
                 Turn::Closed => return Err(at(String::from("the connection is open"))),
-                Turn::Envelope(_) | Turn::Content(_) => server.intake.check(turn).map_err(at)?,
+                Turn::Envelope(_) | Turn::Content(_) | Turn::Dsn(_) => {
+                    intake.check(turn).map_err(at)?;
+                }
+                Turn::Handshake => server.shake_hands().map_err(at)?,
             }
         }
         if let Some(line) = server.replies.front() {
             return Err(format!("at the end: {line:?}"));
         }
-        server.intake.check_end()
+        intake.check_end()
     }
 
     async fn play_over_socket(&self) -> Result<(), String> {
@@ -193,10 +237,17 @@ impl Dialogue {
             auth: AuthMode::Auto,
             listen_tls: Vec::new(),
             proxy_networks: Vec::new(),
-            tls: TlsConfig::default(),
+            tls: TlsConfig {
+                files: None,
+                self_signed: settings.tls != TlsRule::Absent,
+                required: settings.tls == TlsRule::Required,
+            },
             users: Vec::new(),
         };
-        let listener = Listener::bind(&config, String::from("relay.example")).await.unwrap();
+        let certificate = Certificate::of(&config.tls);
+        let acceptor = certificate.as_ref().map(|own| own.tls.acceptor.clone());
+        let name = String::from("relay.example");
+        let listener = Listener::bind(&config, name, acceptor).await.unwrap();
         let address = listener.addresses()[0];
         let intake = Arc::new(Recorder::new(settings));
         let memory = Arc::new(MemoryBudget::new(1 << 20));
@@ -204,7 +255,8 @@ impl Dialogue {
         let as_intake = Arc::clone(&intake) as Arc<dyn Intake>;
         let running = tokio::spawn(listener.run(as_intake, None, memory, shutdown.clone()));
 
-        let mut client = BufReader::new(TcpStream::connect(address).await.unwrap());
+        let stream = TcpStream::connect(address).await.unwrap();
+        let mut client: Client = BufReader::new(Box::new(stream));
         let mut sent = Vec::new();
         for (number, turn) in &self.turns {
             let at = |failure: String| format!("line {number}: {failure}");
@@ -223,7 +275,16 @@ impl Dialogue {
                     "" => {}
                     line => return Err(at(format!("not closed: {line:?}"))),
                 },
-                Turn::Envelope(_) | Turn::Content(_) => intake.check(turn).map_err(at)?,
+                Turn::Envelope(_) | Turn::Content(_) | Turn::Dsn(_) => {
+                    intake.check(turn).map_err(at)?;
+                }
+                Turn::Handshake => {
+                    let connector = certificate.as_ref().unwrap().connector();
+                    let name = ServerName::try_from("relay.example").unwrap();
+                    let stream = connector.connect(name, client.into_inner()).await;
+                    let stream = stream.map_err(|error| at(error.to_string()))?;
+                    client = BufReader::new(Box::new(stream));
+                }
             }
         }
         // Ours is said; whatever the server still has to say comes before its end.
@@ -240,7 +301,42 @@ impl Dialogue {
     }
 }
 
-async fn next_line(client: &mut BufReader<TcpStream>) -> String {
+/// A plaintext or an encrypted stream.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+type Client = BufReader<Box<dyn Stream>>;
+
+/// What the server shows, in a folder that goes with it.
+struct Certificate {
+    tls: Tls,
+    folder: TempDir,
+}
+
+impl Certificate {
+    fn of(config: &TlsConfig) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("mailferry.db");
+        let keeping = Keeping::beside(&store, String::from("relay.example"));
+        let clock: SharedClock = Arc::new(SystemClock);
+        let tls = Tls::set_up(config, &keeping, &clock).unwrap()?;
+        Some(Self { tls, folder })
+    }
+
+    /// A client that trusts it and nothing else.
+    fn connector(&self) -> TlsConnector {
+        let file = self.folder.path().join("mailferry.tls.crt");
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(file).unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        TlsConnector::from(Arc::new(config))
+    }
+}
+
+async fn next_line(client: &mut Client) -> String {
     let mut line = String::new();
     // A reset is an end as well.
     let _ = client.read_line(&mut line).await;
@@ -262,104 +358,6 @@ fn matches(pattern: &str, line: &str) -> Result<bool, String> {
         Ok(fits)
     } else {
         Err(format!("expected {pattern:?}, got {text:?}"))
-    }
-}
-
-/// The pure parts, joined without a connection.
-struct InMemory {
-    session: Session,
-    input: Input,
-    body: Option<(Envelope, Body)>,
-    replies: VecDeque<String>,
-    closed: bool,
-    intake: Recorder,
-    max_message_size: u64,
-}
-
-impl InMemory {
-    fn new(settings: &Settings) -> Self {
-        let policy = Policy {
-            hostname: String::from("relay.example"),
-            max_message_size: settings.max_message_size,
-            max_recipients: settings.max_recipients,
-            tls: TlsRule::Absent,
-            auth: AuthMode::Auto,
-            has_users: false,
-        };
-        let peer = Peer { address: LOCALHOST, trusted: settings.trusted, secure: false };
-        let mut server = Self {
-            session: Session::new(Arc::new(policy), peer),
-            input: Input::default(),
-            body: None,
-            replies: VecDeque::new(),
-            closed: false,
-            intake: Recorder::new(settings),
-            max_message_size: settings.max_message_size,
-        };
-        server.say(&server.session.greeting());
-        server
-    }
-
-    fn say(&mut self, reply: &Reply) {
-        let mut octets = Vec::new();
-        reply.encode(&mut octets);
-        let text = String::from_utf8(octets).unwrap();
-        self.replies.extend(text.split_inclusive("\r\n").map(String::from));
-    }
-
-    fn receive(&mut self, octets: &[u8]) {
-        if self.closed {
-            return;
-        }
-        self.input.extend(octets);
-        loop {
-            if let Some((_, body)) = &mut self.body {
-                let fed = body.feed(self.input.unread());
-                self.input.consume(fed.used);
-                if !fed.ended {
-                    return;
-                }
-                self.take_message();
-            }
-            let Some(line) = self.input.next_line() else { return };
-            match self.session.handle(line) {
-                Step::Reply(reply) | Step::Refuse(reply) => self.say(&reply),
-                Step::ReadBody(transaction) => {
-                    let limit = usize::try_from(self.max_message_size).unwrap();
-                    let body = Body::new(limit, transaction.announced_size);
-                    self.body = Some((transaction.envelope, body));
-                    self.say(&Reply::GO_AHEAD);
-                }
-                step @ (Step::StartTls(_) | Step::Verify(_) | Step::ReadChunk(_)) => {
-                    panic!("not offered, and yet: {step:?}")
-                }
-                Step::Close(reply) => {
-                    self.say(&reply);
-                    self.closed = true;
-                    return;
-                }
-            }
-        }
-    }
-
-    fn take_message(&mut self) {
-        let Some((envelope, body)) = self.body.take() else { return };
-        let reply = match body.finish() {
-            Content::Whole(raw) => {
-                let submission =
-                    Submission { envelope, raw, user: None, peer: None, account: None };
-                match self.intake.take(submission) {
-                    Ok(id) => {
-                        self.session.message_accepted();
-                        Reply::queued(id)
-                    }
-                    Err(refusal) => Reply::from(&refusal),
-                }
-            }
-            Content::TooLarge => Reply::too_large(self.max_message_size),
-            Content::Discarded => Reply::NO_MEMORY,
-        };
-        self.say(&reply);
     }
 }
 
@@ -400,13 +398,16 @@ impl Recorder {
                 let sender = oldest.envelope.sender_text();
                 (expected.clone(), format!("{sender} > {}", recipients.join(", ")))
             }
+            Turn::Dsn(expected) => {
+                (expected.clone(), serde_json::to_string(&oldest.envelope.dsn).unwrap())
+            }
             Turn::Content(expected) => {
                 let expected = expected.escape_ascii().to_string();
                 let found = oldest.raw.escape_ascii().to_string();
                 taken.pop_front();
                 (expected, found)
             }
-            Turn::Send(_) | Turn::Reply(_) | Turn::Closed => return Ok(()),
+            Turn::Send(_) | Turn::Reply(_) | Turn::Closed | Turn::Handshake => return Ok(()),
         };
         if expected == found { Ok(()) } else { Err(format!("expected {expected}, got {found}")) }
     }

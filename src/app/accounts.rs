@@ -1,17 +1,14 @@
 //! Accounts that clients bring along, and routes by user: from the configuration to what delivery needs.
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::AppError;
 use crate::clock::SharedClock;
-use crate::config::{AuthMode, Config, Mode, ProviderConfig, ProviderKind, QueueUrl};
+use crate::config::{AuthMode, Config, Mode, ProviderConfig, QueueUrl};
 use crate::delivery::{AccountSettings, LaneMaker, LaneSetup};
 use crate::provider::{self, HttpClient, Provider};
 use crate::seal::SealKey;
-use crate::secret::Secret;
 
 /// How brought accounts are sealed and used. Also where no client brings one any more: the queue may hold some.
 pub(super) fn settings(
@@ -29,11 +26,8 @@ pub(super) fn settings(
     }
     let (config, client, clock) = (config.clone(), client.clone(), Arc::clone(clock));
     let lanes = LaneMaker::new(move |name, account| {
-        let own = ProviderConfig {
-            name: account.kind.name().to_owned(),
-            api_key: account.key.clone(),
-            ..template(&config, account.kind)
-        };
+        let own =
+            ProviderConfig { api_key: account.key.clone(), ..config.template_for(account.kind) };
         let provider = provider::build(&own, &client, Arc::clone(&clock))
             .map_err(|error| error.to_string())?;
         Ok(lane(ProviderConfig { name, ..own }, provider, false))
@@ -51,24 +45,6 @@ pub(super) fn lane(own: ProviderConfig, provider: Arc<dyn Provider>, in_route: b
         name: own.name,
         provider,
     }
-}
-
-/// The settings for accounts of this service that clients bring: those of its own table, without the key.
-fn template(config: &Config, kind: ProviderKind) -> ProviderConfig {
-    let own = config.providers.iter().find(|own| own.kind == kind && own.name == kind.name());
-    own.cloned().unwrap_or_else(|| ProviderConfig {
-        name: kind.name().to_owned(),
-        kind,
-        api_key: Secret::default(),
-        base_url: None,
-        rate: None,
-        concurrency: NonZeroUsize::MIN.saturating_add(7),
-        timeout: Duration::from_secs(30),
-        region: None,
-        access_key_id: None,
-        secret_access_key: Secret::default(),
-        session_token: Secret::default(),
-    })
 }
 
 /// The orders of providers of users who have their own.

@@ -90,6 +90,16 @@ Examples:
   mailferry health --url http://10.0.0.5:8025")]
     Health(HealthArgs),
 
+    /// Make a hash of a password, to be written into the configuration instead of it
+    ///
+    /// Asks for the password on the terminal, else reads it from standard input, and prints its Argon2id hash for
+    /// `password` in [[smtp.users]]. Nothing is stored, and no configuration is needed.
+    #[command(after_help = "\
+Examples:
+  mailferry hash-password
+  openssl rand -base64 24 | tee lemmy-password | mailferry hash-password")]
+    HashPassword,
+
     /// Print the effective configuration, each value with where it came from, secrets masked
     #[command(after_help = "\
 Example:

@@ -1,5 +1,7 @@
 //! `mailferry check`: what an operator should know before mail depends on it.
 
+mod smtp;
+
 use std::fmt;
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -95,7 +97,7 @@ pub fn offline_findings(loaded: &Loaded) -> Vec<Finding> {
     findings.extend(loaded.warnings.iter().map(|text| warning(text.clone())));
     providers(config, &mut findings);
     sender(config, &mut findings);
-    smtp(config, &mut findings);
+    smtp::findings(loaded, &mut findings);
     http(config, &mut findings);
     queue(config, &mut findings);
     findings
@@ -108,12 +110,24 @@ fn providers(config: &Config, findings: &mut Vec<Finding>) {
         }
     }
     for provider in &config.providers {
-        if !config.delivery.providers.contains(&provider.name) {
+        if config.delivery.providers.contains(&provider.name) {
+            continue;
+        }
+        let routes = config.routes.iter().filter(|route| route.providers.contains(&provider.name));
+        if routes.into_iter().any(|route| smtp::uses(&config.smtp, &route.name)) {
+            findings.push(provider_finding(provider, config));
+        } else {
             findings.push(warning(format!(
                 "provider {}: configured but not in delivery.providers, so it gets no mail",
                 provider.name
             )));
         }
+    }
+    for template in &config.templates {
+        findings.push(ok(format!(
+            "provider {}: without a key; says how the {} accounts that clients bring are used",
+            template.name, template.kind
+        )));
     }
 }
 
@@ -135,11 +149,15 @@ fn provider_finding(provider: &ProviderConfig, config: &Config) -> Finding {
                  with a longer delivery.give_up_after a second copy is possible"
             ))
         }
-        (ProviderKind::Resend | ProviderKind::SendGrid | ProviderKind::Ses, Some(url)) => {
-            ok(format!("provider {name}: {kind} with a key, at {url}"))
-        }
-        (ProviderKind::Resend | ProviderKind::SendGrid | ProviderKind::Ses, None) => {
-            ok(format!("provider {name}: {kind} with a key"))
+        (
+            ProviderKind::Resend
+            | ProviderKind::SendGrid
+            | ProviderKind::Ses
+            | ProviderKind::Postmark,
+            url,
+        ) => {
+            let place = url.as_ref().map_or_else(String::new, |url| format!(", at {url}"));
+            ok(format!("provider {name}: {kind} with a key{place}"))
         }
     }
 }
@@ -173,41 +191,6 @@ fn sender(config: &Config, findings: &mut Vec<Finding>) {
         findings.push(error(format!(
             "sender.address: {address} is not in sender.domains; add {domain} there if your provider \
              has verified it, or use another address"
-        )));
-    }
-}
-
-fn smtp(config: &Config, findings: &mut Vec<Finding>) {
-    let smtp = &config.smtp;
-    let listen: Vec<String> = smtp.listen.iter().map(ToString::to_string).collect();
-    let listen = listen.join(", ");
-    if smtp.listen.iter().all(|address| address.ip().is_loopback()) {
-        findings.push(ok(format!("smtp: listens on {listen}, for this machine only")));
-        return;
-    }
-    if let Some(everybody) = smtp.trusted_networks.iter().find(|net| net.prefix_len() == 0) {
-        findings.push(error(format!(
-            "smtp: listens on {listen} and trusts {everybody}: an open relay. \
-             Name the networks of your apps in smtp.trusted_networks"
-        )));
-        return;
-    }
-    let public: Vec<String> = smtp
-        .trusted_networks
-        .iter()
-        .filter(|net| !is_private(net))
-        .map(ToString::to_string)
-        .collect();
-    if public.is_empty() {
-        findings.push(ok(format!(
-            "smtp: listens on {listen}; anybody in smtp.trusted_networks (private networks) may send, \
-             everybody else is refused"
-        )));
-    } else {
-        findings.push(warning(format!(
-            "smtp: listens on {listen}; anybody in the public network {} may send without a password. \
-             Shorten smtp.trusted_networks if those are not all yours",
-            public.join(", ")
         )));
     }
 }
@@ -335,6 +318,7 @@ mod tests {
         assert_finds(&[], Level::Warning, "sender.address: not set");
         assert_finds(&[], Level::Ok, "smtp: listens on 127.0.0.1:1025, for this machine only");
         assert_finds(&[open], Level::Ok, "everybody else is refused");
+        assert_finds(&[], Level::Ok, "tls: none");
         let all = ("MAILFERRY__SMTP__TRUSTED_NETWORKS", "0.0.0.0/0");
         assert_finds(&[open, all], Level::Error, "an open relay");
         let public = ("MAILFERRY__SMTP__TRUSTED_NETWORKS", "10.0.0.0/8, 203.0.113.0/24");

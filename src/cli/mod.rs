@@ -5,6 +5,7 @@
 mod args;
 pub mod check;
 mod dev;
+pub mod hash_password;
 pub mod health;
 mod output;
 pub mod queue;
@@ -139,16 +140,19 @@ fn log_with(log: &LogConfig) -> Result<(), Exit> {
     })
 }
 
-/// Runs a daemon to its end.
-pub fn daemon<E: fmt::Display>(running: impl Future<Output = Result<(), E>>) -> Result<(), Exit> {
+/// Runs a daemon to its end. `is_bad_configuration` tells errors that a restart cannot mend.
+pub fn daemon<E: fmt::Display>(
+    running: impl Future<Output = Result<(), E>>,
+    is_bad_configuration: impl Fn(&E) -> bool,
+) -> Result<(), Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let ended = match runtime {
-        Ok(runtime) => runtime.block_on(running).map_err(|error| error.to_string()),
-        Err(error) => Err(format!("no runtime: {error}")),
-    };
-    ended.map_err(|error| {
-        complain(&format!("mailferry: {error}\n"));
+    let runtime = runtime.map_err(|error| {
+        complain(&format!("mailferry: no runtime: {error}\n"));
         Exit::Failed
+    })?;
+    runtime.block_on(running).map_err(|error| {
+        complain(&format!("mailferry: {error}\n"));
+        if is_bad_configuration(&error) { Exit::BadConfiguration } else { Exit::Failed }
     })
 }
 

@@ -3,12 +3,14 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use figment::Figment;
 use url::Url;
 
 use super::layer::Layer;
 use super::load::Purpose;
 use super::providers::{ProviderConfig, ProviderKind};
 use super::reader::Reader;
+use super::routes::RouteConfig;
 use super::schema::{self, KEYS};
 use super::value::{Setting, quote, toml_text};
 use crate::secret::Secret;
@@ -19,7 +21,7 @@ const TIMEOUT_MIN: Duration = Duration::from_secs(1);
 const TIMEOUT_MAX: Duration = Duration::from_secs(600);
 
 /// Services that the contract names and this version does not have.
-const LATER_KINDS: [&str; 5] = ["mailgun", "postmark", "brevo", "smtp", "webhook"];
+const LATER_KINDS: [&str; 4] = ["mailgun", "brevo", "smtp", "webhook"];
 
 /// What `type` may say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +31,7 @@ pub(super) enum Type {
 }
 
 impl Setting for Type {
-    const EXPECTED: &'static str = "one of resend, sendgrid, ses, capture";
+    const EXPECTED: &'static str = "one of resend, sendgrid, ses, postmark, capture";
 
     fn parse(text: &str) -> Option<Self> {
         let text = text.to_ascii_lowercase();
@@ -57,21 +59,65 @@ pub(super) fn kinds(reader: &Reader) -> Vec<(String, Option<Type>)> {
     kinds
 }
 
-/// Reads every provider and settles `delivery.providers`, which names them in order of preference.
+/// The keys that name providers, and what each of them says.
+pub(super) type Namings = Vec<(String, Vec<String>)>;
+
+/// What `delivery.providers` and the routes name.
+pub(super) fn namings(preferred: &[String], routes: &[RouteConfig]) -> Namings {
+    let routes = routes.iter().enumerate();
+    let routes =
+        routes.map(|(at, route)| (format!("routes[{at}].providers"), route.providers.clone()));
+    [("delivery.providers".to_owned(), preferred.to_vec())].into_iter().chain(routes).collect()
+}
+
+/// The name of every provider that is named anywhere, each once.
+pub(super) fn all_named(namings: &Namings) -> impl Iterator<Item = &String> {
+    let all = || namings.iter().flat_map(|(_, names)| names);
+    all()
+        .enumerate()
+        .filter(move |(at, name)| !all().take(*at).any(|other| other == *name))
+        .map(|(_, name)| name)
+}
+
+/// All providers that there are.
+#[derive(Debug, Default)]
+pub(super) struct Accounts {
+    /// Those that mail can be sent by.
+    pub(super) providers: Vec<ProviderConfig>,
+    /// Those without a key, for the accounts that clients bring.
+    pub(super) templates: Vec<ProviderConfig>,
+}
+
+/// Reads every provider and settles `delivery.providers`, which names them in order of preference. `brought`: clients
+/// bring accounts, so that a table needs no key.
 pub(super) fn read(
     reader: &mut Reader,
-    named: &mut Vec<String>,
+    preferred: &mut Vec<String>,
+    routes: &[RouteConfig],
+    brought: bool,
     purpose: &Purpose,
-) -> Vec<ProviderConfig> {
+) -> Accounts {
+    let namings = namings(preferred, routes);
     let mut kinds = kinds(reader);
-    add_named(reader, named, &mut kinds);
+    for (path, names) in &namings {
+        add_named(reader, path, names, &mut kinds);
+    }
 
-    let mut providers: Vec<ProviderConfig> = Vec::new();
+    let mut accounts = Accounts::default();
     for (name, kind) in kinds {
         match kind {
-            Some(Type::Known(kind)) => providers.push(read_one(&name, kind, purpose, reader)),
+            Some(Type::Known(kind)) => {
+                let provider = read_one(&name, kind, reader);
+                let is_named = all_named(&namings).any(|named| *named == name);
+                if brought && !is_named && missing(&provider) == ["api_key"] {
+                    add_template(provider, &mut accounts.templates, reader);
+                } else {
+                    check_complete(&provider, purpose, reader);
+                    accounts.providers.push(provider);
+                }
+            }
             Some(Type::Later(kind)) => {
-                let path = origin_of(&name, reader);
+                let path = origin_of(&name, &namings, reader);
                 let known = Type::EXPECTED;
                 reader.fault(
                     &path,
@@ -81,13 +127,40 @@ pub(super) fn read(
             None => no_kind(&name, reader),
         }
     }
-    providers.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
-    settle_order(reader, named, &providers);
-    providers
+    accounts.providers.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+    settle_order(reader, preferred, &accounts.providers);
+    accounts
 }
 
-/// Adds what `delivery.providers` names: naming a service is enough to have it, under its own name.
-fn add_named(reader: &mut Reader, named: &[String], kinds: &mut Vec<(String, Option<Type>)>) {
+/// Takes a table without a key. Of two for one service, nobody could say which is meant.
+fn add_template(
+    template: ProviderConfig,
+    templates: &mut Vec<ProviderConfig>,
+    reader: &mut Reader,
+) {
+    let path = format!("providers.{}", template.name);
+    match templates.iter().find(|other| other.kind == template.kind) {
+        // Its key was refused, which says enough.
+        Some(_) | None if reader.has_fault(&format!("{path}.api_key")) => {}
+        Some(other) => {
+            let message = format!(
+                "has no api_key, like [providers.{}]: only one of them can say how the {} accounts that clients \
+                 bring are used",
+                other.name, template.kind
+            );
+            reader.fault(&path, message);
+        }
+        None => templates.push(template),
+    }
+}
+
+/// Adds what the key at `path` names: naming a service is enough to have it, under its own name.
+fn add_named(
+    reader: &mut Reader,
+    path: &str,
+    named: &[String],
+    kinds: &mut Vec<(String, Option<Type>)>,
+) {
     for name in named {
         if kinds.iter().any(|(known, _)| known == name) {
             continue;
@@ -103,10 +176,7 @@ fn add_named(reader: &mut Reader, named: &[String], kinds: &mut Vec<(String, Opt
             }
         }
         let (name, known) = (quote(name), known.join(", "));
-        reader.fault(
-            "delivery.providers",
-            format!("{name} is not the name of a provider; known here: {known}"),
-        );
+        reader.fault(path, format!("{name} is not the name of a provider; known here: {known}"));
     }
 }
 
@@ -141,16 +211,24 @@ fn settle_order(reader: &mut Reader, named: &mut Vec<String>, providers: &[Provi
 /// The only provider of `mailferry dev`.
 pub(super) fn read_capture(reader: &mut Reader) -> ProviderConfig {
     let kind = ProviderKind::Capture;
-    read_one(kind.name(), kind, &Purpose::Tool, reader)
+    read_one(kind.name(), kind, reader)
+}
+
+impl ProviderConfig {
+    /// One of this kind for which nothing is configured.
+    pub(super) fn bare(kind: ProviderKind) -> Self {
+        read_one(kind.name(), kind, &mut Reader::new(Figment::new(), Vec::new(), Vec::new()))
+    }
 }
 
 /// The key that brought a provider in.
-fn origin_of(name: &str, reader: &Reader) -> String {
+fn origin_of(name: &str, namings: &Namings, reader: &Reader) -> String {
     let table = format!("providers.{name}");
     let kind = format!("{table}.type");
-    let candidates = [kind, table];
+    let candidates = [kind, table.clone()];
     let path = candidates.into_iter().find(|path| reader.is_set(path));
-    path.unwrap_or_else(|| "delivery.providers".to_owned())
+    let naming = namings.iter().find(|(_, names)| names.iter().any(|named| named == name));
+    path.or_else(|| naming.map(|(path, _)| path.clone())).unwrap_or(table)
 }
 
 fn no_kind(name: &str, reader: &mut Reader) {
@@ -164,12 +242,7 @@ fn no_kind(name: &str, reader: &mut Reader) {
     }
 }
 
-fn read_one(
-    name: &str,
-    kind: ProviderKind,
-    purpose: &Purpose,
-    reader: &mut Reader,
-) -> ProviderConfig {
+fn read_one(name: &str, kind: ProviderKind, reader: &mut Reader) -> ProviderConfig {
     let path = |key: &str| format!("providers.{name}.{key}");
     let useless = kind.useless_keys();
     let _: Option<Type> = reader.get(&path("type"));
@@ -217,18 +290,24 @@ fn read_one(
     }
     check_ranges(&provider, reader);
     check_owner(&provider, reader);
-    for key in missing(&provider) {
+    provider
+}
+
+/// Says what a provider lacks.
+fn check_complete(provider: &ProviderConfig, purpose: &Purpose, reader: &mut Reader) {
+    let ProviderConfig { name, kind, .. } = provider;
+    let path = |key: &str| format!("providers.{name}.{key}");
+    for key in missing(provider) {
         if reader.has_fault(&path(key)) {
             continue;
         }
-        let message = format!("is missing; set {}", ways(name, kind, key));
+        let message = format!("is missing; set {}", ways(name, *kind, key));
         match purpose {
             Purpose::Serve => reader.fault(&path(key), message),
             // To look at the queue, nobody needs a key.
             Purpose::Tool | Purpose::Dev { .. } => reader.warn(format!("{} {message}", path(key))),
         }
     }
-    provider
 }
 
 /// Reads a credential. They travel in HTTP headers, and no service hands out others than plain ones.
@@ -285,7 +364,7 @@ fn check_owner(provider: &ProviderConfig, reader: &mut Reader) {
 /// The keys that this provider cannot do without and does not have.
 fn missing(provider: &ProviderConfig) -> Vec<&'static str> {
     let wanted = match provider.kind {
-        ProviderKind::Resend | ProviderKind::SendGrid => {
+        ProviderKind::Resend | ProviderKind::SendGrid | ProviderKind::Postmark => {
             vec![("api_key", provider.api_key.is_empty())]
         }
         ProviderKind::Ses => vec![
@@ -303,6 +382,7 @@ fn ways(name: &str, kind: ProviderKind, key: &str) -> String {
     let well_known = match (kind, key) {
         (ProviderKind::Resend, "api_key") if name == kind.name() => Some("RESEND_API_KEY"),
         (ProviderKind::SendGrid, "api_key") if name == kind.name() => Some("SENDGRID_API_KEY"),
+        (ProviderKind::Postmark, "api_key") if name == kind.name() => Some("POSTMARK_SERVER_TOKEN"),
         (ProviderKind::Ses, "region") => Some("AWS_REGION"),
         (ProviderKind::Ses, "access_key_id") => Some("AWS_ACCESS_KEY_ID"),
         (ProviderKind::Ses, "secret_access_key") => Some("AWS_SECRET_ACCESS_KEY"),

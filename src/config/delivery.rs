@@ -12,7 +12,7 @@ pub struct DeliveryConfig {
     /// Queue first, or wait for the provider.
     pub mode: Mode,
     /// Provider names in order of preference. Every one is in [`super::Config::providers`]. Never empty where the
-    /// configuration was loaded to deliver.
+    /// configuration was loaded to deliver, unless clients bring their accounts (`smtp.auth = "provider"`).
     pub providers: Vec<String>,
     /// The first back-off ceiling.
     pub retry_min: Duration,

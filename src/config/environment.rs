@@ -13,9 +13,10 @@ const PREFIX: &str = "MAILFERRY__";
 const SINGLE_PREFIX: &str = "MAILFERRY_";
 
 /// Names that other programs know too, and the key that each sets. Of two for one key the later wins.
-const WELL_KNOWN: [(&str, &str); 6] = [
+const WELL_KNOWN: [(&str, &str); 7] = [
     ("RESEND_API_KEY", "providers.resend.api_key"),
     ("SENDGRID_API_KEY", "providers.sendgrid.api_key"),
+    ("POSTMARK_SERVER_TOKEN", "providers.postmark.api_key"),
     ("EMAIL_PROVIDERS", "delivery.providers"),
     ("SMTP_FROM_EMAIL", "sender.address"),
     ("SMTP_FROM_ADDRESS", "sender.address"),
@@ -31,12 +32,8 @@ const AWS: [(&str, &str); 4] = [
 ];
 
 /// Names that switch on providers which this version does not have.
-const LATER: [(&str, &str); 4] = [
-    ("MAILGUN_API_KEY", "mailgun"),
-    ("POSTMARK_SERVER_TOKEN", "postmark"),
-    ("BREVO_API_KEY", "brevo"),
-    ("SMTP_HOST", "smtp"),
-];
+const LATER: [(&str, &str); 3] =
+    [("MAILGUN_API_KEY", "mailgun"), ("BREVO_API_KEY", "brevo"), ("SMTP_HOST", "smtp")];
 
 /// The variables of one process, handed in rather than read from the global state.
 #[derive(Clone, Copy)]
@@ -130,16 +127,17 @@ fn own_variable(name: &str, rest: &str, value: &str, gathered: &mut Gathered) {
     }
     match schema::locate(&path) {
         Place::Value(_) => {
-            push(&path.join("."), Value::from(value), Layer::Own, name, gathered);
+            push(&schema::spell(&path), Value::from(value), Layer::Own, name, gathered);
         }
         Place::File(key) => {
-            let table = path.iter().take(path.len() - 1).map(String::as_str);
-            let target: Vec<&str> = table.chain([key.name()]).collect();
+            let mut target = path;
+            target.pop();
+            target.push(key.name().to_owned());
             let value = Leaf::file_reference(value);
-            push(&target.join("."), value, Layer::Own, name, gathered);
+            push(&schema::spell(&target), value, Layer::Own, name, gathered);
         }
-        place @ (Place::Section | Place::Unknown) => {
-            let section = matches!(place, Place::Section);
+        place @ (Place::Section | Place::List | Place::Unknown) => {
+            let section = !matches!(place, Place::Unknown);
             let origin = name.to_owned();
             gathered.strangers.push(Stranger { path, origin, variable: true, section });
         }
@@ -152,7 +150,7 @@ fn push(path: &str, value: Value, layer: Layer, name: &str, gathered: &mut Gathe
         gathered.fault(path, name, "is not valid UTF-8");
         return;
     }
-    let path = path.split('.').map(str::to_owned).collect();
+    let path = schema::parts(path);
     gathered.leaves.push(Leaf { path, value, layer, origin: name.to_owned() });
 }
 
@@ -177,7 +175,11 @@ fn slip(rest: &str) -> Option<String> {
                     let (before, after) = (squeeze(before), squeeze(after));
                     let name =
                         given.strip_prefix(&before).and_then(|rest| rest.strip_suffix(&after));
-                    if let Some(name) = name.filter(|name| provider_name(name).is_ok()) {
+                    let fits = |name: &&str| match key.path.starts_with("providers.") {
+                        true => provider_name(name).is_ok(),
+                        false => schema::index(name).is_some(),
+                    };
+                    if let Some(name) = name.filter(fits) {
                         return Some(schema::variable(&path.replace('*', name)));
                     }
                 }
@@ -211,6 +213,8 @@ mod tests {
             ("smtp_max_message_size", "MAILFERRY__SMTP__MAX_MESSAGE_SIZE"),
             ("HTTP_TOKEN_FILE", "MAILFERRY__HTTP__TOKEN_FILE"),
             ("PROVIDERS_RESEND_API_KEY", "MAILFERRY__PROVIDERS__RESEND__API_KEY"),
+            ("SMTP_USERS_0_PASSWORD_FILE", "MAILFERRY__SMTP__USERS__0__PASSWORD_FILE"),
+            ("ROUTES__1__NAME", "MAILFERRY__ROUTES__1__NAME"),
         ] {
             assert_eq!(slip(wrong).as_deref(), Some(right), "{wrong}");
         }

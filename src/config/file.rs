@@ -69,10 +69,7 @@ impl Source<'_> {
     fn walk(&self, table: &dyn TableLike, path: &mut Vec<String>, gathered: &mut Gathered) {
         for (name, item) in table.iter() {
             let span = table.get_key_value(name).and_then(|(key, item)| key.span().or(item.span()));
-            let origin = match span {
-                Some(span) => format!("{} line {}", self.name, line_of(self.text, &span)),
-                None => self.name.to_owned(),
-            };
+            let origin = self.place(span);
             path.push(name.to_owned());
             self.visit(item, path, &origin, gathered);
             path.pop();
@@ -93,6 +90,11 @@ impl Source<'_> {
             gathered.strangers.push(Stranger { path, origin, variable: false, section });
         };
         match (schema::locate(path), item.as_table_like()) {
+            (Place::List, _) => self.list(item, path, origin, gathered),
+            // Refused as a whole where it is read.
+            (Place::Value(key), _) if key.later.is_some() => {
+                self.leaf(path, convert(item), origin, gathered);
+            }
             (Place::Section, Some(table)) => {
                 // An empty [providers.NAME] is a provider as well.
                 if path.len() == 2 {
@@ -109,7 +111,7 @@ impl Source<'_> {
             (Place::Unknown, _) => stranger(false),
             (Place::Value(key), None) if key.secret => match item.as_str() {
                 Some(text) => self.leaf(path, Value::from(text), origin, gathered),
-                None => gathered.fault(&path.join("."), origin, needs_text(item)),
+                None => gathered.fault(&schema::spell(path), origin, needs_text(item)),
             },
             (Place::Value(_), None) => {
                 self.leaf(path, convert(item), origin, gathered);
@@ -123,8 +125,63 @@ impl Source<'_> {
                     target.push(key.name().to_owned());
                     self.leaf(&target, Leaf::file_reference(file), origin, gathered);
                 }
-                None => gathered.fault(&path.join("."), origin, needs_text(item)),
+                None => gathered.fault(&schema::spell(path), origin, needs_text(item)),
             },
+        }
+    }
+
+    /// Takes `[[path]]` apart, in one of its two spellings.
+    fn list(&self, item: &Item, path: &mut Vec<String>, origin: &str, gathered: &mut Gathered) {
+        let name = schema::spell(path);
+        match item {
+            Item::ArrayOfTables(tables) => {
+                for (number, table) in tables.iter().enumerate() {
+                    self.item(number, Some(table), table.span(), path, gathered);
+                }
+            }
+            Item::Value(toml_edit::Value::Array(items)) => {
+                for (number, item) in items.iter().enumerate() {
+                    let table = item.as_inline_table().map(|table| table as &dyn TableLike);
+                    self.item(number, table, item.span(), path, gathered);
+                }
+            }
+            Item::None | Item::Value(_) | Item::Table(_) => gathered.fault(
+                &name,
+                origin,
+                format!("is a list of tables: begin each with [[{name}]], in double brackets"),
+            ),
+        }
+    }
+
+    fn item(
+        &self,
+        number: usize,
+        table: Option<&dyn TableLike>,
+        span: Option<Range<usize>>,
+        path: &mut Vec<String>,
+        gathered: &mut Gathered,
+    ) {
+        let origin = self.place(span);
+        path.push(number.to_string());
+        match table {
+            Some(table) => {
+                self.walk(table, path, gathered);
+                // An empty table is an item as well. The last to speak of it says where it stands.
+                self.leaf(path, Value::from(Dict::new()), &origin, gathered);
+            }
+            None => gathered.fault(
+                &schema::spell(path),
+                &origin,
+                "is not a table such as { name = \"…\" }",
+            ),
+        }
+        path.pop();
+    }
+
+    fn place(&self, span: Option<Range<usize>>) -> String {
+        match span {
+            Some(span) => format!("{} line {}", self.name, line_of(self.text, &span)),
+            None => self.name.to_owned(),
         }
     }
 
@@ -150,8 +207,8 @@ fn needs_text(item: &Item) -> String {
 
 /// The line, from 1, in which `span` starts.
 fn line_of(text: &str, span: &Range<usize>) -> usize {
-    let before = text.as_bytes().iter().take(span.start);
-    1 + before.filter(|byte| **byte == b'\n').count()
+    let before = text.as_bytes().get(..span.start).unwrap_or_default();
+    1 + memchr::memchr_iter(b'\n', before).count()
 }
 
 fn convert(item: &Item) -> Value {

@@ -6,6 +6,7 @@ use figment::value::{Dict, Map, Tag, Value};
 use figment::{Metadata, Profile, Provider};
 
 use super::error::ConfigError;
+use super::schema::{self, LISTS};
 
 /// Who set a value; later wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,7 +60,7 @@ impl Leaf {
 
     /// Whether this is a secret that is in a file.
     fn names_file(&self) -> bool {
-        let key = super::schema::key_of(&self.path.join("."));
+        let key = schema::key_of(&schema::spell(&self.path));
         key.is_some_and(|key| key.secret) && Self::is_file_reference(&self.value).is_some()
     }
 
@@ -117,6 +118,37 @@ impl Gathered {
         self.errors.push(ConfigError { key, origin, message: message.into() });
     }
 
+    /// A list of tables is one value: where a later layer has one, that of an earlier layer does not count at all.
+    ///
+    /// Mixed item by item, a user of the one could end up with the rights of a user of the other.
+    pub(super) fn settle_lists(&mut self) {
+        for list in LISTS {
+            let prefix = schema::parts(list);
+            let is_inside = |leaf: &Leaf| leaf.path.starts_with(&prefix);
+            let Some(last) =
+                self.leaves.iter().filter(|leaf| is_inside(leaf)).max_by_key(|leaf| leaf.layer)
+            else {
+                continue;
+            };
+            let (layer, winner) = (last.layer, last.origin.clone());
+            let mut idle: Vec<String> = Vec::new();
+            self.leaves.retain(|leaf| {
+                let stays = !is_inside(leaf) || leaf.layer == layer;
+                if !stays && leaf.path.len() == prefix.len() + 1 {
+                    idle.push(leaf.origin.clone());
+                }
+                stays
+            });
+            if !idle.is_empty() {
+                self.warnings.push(format!(
+                    "{list}: what {} says is not used: the environment has a list of its own ({winner}), which \
+                     replaces it as a whole",
+                    idle.join(" and ")
+                ));
+            }
+        }
+    }
+
     /// A secret that one layer gives both itself and as a file: which of them is meant, only its owner knows.
     pub(super) fn refuse_double_secrets(&mut self) {
         // `api_key = ""` beside `api_key_file` is the example's line left in place.
@@ -137,7 +169,11 @@ impl Gathered {
             let is_file = leaf.names_file();
             match seen.insert((leaf.layer, &leaf.path), (leaf, is_file)) {
                 Some((other, other_is_file)) if other_is_file != is_file => {
-                    doubles.push((leaf.path.join("."), other.origin.clone(), leaf.origin.clone()));
+                    doubles.push((
+                        schema::spell(&leaf.path),
+                        other.origin.clone(),
+                        leaf.origin.clone(),
+                    ));
                 }
                 Some(_) | None => {}
             }

@@ -7,19 +7,19 @@ use figment::Figment;
 use super::accounts::{self, Type};
 use super::environment::Environment;
 use super::error::{ConfigError, ConfigErrors};
-use super::layer::{Gathered, Stranger};
+use super::layer::{Gathered, Leaf, Stranger};
 use super::providers::ProviderKind;
 use super::reader::{Effective, Reader};
 use super::schema::{self, KEYS};
 use super::{
-    Config, DEFAULT_FILES, DeliveryConfig, HttpConfig, LogConfig, Mode, QueueConfig, QueueUrl,
-    SenderConfig, SmtpConfig, file,
+    AuthMode, Config, DEFAULT_FILES, DeliveryConfig, HttpConfig, LogConfig, Mode, QueueConfig,
+    QueueUrl, RouteConfig, SenderConfig, SmtpConfig, file, routes,
 };
 
 /// What the configuration is loaded for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To deliver mail: at least one provider must be complete.
+    /// To deliver mail: at least one provider must be complete, unless clients bring their accounts.
     Serve,
     /// To catch mail: whatever else is configured, the only provider is `capture`, and the queue is this file
     /// rather than the one that real mail waits in.
@@ -72,6 +72,7 @@ impl Config {
         let mut gathered = Gathered::default();
         let file = file::gather(options.file.as_deref(), &options.candidates, &mut gathered);
         environment.gather(&mut gathered);
+        gathered.settle_lists();
         serve_aws(environment, &mut gathered);
         gathered.refuse_double_secrets();
 
@@ -86,7 +87,8 @@ impl Config {
         judge_strangers(&gathered.strangers, &mut reader);
 
         let Reader { mut errors, warnings, mut effective, .. } = reader;
-        if errors.is_empty() && config.providers.is_empty() && options.purpose == Purpose::Serve {
+        let delivers = !config.providers.is_empty() || config.smtp.auth == AuthMode::Provider;
+        if errors.is_empty() && !delivers && options.purpose == Purpose::Serve {
             errors.push(ConfigError {
                 key: String::new(),
                 origin: String::new(),
@@ -96,15 +98,7 @@ impl Config {
         if !errors.is_empty() {
             return Err(ConfigErrors { errors, warnings });
         }
-        let order = |shown: &Effective| {
-            let parts: Vec<String> = shown.key.split('.').map(str::to_owned).collect();
-            let general = schema::general(&parts);
-            let position = KEYS.iter().position(|key| key.path == general);
-            let provider = parts.get(1).filter(|_| general.contains('*')).cloned();
-            let section = schema::section_position(&general);
-            (section, provider, position)
-        };
-        effective.sort_by_cached_key(order);
+        effective.sort_by_cached_key(|shown| schema::position(&shown.key));
         Ok(Loaded { config, warnings, effective, file })
     }
 }
@@ -118,15 +112,27 @@ impl Default for Config {
 
 /// The text that a newcomer reads first.
 const NO_PROVIDER: &str = "no email provider is configured; the three quickest ways out:
-  1. a key in the environment:  RESEND_API_KEY=re_… mailferry   (or SENDGRID_API_KEY, or EMAIL_PROVIDERS=ses with AWS_REGION and AWS keys)
+  1. a key in the environment:  RESEND_API_KEY=re_… mailferry   (or SENDGRID_API_KEY, POSTMARK_SERVER_TOKEN, or EMAIL_PROVIDERS=ses with AWS_REGION and AWS keys)
   2. a configuration file:      mailferry.toml with [providers.resend] and api_key = \"re_…\"   (see config.example.toml)
   3. no provider at all:        mailferry dev   (catches all mail, shows it on http://127.0.0.1:8025, sends nothing)";
 
 /// Later layers win; within one layer the later value does.
 fn merge(gathered: &Gathered) -> Figment {
-    let mut leaves: Vec<_> = gathered.leaves.iter().collect();
+    let mut leaves: Vec<&Leaf> = gathered.leaves.iter().collect();
     leaves.sort_by_key(|leaf| leaf.layer);
-    leaves.into_iter().cloned().fold(Figment::new(), Figment::merge)
+    merge_in_order(&leaves)
+}
+
+/// By halves: every merge costs as much as what is merged, and one by one a long list would be copied for each value.
+fn merge_in_order(leaves: &[&Leaf]) -> Figment {
+    match leaves {
+        [] => Figment::new(),
+        [leaf] => Figment::from((*leaf).clone()),
+        [..] => {
+            let (earlier, later) = leaves.split_at(leaves.len() / 2);
+            merge_in_order(earlier).merge(merge_in_order(later))
+        }
+    }
 }
 
 /// Gives the AWS variables to the SES providers, once it is known which there are.
@@ -137,9 +143,12 @@ fn serve_aws(environment: Environment<'_>, gathered: &mut Gathered) {
     let figment = merge(gathered);
     let mut reader = Reader::new(figment, Vec::new(), Vec::new());
     let mut kinds = accounts::kinds(&reader);
-    let named: Vec<String> = reader.get("delivery.providers");
+    let preferred: Vec<String> = reader.get("delivery.providers");
+    let namings = accounts::namings(&preferred, &RouteConfig::read_all(&mut reader));
     let ses = ProviderKind::Ses.name();
-    if named.iter().any(|name| name == ses) && !kinds.iter().any(|(name, _)| name == ses) {
+    if accounts::all_named(&namings).any(|name| name == ses)
+        && !kinds.iter().any(|(name, _)| name == ses)
+    {
         kinds.push((ses.to_owned(), Some(Type::Known(ProviderKind::Ses))));
     }
     for (name, kind) in kinds {
@@ -155,26 +164,32 @@ fn serve_aws(environment: Environment<'_>, gathered: &mut Gathered) {
 }
 
 fn read(reader: &mut Reader, purpose: &Purpose) -> Config {
-    let smtp = SmtpConfig::read(reader);
-    let http = HttpConfig::read(reader);
-    let sender = SenderConfig::read(reader);
-    let mut delivery = DeliveryConfig::read(reader);
-    let mut queue = QueueConfig::read(reader);
-    let log = LogConfig::read(reader);
-    let providers = match purpose {
-        Purpose::Serve | Purpose::Tool => accounts::read(reader, &mut delivery.providers, purpose),
-        Purpose::Dev { queue: file } => catch_all(file, &mut delivery, &mut queue, reader),
+    let mut config = Config {
+        smtp: SmtpConfig::read(reader),
+        http: HttpConfig::read(reader),
+        sender: SenderConfig::read(reader),
+        delivery: DeliveryConfig::read(reader),
+        queue: QueueConfig::read(reader),
+        providers: Vec::new(),
+        templates: Vec::new(),
+        routes: RouteConfig::read_all(reader),
+        log: LogConfig::read(reader),
     };
-    Config { smtp, http, sender, delivery, queue, providers, routes: Vec::new(), log }
+    routes::check_users(&config.smtp.users, &config.routes, reader);
+    match purpose {
+        Purpose::Serve | Purpose::Tool => {
+            let brought = config.smtp.auth == AuthMode::Provider;
+            let preferred = &mut config.delivery.providers;
+            let found = accounts::read(reader, preferred, &config.routes, brought, purpose);
+            (config.providers, config.templates) = (found.providers, found.templates);
+        }
+        Purpose::Dev { queue: file } => catch_all(file, &mut config, reader),
+    }
+    config
 }
 
 /// `mailferry dev`: whatever is configured, nothing leaves, and the queue of real mail is left alone.
-fn catch_all(
-    file: &std::path::Path,
-    delivery: &mut DeliveryConfig,
-    queue: &mut QueueConfig,
-    reader: &mut Reader,
-) -> Vec<super::ProviderConfig> {
+fn catch_all(file: &std::path::Path, config: &mut Config, reader: &mut Reader) {
     const ORIGIN: &str = "mailferry dev";
     let capture = Some(Type::Known(ProviderKind::Capture));
     let kinds = accounts::kinds(reader).into_iter().filter(|(_, kind)| *kind != capture);
@@ -183,6 +198,7 @@ fn catch_all(
         reader.warn(format!("mailferry dev sends nothing: {} not used", idle.join(", ")));
     }
     let capture = accounts::read_capture(reader);
+    let Config { smtp, delivery, queue, routes, .. } = config;
     delivery.providers = vec![capture.name.clone()];
     delivery.mode = Mode::Queue;
     queue.url = QueueUrl::Sqlite(file.to_owned());
@@ -192,7 +208,16 @@ fn catch_all(
     reader.show_instead("delivery.mode", &delivery.mode, ORIGIN);
     reader.show_instead("queue.url", &queue.url, ORIGIN);
     reader.show_instead("queue.keep_bodies", &queue.keep_bodies, ORIGIN);
-    vec![capture]
+    if smtp.auth == AuthMode::Provider {
+        // Real keys, taken as any credentials are, and not used.
+        smtp.auth = AuthMode::Auto;
+        reader.show_instead("smtp.auth", &smtp.auth, ORIGIN);
+    }
+    for (number, route) in routes.iter_mut().enumerate() {
+        route.providers.clone_from(&delivery.providers);
+        reader.show_instead(&format!("routes[{number}].providers"), &route.providers, ORIGIN);
+    }
+    config.providers = vec![capture];
 }
 
 /// Says of every unknown key what it may have meant.
@@ -209,11 +234,15 @@ fn judge_strangers(strangers: &[Stranger], reader: &mut Reader) {
         {
             continue;
         }
-        let key = stranger.path.join(".");
+        let key = schema::spell(&stranger.path);
         let message = if stranger.section {
             match schema::locate(&stranger.path) {
                 schema::Place::Section => {
                     "is a section, not a value: its keys go below it".to_owned()
+                }
+                schema::Place::List => {
+                    let name = schema::variable(&key);
+                    format!("is a list: give the parts of each item, as in {name}__0__…")
                 }
                 schema::Place::Value(_) | schema::Place::File(_) | schema::Place::Unknown => {
                     "is a value, not a section".to_owned()

@@ -1,5 +1,6 @@
 //! Configuration, parsed once into the types the code uses. One section per file.
 
+mod access;
 mod accounts;
 mod delivery;
 mod environment;
@@ -9,6 +10,7 @@ mod http;
 mod layer;
 mod load;
 mod log;
+mod password;
 mod providers;
 mod queue;
 mod reader;
@@ -27,6 +29,7 @@ pub use http::HttpConfig;
 pub use layer::Layer;
 pub use load::{LoadOptions, Loaded, Purpose};
 pub use log::{LogConfig, LogFormat};
+pub use password::{PasswordFault, PasswordForm};
 pub use providers::{ProviderConfig, ProviderKind};
 pub use queue::{QueueConfig, QueueUrl};
 pub use reader::{Effective, render};
@@ -36,6 +39,8 @@ pub use sender::{Rewrite, SenderConfig};
 pub use smtp::{AuthMode, CertificateFiles, SmtpConfig, TlsConfig};
 pub use units::{RateLimit, Size};
 pub use users::{SenderPattern, UserConfig};
+
+use crate::secret::Secret;
 
 /// The effective configuration.
 #[derive(Clone, Debug)]
@@ -47,9 +52,32 @@ pub struct Config {
     pub queue: QueueConfig,
     /// Every configured provider, in the order of SPEC 5.
     pub providers: Vec<ProviderConfig>,
+    /// With `smtp.auth = "provider"`: tables without a key, the settings for accounts that clients bring along. At most
+    /// one for each kind; see [`Config::template_for`].
+    pub templates: Vec<ProviderConfig>,
     /// Named orders of providers.
     pub routes: Vec<RouteConfig>,
     pub log: LogConfig,
+}
+
+impl Config {
+    /// How an account that a client brings along is used: as its template says, else as the provider that has the name
+    /// of the service, else by the defaults. It has no key.
+    ///
+    /// Its name is that of the table, or of the service; a configured provider may have the same.
+    pub fn template_for(&self, kind: ProviderKind) -> ProviderConfig {
+        let namesake =
+            || self.providers.iter().find(|own| own.kind == kind && own.name == kind.name());
+        let template = self.templates.iter().find(|template| template.kind == kind);
+        let Some(own) = template.or_else(namesake) else { return ProviderConfig::bare(kind) };
+        ProviderConfig {
+            api_key: Secret::default(),
+            access_key_id: None,
+            secret_access_key: Secret::default(),
+            session_token: Secret::default(),
+            ..own.clone()
+        }
+    }
 }
 
 /// The networks that are trusted unless the configuration says otherwise: loopback, private and link-local.

@@ -39,12 +39,14 @@ pub enum ProviderKind {
     Resend,
     SendGrid,
     Ses,
+    Postmark,
     Capture,
 }
 
 impl ProviderKind {
     /// All kinds, in the order of preference.
-    pub const ALL: [Self; 4] = [Self::Resend, Self::SendGrid, Self::Ses, Self::Capture];
+    pub const ALL: [Self; 5] =
+        [Self::Resend, Self::SendGrid, Self::Ses, Self::Postmark, Self::Capture];
 
     /// The name that `type` takes.
     pub fn name(self) -> &'static str {
@@ -52,6 +54,7 @@ impl ProviderKind {
             Self::Resend => "resend",
             Self::SendGrid => "sendgrid",
             Self::Ses => "ses",
+            Self::Postmark => "postmark",
             Self::Capture => "capture",
         }
     }
@@ -74,7 +77,7 @@ impl ProviderKind {
             "session_token",
         ];
         match self {
-            Self::Resend | Self::SendGrid => &SES,
+            Self::Resend | Self::SendGrid | Self::Postmark => &SES,
             Self::Ses => &["api_key"],
             Self::Capture => &OTHERS_OF_CAPTURE,
         }

@@ -13,11 +13,13 @@ use super::value::{Setting, quote, toml_text};
 
 /// The largest file that is read as a secret.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
+/// The longest list of tables. Far above what one server needs, and loads in a moment.
+const ITEMS_MAX: usize = 1_000;
 
 /// One value of the effective configuration, as it is shown to people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effective {
-    /// The dotted path.
+    /// The dotted path; items of lists are numbered from 0: `smtp.users[0].password`.
     pub key: String,
     /// The value as TOML; a secret as `"***"`.
     pub value: String,
@@ -25,6 +27,8 @@ pub struct Effective {
     pub layer: Layer,
     /// Where it stands: `mailferry.toml line 3`, `RESEND_API_KEY`, `default`.
     pub origin: String,
+    /// Whether it is a secret that stands in a file of its own.
+    pub own_file: bool,
 }
 
 /// Where a value stands.
@@ -37,6 +41,8 @@ pub(super) struct Origin {
 #[derive(Debug)]
 pub(super) struct Reader {
     figment: Figment,
+    /// All values of `figment`, which would copy them for every look.
+    values: Value,
     pub(super) errors: Vec<ConfigError>,
     pub(super) warnings: Vec<String>,
     pub(super) effective: Vec<Effective>,
@@ -44,7 +50,8 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(figment: Figment, errors: Vec<ConfigError>, warnings: Vec<String>) -> Self {
-        Self { figment, errors, warnings, effective: Vec::new() }
+        let values = figment.find_value("").unwrap_or_else(|_| Value::from(Dict::new()));
+        Self { figment, values, errors, warnings, effective: Vec::new() }
     }
 
     /// The value of a key. A faulty one is recorded as an error, and the default stands in for it.
@@ -62,6 +69,7 @@ impl Reader {
             value: value.show(),
             layer: origin.layer,
             origin: origin.text,
+            own_file: self.file_of(path).is_some(),
         });
         value
     }
@@ -70,20 +78,30 @@ impl Reader {
         let Some(value) = self.find(path) else {
             return Ok(default(path));
         };
-        let secret = schema::key_of(path).is_some_and(|key| key.secret);
-        match Leaf::is_file_reference(&value).filter(|_| secret) {
+        match self.file_of(path) {
             Some(file) => T::from_value(&Value::from(read_secret(file)?)),
-            None => T::from_value(&value),
+            None => T::from_value(value),
         }
     }
 
-    fn find(&self, path: &str) -> Option<Value> {
-        self.figment.find_value(path).ok()
+    /// The path of the file that holds the value of a secret.
+    fn file_of(&self, path: &str) -> Option<&str> {
+        let secret = schema::key_of(path).is_some_and(|key| key.secret);
+        Leaf::is_file_reference(self.find(path)?).filter(|_| secret)
+    }
+
+    fn find(&self, path: &str) -> Option<&Value> {
+        let mut value = &self.values;
+        for part in schema::parts(path) {
+            value = value.as_dict()?.get(&part)?;
+        }
+        Some(value)
     }
 
     /// Where the value of a key stands.
     pub(super) fn origin(&self, path: &str) -> Origin {
-        match self.figment.find_metadata(path) {
+        let metadata = self.find(path).and_then(|value| self.figment.get_metadata(value.tag()));
+        match metadata {
             Some(metadata) => {
                 let layer = metadata.source.as_ref().and_then(|source| source.custom());
                 let layer = layer.map_or(Layer::Default, Layer::from_name);
@@ -100,7 +118,29 @@ impl Reader {
 
     /// The tables in `[providers]`, and what each contains.
     pub(super) fn provider_tables(&self) -> Dict {
-        self.find("providers").and_then(Value::into_dict).unwrap_or_default()
+        self.find("providers").and_then(Value::as_dict).cloned().unwrap_or_default()
+    }
+
+    /// The items of a list of tables, each by its path. A variable may have skipped a number, which is a fault.
+    pub(super) fn items(&mut self, list: &str) -> Vec<String> {
+        let table = self.find(list).and_then(Value::as_dict);
+        let mut numbers: Vec<usize> =
+            table.into_iter().flat_map(Dict::keys).filter_map(|key| schema::index(key)).collect();
+        numbers.sort_unstable();
+        if let Some((gap, number)) = numbers.iter().enumerate().find(|(at, number)| at != *number) {
+            self.fault(
+                &format!("{list}[{number}]"),
+                format!("there is no {list}[{gap}] before it; number them 0, 1, 2 without gaps"),
+            );
+        }
+        if numbers.len() > ITEMS_MAX {
+            self.fault(
+                &format!("{list}[{ITEMS_MAX}]"),
+                format!("is one too many: {ITEMS_MAX} are allowed"),
+            );
+            numbers.truncate(ITEMS_MAX);
+        }
+        numbers.into_iter().map(|number| format!("{list}[{number}]")).collect()
     }
 
     /// Records what is wrong with a key.
@@ -108,6 +148,15 @@ impl Reader {
         let origin = self.origin(path);
         let origin = if origin.layer == Layer::Default { String::new() } else { origin.text };
         self.errors.push(ConfigError { key: path.to_owned(), origin, message: message.into() });
+    }
+
+    /// The same for a key that is missing in a table: it is the table that stands somewhere.
+    pub(super) fn fault_in(&mut self, table: &str, path: &str, message: impl Into<String>) {
+        if self.is_set(path) {
+            return self.fault(path, message);
+        }
+        let (key, origin) = (path.to_owned(), self.origin(table).text);
+        self.errors.push(ConfigError { key, origin, message: message.into() });
     }
 
     /// Whether something is known to be wrong with a key.
@@ -138,7 +187,7 @@ impl Reader {
     /// Refuses a key of a later version unless it has its default.
     pub(super) fn refuse_later(&mut self, path: &str, key: &Key, instead: &str) {
         let Some(value) = self.find(path) else { return };
-        if plain(&value) != plain(&file::parse_default(key.default)) {
+        if plain(value) != plain(&file::parse_default(key.default)) {
             let default = key.default;
             self.fault(
                 path,
@@ -208,7 +257,10 @@ pub fn render(effective: &[Effective]) -> String {
     for (its_table, line, shown) in &lines {
         if *its_table != table {
             let gap = if text.is_empty() { "" } else { "\n" };
-            text.push_str(&format!("{gap}[{its_table}]\n"));
+            match its_table.split_once('[') {
+                Some((list, _number)) => text.push_str(&format!("{gap}[[{list}]]\n")),
+                None => text.push_str(&format!("{gap}[{its_table}]\n")),
+            }
             table = its_table;
         }
         text.push_str(&format!("{line:width$}  # {}\n", one_line(&shown.origin)));

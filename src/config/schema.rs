@@ -4,7 +4,7 @@
 /// One key of the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
-    /// The dotted path; `*` stands for the name of a provider.
+    /// The dotted path; `*` stands for the name of a provider, or for the number of an item of [`LISTS`].
     pub path: &'static str,
     /// The default, written as TOML.
     pub default: &'static str,
@@ -35,15 +35,17 @@ const fn later(path: &'static str, default: &'static str, instead: &'static str)
 }
 
 const NETWORKS: &str = r#"["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"]"#;
-const NO_TLS: &str = "let the app speak plaintext over a private network, or put a TLS proxy such as stunnel in front";
-const NO_USERS: &str = "admit clients by smtp.trusted_networks";
+/// The lists of tables (`[[smtp.users]]`). Their items are numbered from 0: `smtp.users[0]`.
+pub(super) const LISTS: [&str; 2] = ["smtp.users", "routes"];
+
 const NO_QUOTA: &str = "a quota that the provider reports as used up is respected in any case";
 const NO_HOOK: &str = "watch the log, /health or `mailferry queue list --state failed`";
+const NO_CONDITIONS: &str = "a route is used by the users that name it in smtp.users.route";
 
 /// All keys, in the order in which they are shown.
 pub const KEYS: &[Key] = &[
     key("smtp.listen", r#"["127.0.0.1:1025"]"#),
-    later("smtp.listen_tls", "[]", NO_TLS),
+    key("smtp.listen_tls", "[]"),
     key("smtp.hostname", r#""""#),
     key("smtp.max_message_size", r#""25 MiB""#),
     key("smtp.max_recipients", "1000"),
@@ -52,12 +54,15 @@ pub const KEYS: &[Key] = &[
     key("smtp.idle_timeout", r#""5m""#),
     key("smtp.trusted_networks", NETWORKS),
     key("smtp.auth", r#""auto""#),
-    later("smtp.proxy_networks", "[]", "let clients connect without a PROXY header"),
-    later("smtp.users", "[]", NO_USERS),
-    later("smtp.tls.certificate", r#""""#, NO_TLS),
-    later("smtp.tls.key", r#""""#, NO_TLS),
-    later("smtp.tls.self_signed", "false", NO_TLS),
-    later("smtp.tls.required", "false", NO_TLS),
+    key("smtp.proxy_networks", "[]"),
+    key("smtp.tls.certificate", r#""""#),
+    key("smtp.tls.key", r#""""#),
+    key("smtp.tls.self_signed", "false"),
+    key("smtp.tls.required", "false"),
+    key("smtp.users.*.username", r#""""#),
+    secret("smtp.users.*.password"),
+    key("smtp.users.*.senders", "[]"),
+    key("smtp.users.*.route", r#""""#),
     key("http.listen", r#""127.0.0.1:8025""#),
     secret("http.token"),
     key("http.trusted_networks", NETWORKS),
@@ -89,7 +94,13 @@ pub const KEYS: &[Key] = &[
     later("providers.*.monthly_quota", "0", NO_QUOTA),
     key("providers.*.concurrency", "8"),
     key("providers.*.timeout", r#""30s""#),
-    later("routes", "[]", "name the order for all mail in delivery.providers"),
+    key("routes.*.name", r#""""#),
+    key("routes.*.providers", "[]"),
+    later("routes.*.sender", "[]", NO_CONDITIONS),
+    later("routes.*.sender_domain", "[]", NO_CONDITIONS),
+    later("routes.*.recipient_domain", "[]", NO_CONDITIONS),
+    later("routes.*.user", "[]", NO_CONDITIONS),
+    later("routes.*.header", r#""""#, NO_CONDITIONS),
     key("log.format", r#""auto""#),
     key("log.level", r#""info""#),
     key("log.subject", "true"),
@@ -104,13 +115,18 @@ pub(super) enum Place {
     File(&'static Key),
     /// A table of keys.
     Section,
+    /// One of [`LISTS`].
+    List,
     /// Nothing that we know.
     Unknown,
 }
 
-/// Finds what stands at `path`, the name of a provider in its place.
+/// Finds what stands at `path`, the name of a provider or the number of an item in its place.
 pub(super) fn locate(path: &[String]) -> Place {
     let general = general(path);
+    if LISTS.contains(&general.as_str()) {
+        return Place::List;
+    }
     if let Some(key) = find(&general) {
         return Place::Value(key);
     }
@@ -121,55 +137,103 @@ pub(super) fn locate(path: &[String]) -> Place {
     if general.is_empty() || KEYS.iter().any(|key| key.path.starts_with(&inside)) {
         return Place::Section;
     }
-    Place::Unknown
+    // What is inside a key of a later version is a part of its value.
+    let is_around =
+        |key: &&Key| general.strip_prefix(key.path).is_some_and(|rest| rest.starts_with('.'));
+    match KEYS.iter().find(|key| key.later.is_some() && is_around(key)) {
+        Some(key) => Place::Value(key),
+        None => Place::Unknown,
+    }
 }
 
-/// The key of a dotted path in which a provider may be named.
+/// The key of a path as [`spell`] writes it.
 pub(super) fn key_of(path: &str) -> Option<&'static Key> {
-    let parts: Vec<String> = path.split('.').map(str::to_owned).collect();
-    find(&general(&parts))
+    find(&general(&parts(path)))
 }
 
 fn find(general: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.path == general)
 }
 
-/// Where the table of a key stands among the tables.
-pub(super) fn section_position(general: &str) -> Option<usize> {
+/// Where a key stands among all, and the name or number that tells it from its like.
+pub(super) fn position(path: &str) -> impl Ord + use<> {
+    let parts = parts(path);
+    let general = general(&parts);
     let table = general.rsplit_once('.').map_or("", |(table, _)| table);
-    sections().iter().position(|section| *section == table)
+    let section = sections().iter().position(|section| *section == table);
+    let star = general.split('.').position(|part| part == "*");
+    let name = star.and_then(|at| parts.get(at).cloned());
+    let number = name.as_deref().filter(|_| !general.starts_with("providers.")).and_then(index);
+    (section, number, name, KEYS.iter().position(|key| key.path == general))
 }
 
-/// The path with `*` for the name of a provider.
+/// The path with `*` for the name of a provider and for the number of an item.
 pub(super) fn general(path: &[String]) -> String {
-    let mut parts: Vec<&str> = path.iter().map(String::as_str).collect();
-    if let ["providers", name, ..] = parts.as_mut_slice() {
-        *name = "*";
+    let mut general = String::new();
+    for part in path {
+        let is_name = general == "providers";
+        let is_number = LISTS.contains(&general.as_str()) && index(part).is_some();
+        if !general.is_empty() {
+            general.push('.');
+        }
+        general.push_str(if is_name || is_number { "*" } else { part });
     }
-    parts.join(".")
+    general
+}
+
+/// The path as people read it: `smtp.users[0].password`.
+pub(super) fn spell(path: &[String]) -> String {
+    let mut text = String::new();
+    for part in path {
+        if LISTS.contains(&text.as_str()) && index(part).is_some() {
+            text.push_str(&format!("[{part}]"));
+            continue;
+        }
+        if !text.is_empty() {
+            text.push('.');
+        }
+        text.push_str(part);
+    }
+    text
+}
+
+/// Undoes [`spell`].
+pub(super) fn parts(path: &str) -> Vec<String> {
+    path.split(['.', '[']).map(|part| part.trim_end_matches(']').to_owned()).collect()
+}
+
+/// The number of an item, in its one spelling: `0`, not `00`.
+pub(super) fn index(part: &str) -> Option<usize> {
+    part.parse().ok().filter(|index: &usize| index.to_string() == part)
 }
 
 /// The known path that looks most like this unknown one, when one looks alike at all.
 pub(super) fn nearest(path: &[String]) -> Option<String> {
-    let wanted = path.join(".");
+    let wanted = spell(path);
     let provider = match path {
         [section, name, ..] if section == "providers" => name.as_str(),
         _ => "NAME",
     };
+    let number = path.iter().find(|part| index(part).is_some()).map_or("0", String::as_str);
+    let fill = |general: &str| {
+        if general.starts_with("providers.") {
+            general.replacen('*', provider, 1)
+        } else {
+            general.replacen(".*", &format!("[{number}]"), 1)
+        }
+    };
     let last = path.last().map_or("", String::as_str);
     let depth = path.len();
 
-    let mut candidates: Vec<String> = Vec::new();
+    let mut candidates: Vec<String> = LISTS.into_iter().map(str::to_owned).collect();
     for key in KEYS {
-        let full = key.path.replacen('*', provider, 1);
+        let full = fill(key.path);
         if key.secret {
             candidates.push(format!("{full}_file"));
         }
         candidates.push(full);
     }
-    for section in sections() {
-        candidates.push(section.replacen('*', provider, 1));
-    }
+    candidates.extend(sections().into_iter().filter(|section| !is_item(section)).map(fill));
     candidates
         .into_iter()
         .map(|candidate| {
@@ -182,6 +246,11 @@ pub(super) fn nearest(path: &[String]) -> Option<String> {
         .map(|(_, candidate)| candidate)
 }
 
+/// Whether a table is an item of a list.
+fn is_item(section: &str) -> bool {
+    section.strip_suffix(".*").is_some_and(|list| LISTS.contains(&list))
+}
+
 /// Every table that keys stand in, once.
 fn sections() -> Vec<&'static str> {
     let mut sections: Vec<&str> =
@@ -192,16 +261,12 @@ fn sections() -> Vec<&'static str> {
 
 /// How an environment variable spells a path.
 pub(super) fn variable(path: &str) -> String {
-    format!("MAILFERRY__{}", path.replace('.', "__").to_uppercase())
+    format!("MAILFERRY__{}", parts(path).join("__").to_uppercase())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parts(path: &str) -> Vec<String> {
-        path.split('.').map(str::to_owned).collect()
-    }
 
     #[test]
     fn a_slip_of_the_pen_finds_its_key() {
@@ -213,6 +278,12 @@ mod tests {
             ("providers.ses.secret_acess_key_file", "providers.ses.secret_access_key_file"),
             ("retry_min", "delivery.retry_min"),
             ("queue.retry_max", "delivery.retry_max"),
+            ("smtp.users[3].usrname", "smtp.users[3].username"),
+            ("smtp.users[3].pasword_file", "smtp.users[3].password_file"),
+            ("smtp.users.lemmy.password", "smtp.users[0].password"),
+            ("smtp.user", "smtp.users"),
+            ("route", "routes"),
+            ("routes[1].provider", "routes[1].providers"),
         ] {
             assert_eq!(nearest(&parts(wrong)).as_deref(), Some(right), "{wrong}");
         }
@@ -225,6 +296,21 @@ mod tests {
         assert!(matches!(locate(&parts("http.listen_file")), Place::Unknown));
         assert!(matches!(locate(&parts("providers.backup")), Place::Section));
         assert!(matches!(locate(&parts("providers.backup.rate")), Place::Value(_)));
+    }
+
+    #[test]
+    fn items_of_lists_have_numbers_in_one_spelling() {
+        let path = parts("smtp.users[12].password");
+        assert_eq!(path, ["smtp", "users", "12", "password"]);
+        assert_eq!(spell(&path), "smtp.users[12].password");
+        assert_eq!(general(&path), "smtp.users.*.password");
+        assert_eq!(variable("smtp.users[12].password"), "MAILFERRY__SMTP__USERS__12__PASSWORD");
+        assert!(matches!(locate(&parts("smtp.users")), Place::List));
+        assert!(matches!(locate(&parts("smtp.users[0]")), Place::Section));
+        assert!(matches!(locate(&parts("smtp.users[0].password_file")), Place::File(_)));
+        assert!(matches!(locate(&parts("smtp.users.01.password")), Place::Unknown));
+        assert!(matches!(locate(&parts("routes[0].header.name")), Place::Value(_)));
+        assert!(position("smtp.users[9].route") < position("smtp.users[10].username"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::access;
 use super::reader::Reader;
 use super::units::Size;
 use super::users::UserConfig;
@@ -59,6 +60,42 @@ impl TlsConfig {
     pub fn is_offered(&self) -> bool {
         self.self_signed || self.files.is_some()
     }
+
+    fn read(reader: &mut Reader) -> Self {
+        const CERTIFICATE: &str = "smtp.tls.certificate";
+        const KEY: &str = "smtp.tls.key";
+        const SELF_SIGNED: &str = "smtp.tls.self_signed";
+
+        let certificate: Option<PathBuf> = reader.get(CERTIFICATE);
+        let key: Option<PathBuf> = reader.get(KEY);
+        let mut tls = Self {
+            files: None,
+            self_signed: reader.get(SELF_SIGNED),
+            required: reader.get("smtp.tls.required"),
+        };
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => {
+                if tls.self_signed {
+                    reader.warn(
+                        "smtp.tls.self_signed is not used: smtp.tls.certificate names a certificate",
+                    );
+                    tls.self_signed = false;
+                    reader.show_instead(SELF_SIGNED, &false, "smtp.tls.certificate");
+                }
+                tls.files = Some(CertificateFiles { certificate, key });
+            }
+            (Some(_), None) if !reader.has_fault(KEY) => reader.fault(
+                KEY,
+                "is missing: name the file with the private key that belongs to smtp.tls.certificate",
+            ),
+            (None, Some(_)) if !reader.has_fault(CERTIFICATE) => reader.fault(
+                CERTIFICATE,
+                "is missing: name the file with the certificate chain that belongs to smtp.tls.key",
+            ),
+            (Some(_), None) | (None, Some(_) | None) => {}
+        }
+        tls
+    }
 }
 
 /// Where a certificate and its key are.
@@ -103,19 +140,16 @@ impl SmtpConfig {
             idle_timeout: reader.get("smtp.idle_timeout"),
             trusted_networks: reader.get("smtp.trusted_networks"),
             auth: reader.get("smtp.auth"),
-            listen_tls: Vec::new(),
-            proxy_networks: Vec::new(),
-            tls: TlsConfig::default(),
-            users: Vec::new(),
+            listen_tls: reader.get("smtp.listen_tls"),
+            proxy_networks: reader.get("smtp.proxy_networks"),
+            tls: TlsConfig::read(reader),
+            users: UserConfig::read_all(reader),
         };
         config.check(reader);
         config
     }
 
     fn check(&self, reader: &mut Reader) {
-        if self.listen.is_empty() {
-            reader.fault("smtp.listen", "names no listener; at least one is needed");
-        }
         let named = |c: char| c.is_alphanumeric() || ".-_:[]".contains(c);
         if !self.hostname.chars().all(named) || self.hostname.len() > 255 {
             reader.fault("smtp.hostname", "is not a host name such as \"mail.example.org\"");
@@ -135,13 +169,6 @@ impl SmtpConfig {
         if self.idle_timeout < Duration::from_secs(1) {
             reader.fault("smtp.idle_timeout", "must be at least 1s; RFC 5321 asks for 5m");
         }
-        match self.auth {
-            AuthMode::Auto | AuthMode::Off => {}
-            AuthMode::Required | AuthMode::Provider => reader.fault(
-                "smtp.auth",
-                "AUTH is not in this version yet, so this would refuse every client; \
-                 instead: leave \"auto\" and name the clients in smtp.trusted_networks",
-            ),
-        }
+        access::check(self, reader);
     }
 }

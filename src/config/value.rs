@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use figment::value::Value;
@@ -91,6 +92,18 @@ impl Setting for String {
 
     fn show(&self) -> String {
         toml_text(self)
+    }
+}
+
+impl Setting for PathBuf {
+    const EXPECTED: &'static str = "the path of a file";
+
+    fn parse(text: &str) -> Option<Self> {
+        String::parse(text).filter(|text| !text.is_empty()).map(Self::from)
+    }
+
+    fn show(&self) -> String {
+        toml_text(&self.to_string_lossy())
     }
 }
 

@@ -99,7 +99,7 @@ impl Engine {
             losses: call.losses.clone(),
         };
         match result {
-            Ok(Receipt { provider_message_id }) => {
+            Ok(Receipt { provider_message_id, left_out }) => {
                 self.note_success(lane);
                 event.outcome = Outcome::Delivered.name();
                 event.provider_message_id = provider_message_id.as_deref();
@@ -107,6 +107,11 @@ impl Engine {
                 job.receipts.extend(provider_message_id.clone());
                 attempt.provider_message_id = provider_message_id;
                 job.attempts.push(attempt);
+                for gone in &left_out {
+                    let reason = format!("{name}: {}", gone.reason);
+                    let recipients = addressing.recipients().filter(|it| gone.is(it));
+                    job.settle_recipients(recipients, RecipientState::Failed, Some(&reason));
+                }
                 job.settle_recipients(addressing.recipients(), RecipientState::Delivered, None);
                 Ok(())
             }

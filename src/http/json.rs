@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::clock::Timestamp;
-use crate::message::{Address, Loss, QueueId};
+use crate::message::{Address, Dsn, Loss, QueueId};
 use crate::queue::{
     Attempt, Details, Outcome, Page, RecipientState, RecipientStatus, State, Summary,
 };
@@ -35,6 +35,9 @@ pub struct MessageJson<'a> {
     error: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempts: Option<Vec<AttemptJson<'a>>>,
+    /// What the client asked for about delivery status notifications; none is generated from it yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dsn: Option<&'a Dsn>,
 }
 
 #[derive(Debug, Serialize)]
@@ -74,7 +77,8 @@ impl<'a> From<&'a Page> for PageJson<'a> {
 impl<'a> From<&'a Details> for MessageJson<'a> {
     fn from(details: &'a Details) -> Self {
         let attempts = details.attempts.iter().map(AttemptJson::from).collect();
-        Self { attempts: Some(attempts), ..Self::from(&details.summary) }
+        let dsn = details.dsn.as_deref();
+        Self { attempts: Some(attempts), dsn, ..Self::from(&details.summary) }
     }
 }
 
@@ -97,6 +101,7 @@ impl<'a> From<&'a Summary> for MessageJson<'a> {
             next_attempt_at: summary.next_attempt_at.map(Time),
             error: summary.error.as_deref(),
             attempts: None,
+            dsn: None,
         }
     }
 }
@@ -136,6 +141,7 @@ mod tests {
 
     use super::*;
     use crate::http::tests::sample;
+    use crate::message::{Notify, RecipientDsn, Ret};
 
     #[test]
     fn a_message_has_every_field_of_the_contract() {
@@ -171,6 +177,26 @@ mod tests {
                     "latency_ms": 87,
                     "losses": [{ "what": "header X-Odd", "why": "not taken by this API" }],
                 }],
+            })
+        );
+    }
+
+    #[test]
+    fn wishes_about_notifications_are_there_when_there_are_some() {
+        let mut details = sample::failed();
+        let bob = "bob@example.org".parse::<Address>().unwrap();
+        details.dsn = Some(Box::new(Dsn {
+            ret: Some(Ret::Full),
+            envelope_id: Some("a \"b\"".to_owned()),
+            recipients: vec![RecipientDsn { notify: Some(vec![Notify::Delay]), ..bob.into() }],
+        }));
+        let value = serde_json::to_value(MessageJson::from(&details)).unwrap();
+        assert_eq!(
+            value["dsn"],
+            json!({
+                "ret": "full",
+                "envelope_id": "a \"b\"",
+                "recipients": [{ "address": "bob@example.org", "notify": ["delay"] }],
             })
         );
     }

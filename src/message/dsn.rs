@@ -1,4 +1,5 @@
-//! What a client asked for about delivery status notifications (RFC 3461). Parsed and kept.
+//! What a client asked for about delivery status notifications (RFC 3461). Parsed, kept and shown; none is generated
+//! from it yet.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,13 @@ pub struct Dsn {
     /// The recipients for which something was said, in the order of the envelope.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recipients: Vec<RecipientDsn>,
+}
+
+impl From<Address> for RecipientDsn {
+    /// Nothing is wished.
+    fn from(address: Address) -> Self {
+        Self { address, notify: None, original: None }
+    }
 }
 
 impl Dsn {

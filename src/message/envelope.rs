@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Address, Dsn};
+use super::{Address, Dsn, RecipientDsn};
 
 /// Reverse path and forward paths of one transaction (RFC 5321 §2.3.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,14 @@ pub struct Envelope {
 }
 
 impl Envelope {
+    /// Adds a recipient with what was wished for it.
+    pub fn add_recipient(&mut self, recipient: RecipientDsn) {
+        self.recipients.push(recipient.address.clone());
+        if recipient.notify.is_some() || recipient.original.is_some() {
+            self.dsn.get_or_insert_default().recipients.push(recipient);
+        }
+    }
+
     /// The sender as log lines and the API show it: empty for `<>`.
     pub fn sender_text(&self) -> &str {
         self.sender.as_ref().map_or("", Address::as_str)

@@ -4,12 +4,42 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::message::Address;
 
 /// The provider has the message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
     /// What the provider calls the message; unknown where a repeat was refused because the first try had arrived.
     pub provider_message_id: Option<String>,
+    /// Recipients of the call who get nothing although the message was taken.
+    pub left_out: Vec<LeftOut>,
+}
+
+impl Receipt {
+    /// For everybody, under this name of the provider's.
+    pub(super) fn named(id: &str) -> Self {
+        Self { provider_message_id: Some(id.chars().take(ID_MAX).collect()), left_out: Vec::new() }
+    }
+}
+
+/// The longest name of a message that is kept, in characters.
+const ID_MAX: usize = 256;
+
+/// A recipient whom the provider does not serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// As the provider writes it, which may be in lower case.
+    pub address: String,
+    /// The provider's own words, shortened.
+    pub reason: String,
+}
+
+impl LeftOut {
+    /// True for this recipient of the call, in whatever spelling.
+    pub fn is(&self, recipient: &str) -> bool {
+        let recipient: Result<Address, _> = recipient.to_lowercase().parse();
+        recipient.is_ok_and(|recipient| recipient.same_mailbox(&self.address.to_lowercase()))
+    }
 }
 
 /// What a failed attempt means: the classes of SPEC 5.
@@ -50,5 +80,18 @@ impl fmt::Display for SendError {
             Some(status) => write!(f, "{status}: {}", self.reason),
             None => f.write_str(&self.reason),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_left_out_is_known_in_every_spelling() {
+        let address = "kim@xn--vv4b11d.xn--3e0b707e".to_owned();
+        let left_out = LeftOut { address, reason: String::new() };
+        assert!(left_out.is("Kim@예시.한국") && left_out.is("kim@XN--VV4B11D.xn--3e0b707e"));
+        assert!(!left_out.is("kim@example.net") && !left_out.is("kim"));
     }
 }

@@ -45,7 +45,7 @@ impl Provider for Capture {
     }
 
     async fn send(&self, _: &Call, key: &IdempotencyKey) -> Result<Receipt, SendError> {
-        Ok(Receipt { provider_message_id: Some(format!("capture-{}", key.message())) })
+        Ok(Receipt::named(&format!("capture-{}", key.message())))
     }
 
     async fn probe(&self) -> Result<(), SendError> {

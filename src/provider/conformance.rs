@@ -1,5 +1,7 @@
 //! What every provider that is reached by HTTP promises, whatever its API.
 
+mod octets;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,8 @@ use crate::clock::{SystemClock, Timestamp};
 use crate::config::{ProviderConfig, ProviderKind};
 use crate::message::Address;
 
-const KINDS: [ProviderKind; 3] = [ProviderKind::Resend, ProviderKind::SendGrid, ProviderKind::Ses];
+const KINDS: [ProviderKind; 4] =
+    [ProviderKind::Resend, ProviderKind::SendGrid, ProviderKind::Ses, ProviderKind::Postmark];
 
 fn made(config: &ProviderConfig) -> Arc<dyn Provider> {
     build(config, &HttpClient::new().unwrap(), Arc::new(SystemClock)).unwrap()
@@ -45,6 +48,10 @@ fn success(kind: ProviderKind) -> Act {
         ProviderKind::Resend => Act::Answer(200, "", r#"{"id":"id-1"}"#.to_owned()),
         ProviderKind::SendGrid => Act::Answer(202, "X-Message-Id: id-1\r\n", String::new()),
         ProviderKind::Ses => Act::Answer(200, "", r#"{"MessageId":"id-1"}"#.to_owned()),
+        ProviderKind::Postmark => {
+            let body = r#"{"MessageID":"id-1","ErrorCode":0,"Message":"OK"}"#;
+            Act::Answer(200, "", body.to_owned())
+        }
         ProviderKind::Capture => unreachable!("not reached by HTTP"),
     }
 }
@@ -57,6 +64,7 @@ fn dead_key(kind: ProviderKind) -> Act {
         }
         ProviderKind::SendGrid => (401, r#"{"errors":[{"message":"authorization required"}]}"#),
         ProviderKind::Ses => (403, r#"{"__type":"SignatureDoesNotMatch","message":"no"}"#),
+        ProviderKind::Postmark => (401, r#"{"ErrorCode":10,"Message":"Bad token"}"#),
         ProviderKind::Capture => unreachable!("not reached by HTTP"),
     };
     Act::Answer(status, "", body.to_owned())
@@ -219,11 +227,18 @@ async fn no_key_shows_in_errors_or_debug_output() {
         let (outcome, seen) = attempt(kind, Act::Echo(400)).await;
         let error = outcome.unwrap_err();
         let shown = format!("{error} {error:?}");
-        assert!(shown.contains("authorization"), "the server repeats it: {shown}");
+        let field = match kind {
+            ProviderKind::Postmark => "x-postmark-server-token",
+            ProviderKind::Resend
+            | ProviderKind::SendGrid
+            | ProviderKind::Ses
+            | ProviderKind::Capture => "authorization",
+        };
+        assert!(shown.contains(field), "the server repeats it: {shown}");
         assert!(!shown.contains("topsecret"), "{shown}");
-        if kind != ProviderKind::Ses {
-            assert!(seen.header("authorization").unwrap().contains("topsecret"));
-        }
+        // A signature is made with the key and does not contain it.
+        let sent = seen.header(field).unwrap();
+        assert_eq!(sent.contains("topsecret"), kind != ProviderKind::Ses);
     }
 }
 
@@ -236,7 +251,7 @@ fn what_is_too_large_or_for_too_many_goes_elsewhere() {
         let mut sample = Sample::plain();
         sample.raw.resize(limits.request_bytes_max, b'x');
         sample.email.attachments =
-            vec![attachment("a.bin", "application/octet-stream", &sample.raw)];
+            vec![attachment("a.dat", "application/octet-stream", &sample.raw)];
         let unfit = provider.prepare(&sample.letter()).unwrap_err();
         assert!(unfit.reason.contains("MB"), "{kind}: {unfit}");
 

@@ -1,9 +1,14 @@
-//! Where an account is reached, and with which key: the settings that several providers share.
+//! Where an account is reached, and how every request to it begins.
 
-use http::{HeaderValue, Uri};
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Uri};
 
+use super::Call;
 use super::exchange::ClientError;
 use crate::config::ProviderConfig;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A configured provider that cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -72,16 +77,23 @@ impl Endpoint {
     }
 }
 
-/// `Bearer KEY`, hidden from debug output.
-pub(super) fn bearer(config: &ProviderConfig) -> Result<HeaderValue, BuildError> {
-    let key = config.api_key.expose().trim();
-    if key.is_empty() {
-        return Err(BuildError::setting(config, "api_key", "is not set"));
-    }
-    let mut value = HeaderValue::from_str(&format!("Bearer {key}"))
-        .map_err(|_| BuildError::setting(config, "api_key", "has characters that no key has"))?;
-    value.set_sensitive(true);
-    Ok(value)
+/// The request that offers a call whose body is JSON, as are the answers.
+pub(super) fn post(uri: &Uri, call: &Call) -> Request<Bytes> {
+    let mut request = Request::new(call.body.clone());
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri.clone();
+    let headers = request.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(call.content_type));
+    headers.insert(ACCEPT, JSON);
+    request
+}
+
+/// The request that asks something without a body.
+pub(super) fn get(uri: &Uri) -> Request<Bytes> {
+    let mut request = Request::new(Bytes::new());
+    *request.uri_mut() = uri.clone();
+    request.headers_mut().insert(ACCEPT, JSON);
+    request
 }
 
 #[cfg(test)]
@@ -89,7 +101,6 @@ mod tests {
     use super::*;
     use crate::config::ProviderKind;
     use crate::provider::samples::config;
-    use crate::secret::Secret;
 
     #[test]
     fn a_base_url_keeps_its_path() {
@@ -107,16 +118,6 @@ mod tests {
             config.base_url = Some(bad.parse().unwrap());
             let error = Endpoint::of(&config, String::new).unwrap_err().to_string();
             assert!(error.starts_with("providers.resend.base_url must"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_key_that_cannot_be_sent_is_named_but_not_shown() {
-        let mut config = config(ProviderKind::Resend);
-        for (key, problem) in [(" ", "is not set"), ("re_\u{1}secret", "has characters")] {
-            config.api_key = Secret::new(key);
-            let error = bearer(&config).unwrap_err().to_string();
-            assert!(error.contains(problem) && !error.contains("secret"), "{error}");
         }
     }
 }

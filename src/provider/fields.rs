@@ -1,6 +1,7 @@
-//! Header fields for APIs that take them as an object: one value per name.
+//! Header fields as APIs take them: an object with one value per name, or a list.
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
 
 use super::Letter;
 use super::people::{mailbox_text, one_line, wire_address};
@@ -18,6 +19,14 @@ impl Fields {
     fn index_of(&self, name: &str) -> Option<usize> {
         self.0.iter().position(|(known, _)| known.eq_ignore_ascii_case(name))
     }
+}
+
+/// One field of an API that takes a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Field {
+    pub(super) name: String,
+    pub(super) value: String,
 }
 
 impl Serialize for Fields {
@@ -47,21 +56,38 @@ const WRITTEN_BY_THE_API: [&str; 13] = [
     "Return-Path",
 ];
 
-/// The fields of the message that may travel, Sender among them, without those that the API forbids and those that
-/// would give it orders.
+/// What an API does not take besides [`WRITTEN_BY_THE_API`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unwanted {
+    /// Fields that it refuses.
+    pub(super) forbidden: &'static [&'static str],
+    /// Fields that would give it orders.
+    pub(super) steering: &'static [&'static str],
+}
+
+/// The fields of the message that may travel, Sender among them, as an object.
 pub(super) fn travelling(
     letter: &Letter<'_>,
-    forbidden: &[&str],
-    steering: &[&str],
+    unwanted: Unwanted,
     losses: &mut Vec<Loss>,
 ) -> Fields {
     let mut fields = Fields::default();
-    if let Some(sender) = &letter.email.sender {
-        add_sender(&mut fields, sender, losses);
+    for Field { name, value } in listed(letter, unwanted, losses) {
+        add(&mut fields, name, value, losses);
     }
-    for (name, value) in &letter.email.headers {
+    fields
+}
+
+/// The same as a list: a name may occur as often as it does in the message.
+pub(super) fn listed(
+    letter: &Letter<'_>,
+    unwanted: Unwanted,
+    losses: &mut Vec<Loss>,
+) -> Vec<Field> {
+    let Unwanted { forbidden, steering } = unwanted;
+    let hindrance = |name: &str| {
         let is_one_of = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
-        let hindrance = if is_one_of(steering) {
+        if is_one_of(steering) {
             Some("it would give the provider orders")
         } else if is_one_of(forbidden) || is_one_of(&WRITTEN_BY_THE_API) {
             Some("the API does not take it")
@@ -69,10 +95,20 @@ pub(super) fn travelling(
             Some("its name is not a valid one")
         } else {
             None
-        };
-        match hindrance {
+        }
+    };
+
+    let mut fields = Vec::with_capacity(letter.email.headers.len() + 1);
+    if let Some(mailbox) = &letter.email.sender {
+        match hindrance("Sender") {
+            Some(why) => losses.push(loss("Sender", why)),
+            None => fields.extend(sender(mailbox, losses)),
+        }
+    }
+    for (name, value) in &letter.email.headers {
+        match hindrance(name) {
             Some(why) => losses.push(loss(name, why)),
-            None => add(&mut fields, name, one_line(value), losses),
+            None => fields.push(Field { name: name.clone(), value: one_line(value) }),
         }
     }
     fields
@@ -80,24 +116,24 @@ pub(super) fn travelling(
 
 /// A name that has come before is joined to the first where the field is a list, and lost where it can mean one thing
 /// only.
-fn add(fields: &mut Fields, name: &str, value: String, losses: &mut Vec<Loss>) {
-    let Some(first) = fields.index_of(name).and_then(|index| fields.0.get_mut(index)) else {
-        fields.0.push((name.to_owned(), value));
+fn add(fields: &mut Fields, name: String, value: String, losses: &mut Vec<Loss>) {
+    let Some(first) = fields.index_of(&name).and_then(|index| fields.0.get_mut(index)) else {
+        fields.0.push((name, value));
         return;
     };
     let is = |known: &str| name.eq_ignore_ascii_case(known);
     if is("Message-ID") || is("Date") || is("Sender") {
-        losses.push(loss(name, "it stands more than once; the first is sent"));
+        losses.push(loss(&name, "it stands more than once; the first is sent"));
         return;
     }
     let separator = if is("References") || is("In-Reply-To") { " " } else { ", " };
     first.1.push_str(separator);
     first.1.push_str(&value);
-    losses.push(loss(name, "it stands more than once; the values are joined into one"));
+    losses.push(loss(&name, "it stands more than once; the values are joined into one"));
 }
 
 /// The API encodes a value as a whole, which would encode the address too. So a name outside ASCII stays behind.
-fn add_sender(fields: &mut Fields, sender: &Mailbox, losses: &mut Vec<Loss>) {
+fn sender(sender: &Mailbox, losses: &mut Vec<Loss>) -> Option<Field> {
     match wire_address(&sender.address) {
         Ok(address) => {
             let name = one_line(&sender.name);
@@ -106,9 +142,12 @@ fn add_sender(fields: &mut Fields, sender: &Mailbox, losses: &mut Vec<Loss>) {
                 losses.push(loss("Sender", "its name is not ASCII; the address is sent alone"));
             }
             let mailbox = Mailbox { name: if ascii { name } else { String::new() }, address };
-            fields.0.push(("Sender".to_owned(), mailbox_text(&mailbox)));
+            Some(Field { name: "Sender".to_owned(), value: mailbox_text(&mailbox) })
         }
-        Err(reason) => losses.push(loss("Sender", &format!("the address {reason}"))),
+        Err(reason) => {
+            losses.push(loss("Sender", &format!("the address {reason}")));
+            None
+        }
     }
 }
 
@@ -126,12 +165,19 @@ mod tests {
     use super::*;
     use crate::provider::samples::{Sample, mailbox};
 
-    fn carried(headers: &[(&str, &str)]) -> (String, Vec<String>) {
+    const UNWANTED: Unwanted = Unwanted { forbidden: &["X-SG-ID"], steering: &["X-SMTPAPI"] };
+
+    fn with_headers(headers: &[(&str, &str)]) -> Sample {
         let mut sample = Sample::plain();
         sample.email.headers =
             headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        sample
+    }
+
+    fn carried(headers: &[(&str, &str)]) -> (String, Vec<String>) {
+        let sample = with_headers(headers);
         let mut losses = Vec::new();
-        let fields = travelling(&sample.letter(), &["X-SG-ID"], &["X-SMTPAPI"], &mut losses);
+        let fields = travelling(&sample.letter(), UNWANTED, &mut losses);
         (
             serde_json::to_string(&fields).unwrap(),
             losses.into_iter().map(|loss| loss.what).collect(),
@@ -177,6 +223,26 @@ mod tests {
     }
 
     #[test]
+    fn a_list_carries_a_name_as_often_as_it_stands() {
+        let sample = with_headers(&[("X-Tag", "a"), ("x-sg-id", "1"), ("x-tag", "b\r\nBcc: c")]);
+        let mut losses = Vec::new();
+        let fields = listed(&sample.letter(), UNWANTED, &mut losses);
+        let json = serde_json::to_string(&fields).unwrap();
+        assert_eq!(json, r#"[{"Name":"X-Tag","Value":"a"},{"Name":"x-tag","Value":"b Bcc: c"}]"#);
+        assert_eq!(losses, [loss("x-sg-id", "the API does not take it")]);
+    }
+
+    #[test]
+    fn a_sender_that_the_api_does_not_take_is_a_loss() {
+        let mut sample = with_headers(&[]);
+        sample.email.sender = Some(mailbox("Bot", "b@x.org"));
+        let unwanted = Unwanted { forbidden: &["Sender"], ..UNWANTED };
+        let mut losses = Vec::new();
+        assert_eq!(listed(&sample.letter(), unwanted, &mut losses), []);
+        assert_eq!(losses[0].what, "header Sender");
+    }
+
+    #[test]
     fn a_value_cannot_smuggle_a_line() {
         let (json, _) = carried(&[("X-A", "a\r\nBcc: eve@example.org")]);
         assert_eq!(json, r#"{"X-A":"a Bcc: eve@example.org"}"#);
@@ -191,7 +257,7 @@ mod tests {
         ] {
             sample.email.sender = Some(mailbox(name, "b@x.org"));
             sample.email.headers.clear();
-            let fields = travelling(&sample.letter(), &[], &[], &mut Vec::new());
+            let fields = travelling(&sample.letter(), UNWANTED, &mut Vec::new());
             assert_eq!(serde_json::to_string(&fields).unwrap(), text);
         }
     }

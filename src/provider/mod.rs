@@ -12,7 +12,10 @@ mod endpoint;
 mod exchange;
 mod fields;
 mod filename;
+mod files;
+mod key;
 mod people;
+mod postmark;
 mod refusal;
 mod resend;
 mod resolve;
@@ -26,7 +29,7 @@ mod fake;
 #[cfg(test)]
 mod samples;
 
-pub use answer::{Receipt, SendError, Verdict};
+pub use answer::{LeftOut, Receipt, SendError, Verdict};
 pub use capabilities::{Capabilities, Form, Idempotency, Rate};
 pub use contract::{Call, IdempotencyKey, Letter, Provider, Unfit};
 pub use endpoint::BuildError;
@@ -36,6 +39,7 @@ use std::sync::Arc;
 
 use self::api::{Api, HttpProvider};
 use self::capture::Capture;
+use self::postmark::Postmark;
 use self::resend::Resend;
 use self::sendgrid::SendGrid;
 use self::ses::Ses;
@@ -55,6 +59,7 @@ pub fn build(
         ProviderKind::Resend => over_http(Resend::new(config)?, config, client, clock),
         ProviderKind::SendGrid => over_http(SendGrid::new(config)?, config, client, clock),
         ProviderKind::Ses => over_http(Ses::new(config)?, config, client, clock),
+        ProviderKind::Postmark => over_http(Postmark::new(config)?, config, client, clock),
         ProviderKind::Capture => Arc::new(Capture::new()),
     })
 }

@@ -28,6 +28,18 @@ pub(super) fn refusal(answer: &Answer, verdict: Verdict, words: &str) -> SendErr
     }
 }
 
+/// What a success without the service's sign of one means. Lost on the way, the sign may have been there; otherwise the
+/// answer is not the service's but that of a login page or of a wrong `base_url`, and the mail waits.
+pub(super) fn no_receipt(answer: &Answer, service: &str) -> SendError {
+    if !answer.whole {
+        let verdict = Verdict::Temporary { retry_after: None };
+        let lost = refusal(answer, verdict, "the connection was lost within the answer");
+        return SendError { unclear: true, ..lost };
+    }
+    let words = format!("the answer is not from {service}: {}", other_words(answer));
+    refusal(answer, Verdict::Misconfigured, &words)
+}
+
 /// Statuses with which a gateway says that it handed the request on and got no answer.
 fn lost_behind_a_gateway(status: u16) -> bool {
     matches!(status, 502 | 504 | 520 | 524)
@@ -45,6 +57,18 @@ pub(super) fn by_status(answer: &Answer, wait: Option<Duration>) -> Verdict {
         429 => Verdict::Throttled { retry_after: wait },
         400..500 => Verdict::Unknown,
         500.. => Verdict::Temporary { retry_after: wait },
+    }
+}
+
+/// What a refusal means whose reason was lost on the way: no message is given up for it.
+pub(super) fn by_status_or_later(answer: &Answer, now: Timestamp) -> Verdict {
+    match by_status(answer, retry_after(&answer.headers, now)) {
+        Verdict::Unknown | Verdict::Bug => Verdict::Temporary { retry_after: None },
+        known @ (Verdict::Throttled { .. }
+        | Verdict::Exhausted { .. }
+        | Verdict::Temporary { .. }
+        | Verdict::Misconfigured
+        | Verdict::Rejected) => known,
     }
 }
 
@@ -84,6 +108,15 @@ pub(super) fn json(answer: &Answer) -> Option<Value> {
     serde_json::from_slice(&answer.body).ok()
 }
 
+/// `name: message`, or what there is of the two; of an answer that has neither, [`other_words`].
+pub(super) fn words(answer: &Answer, name: &str, message: &str) -> String {
+    match (name, message) {
+        ("", "") => other_words(answer),
+        ("", text) | (text, "") => text.to_owned(),
+        (name, message) => format!("{name}: {message}"),
+    }
+}
+
 /// What an answer that is not in the API's form says. Of a page, the text between the tags is left.
 pub(super) fn other_words(answer: &Answer) -> String {
     let text = String::from_utf8_lossy(&answer.body);
@@ -114,14 +147,10 @@ pub(super) fn shorten(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use http::HeaderValue;
 
     use super::*;
-
-    fn answer(status: u16, body: &'static str) -> Answer {
-        Answer { status, headers: HeaderMap::new(), body: Bytes::from(body), whole: true }
-    }
+    use crate::provider::samples::answer;
 
     fn asked(text: &'static str, now: &str) -> Option<Duration> {
         let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);

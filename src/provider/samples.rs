@@ -4,8 +4,10 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 use super::Letter;
+use super::exchange::Answer;
 use crate::clock::Timestamp;
 use crate::config::{ProviderConfig, ProviderKind};
 use crate::message::{Addressing, Attachment, Email, Envelope, Mailbox, QueueId};
@@ -22,6 +24,11 @@ pub(crate) fn attachment(filename: &str, content_type: &str, bytes: &[u8]) -> At
         bytes: Bytes::copy_from_slice(bytes),
         ..Attachment::default()
     }
+}
+
+/// An answer that arrived whole, without header fields.
+pub(super) fn answer(status: u16, body: impl Into<Bytes>) -> Answer {
+    Answer { status, headers: HeaderMap::new(), body: body.into(), whole: true }
 }
 
 /// A configured account of this kind, with keys where the kind needs them.

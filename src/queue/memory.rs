@@ -283,10 +283,11 @@ impl Store for MemoryStore {
 
     async fn show(&self, id: QueueId) -> Result<Option<Details>, StoreError> {
         let queue = self.queue();
-        Ok(queue
-            .records
-            .get(&id)
-            .map(|record| Details { summary: record.summary(), attempts: record.attempts.clone() }))
+        Ok(queue.records.get(&id).map(|record| Details {
+            summary: record.summary(),
+            attempts: record.attempts.clone(),
+            dsn: record.message.envelope.dsn.clone(),
+        }))
     }
 
     async fn content(&self, id: QueueId) -> Result<Option<Bytes>, StoreError> {

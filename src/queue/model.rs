@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::message::{Address, IndexFields, Loss, Message, QueueId};
+use crate::message::{Address, Dsn, IndexFields, Loss, Message, QueueId};
 
 /// Where a message stands (SPEC 6). The numbers are what the stores keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -271,6 +271,8 @@ pub struct Summary {
 pub struct Details {
     pub summary: Summary,
     pub attempts: Vec<Attempt>,
+    /// What the client asked for about delivery status notifications; `None`: nothing.
+    pub dsn: Option<Box<Dsn>>,
 }
 
 /// Which messages to list. Newest first.

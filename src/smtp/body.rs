@@ -1,7 +1,9 @@
 //! The content of a message as it arrives: finds its end, removes the stuffed dots, keeps it up to a limit.
 //!
-//! Only CRLF.CRLF ends it, and reading starts as if after a CRLF. A bare CR or LF is data and is kept as CRLF:
-//! kept as it is, it could become the end of a message for the next server on the way.
+//! Behind DATA only CRLF.CRLF ends it, and reading starts as if after a CRLF. A bare CR or LF is data and is kept as
+//! CRLF: kept as it is, it could become the end of a message for the next server on the way. Behind BDAT (RFC 3030)
+//! octets are counted and no dot means anything; bare CR and LF are kept as CRLF there too, except in content that the
+//! client has declared to be binary.
 
 use bytes::Bytes;
 use memchr::memchr2;
@@ -34,13 +36,34 @@ enum State {
     Ended,
 }
 
+/// What tells content from the commands behind it, and what is done to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// DATA: up to the final dot.
+    Dotted,
+    /// BDAT: so many more octets of this chunk, in lines.
+    Lines { left: u64 },
+    /// BDAT after BODY=BINARYMIME: likewise, kept as they are.
+    Octets { left: u64 },
+}
+
 /// How much of the input belonged to the content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fed {
     /// Octets used. All of them, unless the end was found.
     pub used: usize,
-    /// The end was found; the rest of the input are commands.
+    /// The end of the content, or of the chunk, was found; the rest of the input are commands.
     pub ended: bool,
+}
+
+/// How much of the content that has come was kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    All,
+    /// It outgrew the limit.
+    TooLarge,
+    /// [`Body::discard`] was called.
+    Discarded,
 }
 
 /// What has come of it.
@@ -57,6 +80,7 @@ pub enum Content {
 /// Decodes one message.
 #[derive(Debug)]
 pub struct Body {
+    form: Form,
     state: State,
     kept: Keeping,
     limit: usize,
@@ -71,17 +95,46 @@ enum Keeping {
 }
 
 impl Body {
-    /// Ready for the first octet of a message of at most `limit` octets.
+    /// Ready for the first octet behind DATA, of a message of at most `limit` octets.
     ///
     /// `announced` is the size that the client expects: a hint, which saves growing in steps.
     pub fn new(limit: usize, announced: Option<u64>) -> Self {
         let announced = announced.and_then(|size| usize::try_from(size).ok());
-        Self { state: State::LineStart, kept: Keeping::All(Vec::new()), limit, announced }
+        let kept = Keeping::All(Vec::new());
+        Self { form: Form::Dotted, state: State::LineStart, kept, limit, announced }
+    }
+
+    /// Ready for the first chunk of a message that comes by BDAT; see [`Body::begin_chunk`].
+    pub fn chunked(limit: usize, announced: Option<u64>, binary: bool) -> Self {
+        let form = if binary { Form::Octets { left: 0 } } else { Form::Lines { left: 0 } };
+        Self { form, ..Self::new(limit, announced) }
+    }
+
+    /// Ready for a chunk that is thrown away.
+    pub fn swallowing(size: u64) -> Self {
+        let form = Form::Octets { left: size };
+        Self { form, kept: Keeping::Discarded, ..Self::new(0, None) }
+    }
+
+    /// The next `size` octets are content. They may be announced by anybody: nothing is set aside for them yet.
+    pub fn begin_chunk(&mut self, size: u64) {
+        match &mut self.form {
+            Form::Dotted => {}
+            Form::Lines { left } | Form::Octets { left } => *left = size,
+        }
+        // The first may be all there is. Those behind it must not make it grow in steps of their own size.
+        if self.room() == 0 && self.announced.is_none() {
+            self.announced = usize::try_from(size).ok();
+        }
     }
 
     /// The room that `arriving` more octets need in all, or `None` when what is set aside suffices.
     pub fn room_wanted(&self, arriving: usize) -> Option<usize> {
         let Keeping::All(content) = &self.kept else { return None };
+        let arriving = match self.form {
+            Form::Dotted => arriving,
+            Form::Lines { left } | Form::Octets { left } => at_most(arriving, left),
+        };
         let room = content.capacity();
         let needed = content.len().saturating_add(arriving).saturating_add(MARGIN);
         if needed <= room {
@@ -117,6 +170,15 @@ impl Body {
         self.kept = Keeping::Discarded;
     }
 
+    /// How much is kept up to now.
+    pub fn kept(&self) -> Kept {
+        match self.kept {
+            Keeping::All(_) => Kept::All,
+            Keeping::TooLarge => Kept::TooLarge,
+            Keeping::Discarded => Kept::Discarded,
+        }
+    }
+
     /// What was kept.
     pub fn finish(self) -> Content {
         match self.kept {
@@ -132,8 +194,41 @@ impl Body {
         }
     }
 
-    /// Takes the next piece of input, up to the end of the content.
+    /// Takes the next piece of input, up to the end of the content or of the chunk.
     pub fn feed(&mut self, input: &[u8]) -> Fed {
+        let left = match self.form {
+            Form::Dotted => return self.dotted(input),
+            Form::Lines { left } | Form::Octets { left } => left,
+        };
+        let used = at_most(input.len(), left);
+        let piece = input.get(..used).unwrap_or_default();
+        let left = left.saturating_sub(u64::try_from(used).unwrap_or(u64::MAX));
+        if let Form::Octets { .. } = self.form {
+            self.keep(piece);
+            self.form = Form::Octets { left };
+        } else {
+            self.lines(piece);
+            self.form = Form::Lines { left };
+        }
+        Fed { used, ended: left == 0 }
+    }
+
+    /// Takes lines in which a dot is a dot.
+    fn lines(&mut self, input: &[u8]) {
+        let mut at = 0;
+        while let Some(&octet) = input.get(at) {
+            if self.state == State::Cr && octet == b'\n' {
+                self.state = State::Text;
+                at += 1;
+            } else {
+                self.state = State::Text;
+                at = self.text::<false>(input, at);
+            }
+        }
+    }
+
+    /// Takes lines in which a dot at the start is stuffed, up to the one that is nothing but a dot.
+    fn dotted(&mut self, input: &[u8]) -> Fed {
         let mut at = 0;
         while let Some(&octet) = input.get(at) {
             match (self.state, octet) {
@@ -161,14 +256,15 @@ impl Body {
                 }
                 // A dot that starts a longer line is dropped with the step to `Text`.
                 (State::LineStart | State::Dot | State::Cr, _) => self.state = State::Text,
-                (State::Text, _) => at = self.text(input, at),
+                (State::Text, _) => at = self.text::<true>(input, at),
             }
         }
         Fed { used: at, ended: self.state == State::Ended }
     }
 
-    /// Keeps lines as they are for as long as they need no change; returns where that ended.
-    fn text(&mut self, input: &[u8], from: usize) -> usize {
+    /// Keeps lines as they are for as long as they need no change; returns where that ended. With `DOTS`, a line that
+    /// begins with a dot needs a look.
+    fn text<const DOTS: bool>(&mut self, input: &[u8], from: usize) -> usize {
         let mut at = from;
         loop {
             let rest = input.get(at..).unwrap_or_default();
@@ -179,7 +275,7 @@ impl Body {
             let line_end = at + found;
             match rest.get(found..).unwrap_or_default() {
                 // An ordinary line follows: both belong to the run.
-                [b'\r', b'\n', next, ..] if *next != b'.' => at = line_end + 2,
+                [b'\r', b'\n', next, ..] if !DOTS || *next != b'.' => at = line_end + 2,
                 [b'\r', b'\n', ..] => {
                     self.keep(input.get(from..line_end + 2).unwrap_or_default());
                     self.state = State::LineStart;
@@ -206,6 +302,11 @@ impl Body {
             }
         }
     }
+}
+
+/// `count`, but not more than `limit`, which may be beyond what memory could hold.
+fn at_most(count: usize, limit: u64) -> usize {
+    usize::try_from(limit).map_or(count, |limit| count.min(limit))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! One command line as a type, or what is wrong with it.
 
-use crate::message::Address;
+use crate::message::{Address, RecipientDsn};
 
 use super::auth::Mechanism;
 use super::parameters::{self, MailParameters};
@@ -20,12 +20,10 @@ pub enum Command<'a> {
     Mail {
         /// `None` is the null reverse path `<>`.
         sender: Option<Address>,
-        /// The announced size in octets.
-        size: Option<u64>,
-        /// Addresses and header may be UTF-8.
-        smtp_utf8: bool,
+        parameters: MailParameters,
     },
-    Rcpt(Address),
+    /// With what is wished for this recipient (RFC 3461).
+    Rcpt(RecipientDsn),
     Data,
     Rset,
     Noop,
@@ -73,6 +71,10 @@ pub enum Fault {
     BadParameter,
     BadSize,
     BadBody,
+    BadRet,
+    BadEnvelopeId,
+    BadNotify,
+    BadOriginalRecipient,
     UnknownParameter(String),
     /// AUTH without a mechanism, or with more than an initial response.
     AuthForm,
@@ -204,8 +206,7 @@ fn mail(argument: &str) -> Result<Command<'static>, Fault> {
         "" => None,
         mailbox => Some(mailbox.parse().map_err(|_| Fault::BadSender)?),
     };
-    let MailParameters { size, smtp_utf8 } = MailParameters::parse(rest)?;
-    Ok(Command::Mail { sender, size, smtp_utf8 })
+    Ok(Command::Mail { sender, parameters: MailParameters::parse(rest)? })
 }
 
 fn rcpt(argument: &str) -> Result<Command<'static>, Fault> {
@@ -214,8 +215,7 @@ fn rcpt(argument: &str) -> Result<Command<'static>, Fault> {
         return Err(Fault::BarePostmaster);
     }
     let recipient = mailbox.parse().map_err(|_| Fault::BadRecipient)?;
-    parameters::refuse_all(rest)?;
-    Ok(Command::Rcpt(recipient))
+    Ok(Command::Rcpt(parameters::of_recipient(recipient, rest)?))
 }
 
 /// The path after `FROM:` or `TO:`, and the rest. Blanks after the colon are common and harmless.
@@ -281,7 +281,23 @@ impl From<Fault> for Reply {
             ),
             Fault::BadParameter => (501, Enhanced(5, 4), "A parameter is malformed or given twice"),
             Fault::BadSize => (501, Enhanced(5, 4), "SIZE= takes a number of at most 15 digits"),
-            Fault::BadBody => (501, Enhanced(5, 4), "BODY= takes 7BIT or 8BITMIME"),
+            Fault::BadBody => (501, Enhanced(5, 4), "BODY= takes 7BIT, 8BITMIME or BINARYMIME"),
+            Fault::BadRet => (501, Enhanced(5, 4), "RET= takes FULL or HDRS"),
+            Fault::BadEnvelopeId => (
+                501,
+                Enhanced(5, 4),
+                "ENVID= takes at most 100 printable ASCII characters, written as xtext (RFC 3461)",
+            ),
+            Fault::BadNotify => (
+                501,
+                Enhanced(5, 4),
+                "NOTIFY= takes NEVER alone, or SUCCESS, FAILURE and DELAY with commas between",
+            ),
+            Fault::BadOriginalRecipient => (
+                501,
+                Enhanced(5, 4),
+                "ORCPT= takes a type and an address, as in rfc822;them@example.net, in xtext (RFC 3461)",
+            ),
             Fault::AuthForm => (
                 501,
                 Enhanced(5, 4),

@@ -9,16 +9,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::message::Submission;
 use crate::queue::Intake;
 
 use super::auth::{Authenticator, Credentials};
-use super::body::{Body, Content};
 use super::input::Input;
-use super::memory::{MemoryBudget, Reservation};
+use super::memory::MemoryBudget;
 use super::reply::Reply;
-use super::session::{Peer, Policy, Session, Step, Transaction};
+use super::session::{Policy, Session, Step};
 use super::timer::Timer;
+use super::tls::Acceptor;
+use content::Growing;
 
 /// The longest that one transaction may take from MAIL to the final dot, however busy the client is.
 const TRANSACTION_TIME_MAX: Duration = Duration::from_secs(30 * 60);
@@ -42,6 +42,8 @@ pub(super) struct Service {
     pub(super) idle_timeout: Duration,
     pub(super) intake: Arc<dyn Intake>,
     pub(super) authenticator: Authenticator,
+    /// For STARTTLS; there is one wherever the policy offers it.
+    pub(super) tls: Option<Acceptor>,
     pub(super) memory: Arc<MemoryBudget>,
     pub(super) shutdown: CancellationToken,
 }
@@ -58,6 +60,8 @@ enum End {
     /// The client does not read our replies.
     Stalled,
     ShuttingDown,
+    /// It has been told to go ahead with TLS: this dialogue ends, the connection does not.
+    StartTls,
 }
 
 impl fmt::Display for End {
@@ -68,6 +72,7 @@ impl fmt::Display for End {
             Self::TimedOut => f.write_str("timed out"),
             Self::Stalled => f.write_str("the client does not read"),
             Self::ShuttingDown => f.write_str("shutting down"),
+            Self::StartTls => f.write_str("TLS begins"),
         }
     }
 }
@@ -84,6 +89,8 @@ struct Connection<'a, S> {
     service: &'a Service,
     session: Session,
     input: Input,
+    /// The content of a transaction that comes in chunks, between two of them.
+    growing: Option<Growing>,
     /// Replies that have not left yet.
     output: Vec<u8>,
     timer: Timer,
@@ -92,24 +99,35 @@ struct Connection<'a, S> {
     stranger_noticed: bool,
 }
 
-/// Serves one client until it leaves or is sent away.
-pub(super) async fn serve<S>(stream: S, peer: Peer, service: &Service)
+/// Carries one dialogue to its end. Where TLS is to begin, stream and session come back, and nothing else: what the
+/// client has sent behind STARTTLS is thrown away with the buffer, because anybody on the way may have put it there.
+async fn talk<S>(
+    stream: S,
+    session: Session,
+    first: Option<Reply>,
+    service: &Service,
+) -> Option<(S, Session)>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    debug!(peer = %peer.address, "connection opened");
+    let peer = session.peer();
     let mut connection = Connection {
         stream,
         service,
-        session: Session::new(Arc::clone(&service.policy), peer),
+        session,
         input: Input::default(),
+        growing: None,
         output: Vec::new(),
         timer: Timer::new(service.idle_timeout),
         transaction_due: None,
         stranger_noticed: false,
     };
+    if let Some(greeting) = first {
+        connection.say(&greeting);
+    }
     let end = connection.converse().await;
     match &end {
+        End::StartTls => return Some((connection.stream, connection.session)),
         End::Said(reply) if reply.code() >= 400 => {
             warn!(peer = %peer.address, reason = %end, "an SMTP client was sent away");
         }
@@ -118,11 +136,11 @@ where
         }
     }
     connection.leave(end).await;
+    None
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     async fn converse(&mut self) -> End {
-        self.say(&self.session.greeting());
         loop {
             if let Err(end) = self.obey_what_has_come().await {
                 return end;
@@ -146,9 +164,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                     self.notice_stranger();
                     self.say(&reply);
                 }
-                Step::StartTls(_) | Step::ReadChunk(_) => return Err(End::Gone),
+                Step::StartTls(reply) => {
+                    self.say(&reply);
+                    self.flush().await?;
+                    return Err(End::StartTls);
+                }
                 Step::Verify(credentials) => self.log_in(credentials).await?,
                 Step::ReadBody(transaction) => self.transfer(transaction).await?,
+                Step::ReadChunk(chunk) => self.read_chunk(chunk).await?,
                 Step::Close(reply) => return Err(End::Said(reply)),
             }
             self.watch_transaction();
@@ -170,79 +193,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 Ok(())
             }
             _ => Ok(()),
-        }
-    }
-
-    /// From 354 to the final reply, which is left in the output.
-    async fn transfer(&mut self, transaction: Transaction) -> Result<(), End> {
-        self.say(&Reply::GO_AHEAD);
-        self.flush().await?;
-        // Held until the intake has answered: what it takes over, it counts itself.
-        let mut held = self.service.memory.reservation();
-        let content = self.receive(transaction.announced_size, &mut held).await?;
-        self.transaction_due = None;
-        let reply = match content {
-            Content::Whole(raw) => {
-                let peer = Some(self.session.peer().address);
-                let envelope = transaction.envelope;
-                let identity = self.session.identity();
-                let submission = Submission {
-                    envelope,
-                    raw,
-                    user: identity.and_then(|own| own.user.as_ref()).map(|u| u.username.clone()),
-                    peer,
-                    account: identity.and_then(|own| own.account.clone()),
-                };
-                match self.service.intake.accept(submission).await {
-                    Ok(id) => {
-                        self.session.message_accepted();
-                        Reply::queued(id)
-                    }
-                    Err(refusal) => Reply::from(&refusal),
-                }
-            }
-            Content::TooLarge => Reply::too_large(self.service.policy.max_message_size),
-            Content::Discarded => Reply::NO_MEMORY,
-        };
-        drop(held);
-        self.say(&reply);
-        Ok(())
-    }
-
-    /// Reads content to its end. What is kept of it is covered by `held`.
-    async fn receive(
-        &mut self,
-        announced_size: Option<u64>,
-        held: &mut Reservation,
-    ) -> Result<Content, End> {
-        let limit = usize::try_from(self.service.policy.max_message_size).unwrap_or(usize::MAX);
-        let mut body = Body::new(limit, announced_size);
-        loop {
-            let arriving = self.input.unread().len();
-            if arriving > 0 {
-                if let Some(room) = body.room_wanted(arriving) {
-                    if held.cover(room, MEMORY_PATIENCE).await {
-                        body.make_room(room);
-                    } else {
-                        body.discard();
-                    }
-                }
-                let fed = body.feed(self.input.unread());
-                self.input.consume(fed.used);
-                // Bare line feeds have become two octets each: count what that has taken.
-                if !held.cover(body.room(), MEMORY_PATIENCE).await {
-                    body.discard();
-                }
-                if body.room() == 0 {
-                    held.release();
-                }
-                if fed.ended {
-                    self.input.narrow();
-                    return Ok(body.finish());
-                }
-            }
-            self.give_time();
-            self.read(Awaited::Content).await?;
         }
     }
 
@@ -300,8 +250,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         self.timer.set(self.transaction_due.map_or(idle_due, |due| due.min(idle_due)));
     }
 
-    /// Starts and stops the transaction's time with the transaction.
+    /// Starts and stops the transaction's time with the transaction, and drops its chunks.
     fn watch_transaction(&mut self) {
+        if self.session.transaction().is_none() {
+            self.drop_chunks();
+        }
         if !self.session.in_transaction() {
             self.transaction_due = None;
         } else if self.transaction_due.is_none() {
@@ -323,7 +276,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         // Only a client that is sent away may be in the middle of sending.
         let linger = matches!(&end, End::Said(reply) if reply.code() >= 400);
         let reply = match end {
-            End::Gone | End::Stalled => return,
+            End::Stalled | End::StartTls => return,
+            End::Gone => {
+                // Over TLS this says that nothing was cut off, to a client that may have closed its half only.
+                let _ = tokio::time::timeout(FAREWELL_TIME_MAX, self.stream.shutdown()).await;
+                return;
+            }
             End::Said(reply) => reply,
             End::ShuttingDown => Reply::SHUTTING_DOWN,
             End::TimedOut if self.transaction_due.is_some_and(|due| Instant::now() >= due) => {
@@ -354,6 +312,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         }
     }
 }
+
+mod content;
+mod encrypted;
+
+pub(super) use encrypted::{serve, serve_tls};
 
 #[cfg(test)]
 mod tests;

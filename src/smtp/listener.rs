@@ -21,6 +21,7 @@ use super::connection::{self, Service};
 use super::memory::MemoryBudget;
 use super::reply::Reply;
 use super::session::{Peer, Policy, TlsRule};
+use super::tls::Acceptor;
 
 /// The pause after a failed accept: without file descriptors it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -28,10 +29,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// No client may be silent for longer, whatever the configuration says.
 const IDLE_TIMEOUT_MAX: Duration = Duration::from_hours(24);
 
+/// Why a listener cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}")]
+pub struct BindError {
+    /// The key of the configuration to look at.
+    pub key: &'static str,
+    pub source: io::Error,
+}
+
 /// Sockets that are bound and wait for [`Listener::run`].
 #[derive(Debug)]
 pub struct Listener {
-    sockets: Vec<TcpListener>,
+    sockets: Vec<Socket>,
+    tls: Option<Acceptor>,
     policy: Arc<Policy>,
     admission: Arc<Admission>,
     trusted_networks: Arc<[IpNet]>,
@@ -39,22 +50,37 @@ pub struct Listener {
     users: Vec<UserConfig>,
 }
 
+/// One bound address.
+#[derive(Debug)]
+struct Socket {
+    socket: TcpListener,
+    /// TLS begins with the first octet, by this.
+    implicit_tls: Option<Acceptor>,
+}
+
 impl Listener {
     /// Binds every address of the configuration; an error names the one that failed. `hostname` is what the
-    /// greeting says.
-    pub async fn bind(config: &SmtpConfig, hostname: String) -> io::Result<Self> {
-        let mut sockets = Vec::with_capacity(config.listen.len());
+    /// greeting says. `tls` has the certificate, where there is one.
+    pub async fn bind(
+        config: &SmtpConfig,
+        hostname: String,
+        tls: Option<Acceptor>,
+    ) -> Result<Self, BindError> {
+        let rule = tls_rule(config, tls.is_some())?;
+        let mut sockets = Vec::with_capacity(config.listen.len() + config.listen_tls.len());
         for address in &config.listen {
-            let socket = TcpListener::bind(address).await.map_err(|error| {
-                io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-            })?;
-            sockets.push(socket);
+            let socket = bound(address, "smtp.listen").await?;
+            sockets.push(Socket { socket, implicit_tls: None });
+        }
+        for address in &config.listen_tls {
+            let socket = bound(address, "smtp.listen_tls").await?;
+            sockets.push(Socket { socket, implicit_tls: tls.clone() });
         }
         let policy = Policy {
             hostname,
             max_message_size: config.max_message_size.0,
             max_recipients: config.max_recipients.get(),
-            tls: TlsRule::Absent,
+            tls: rule,
             auth: config.auth,
             has_users: !config.users.is_empty(),
         };
@@ -62,6 +88,7 @@ impl Listener {
             Admission::new(config.max_connections.get(), config.max_connections_per_ip.get());
         Ok(Self {
             sockets,
+            tls,
             policy: Arc::new(policy),
             admission: Arc::new(admission),
             trusted_networks: config.trusted_networks.clone().into(),
@@ -72,7 +99,14 @@ impl Listener {
 
     /// Where it listens, with the ports that the system has chosen.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect()
+        self.protocols().into_iter().map(|(_, address)| address).collect()
+    }
+
+    /// The same with what is spoken there: `smtp`, or `smtps` where TLS begins with the first octet.
+    pub fn protocols(&self) -> Vec<(&'static str, SocketAddr)> {
+        let protocol = |own: &Socket| if own.implicit_tls.is_some() { "smtps" } else { "smtp" };
+        let with_address = |own: &Socket| Some((protocol(own), own.socket.local_addr().ok()?));
+        self.sockets.iter().filter_map(with_address).collect()
     }
 
     /// The number of open connections, kept up to date.
@@ -95,13 +129,15 @@ impl Listener {
             idle_timeout: self.idle_timeout,
             intake,
             authenticator,
+            tls: self.tls,
             memory,
             shutdown,
         });
         let mut doors = JoinSet::new();
-        for socket in self.sockets {
+        for Socket { socket, implicit_tls } in self.sockets {
             let door = Door {
                 socket,
+                implicit_tls,
                 service: Arc::clone(&service),
                 admission: Arc::clone(&self.admission),
                 trusted_networks: Arc::clone(&self.trusted_networks),
@@ -117,6 +153,7 @@ impl Listener {
 /// One bound address.
 struct Door {
     socket: TcpListener,
+    implicit_tls: Option<Acceptor>,
     service: Arc<Service>,
     admission: Arc<Admission>,
     trusted_networks: Arc<[IpNet]>,
@@ -163,11 +200,37 @@ impl Door {
         let peer =
             Peer { address, trusted: is_trusted(&self.trusted_networks, address), secure: false };
         let service = Arc::clone(&self.service);
+        let implicit_tls = self.implicit_tls.clone();
         connections.spawn(async move {
-            connection::serve(stream, peer, &service).await;
+            match implicit_tls {
+                Some(acceptor) => connection::serve_tls(stream, &acceptor, peer, &service).await,
+                None => connection::serve(stream, peer, &service).await,
+            }
             drop(seat);
         });
     }
+}
+
+/// What holds for plaintext connections. Encryption that is asked for and cannot be had is an error, never plaintext.
+fn tls_rule(config: &SmtpConfig, has_certificate: bool) -> Result<TlsRule, BindError> {
+    let fault = |key| {
+        let text = "needs a certificate: set smtp.tls.certificate and smtp.tls.key, or smtp.tls.self_signed";
+        Err(BindError { key, source: io::Error::new(io::ErrorKind::InvalidInput, text) })
+    };
+    match (has_certificate, config.tls.required) {
+        (true, true) => Ok(TlsRule::Required),
+        (true, false) => Ok(TlsRule::Offered),
+        (false, true) => fault("smtp.tls.required"),
+        (false, false) if !config.listen_tls.is_empty() => fault("smtp.listen_tls"),
+        (false, false) => Ok(TlsRule::Absent),
+    }
+}
+
+async fn bound(address: &SocketAddr, key: &'static str) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let text = format!("cannot listen on {address}: {error}");
+        BindError { key, source: io::Error::new(error.kind(), text) }
+    })
 }
 
 fn is_trusted(networks: &[IpNet], address: IpAddr) -> bool {
@@ -195,3 +258,5 @@ fn report(ended: Result<(), JoinError>) {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

@@ -1,9 +1,9 @@
 //! The SMTP station: takes messages from apps and hands them to an [`Intake`](crate::queue::Intake).
 //!
-//! `command`, `path`, `parameters`, `reply`, `session`, `input` and `body` are pure: no socket, no clock, nothing async. They
-//! decide, and are tested as dialogues in memory. `listener`, `admission`, `connection`, `timer` and `memory` act.
+//! `command`, `path`, `parameters`, `dsn`, `reply`, `session`, `input` and `body` are pure: no socket, no clock, nothing
+//! async. They decide, and are tested as dialogues in memory. `listener`, `admission`, `connection`, `tls`, `timer` and `memory` act.
 //!
-//! Authentication, TLS and CHUNKING will have their places here: what a client may do is a question to [`Peer`],
+//! Authentication will have its place here: what a client may do is a question to [`Peer`],
 //! what is offered to it is the one list in `session` that answers EHLO, and `connection` serves any stream.
 
 mod admission;
@@ -11,6 +11,7 @@ pub mod auth;
 mod body;
 mod command;
 mod connection;
+mod dsn;
 mod input;
 mod listener;
 mod memory;
@@ -21,11 +22,13 @@ mod session;
 #[cfg(test)]
 mod testing;
 mod timer;
+pub mod tls;
 
-pub use body::{Body, Content, Fed};
+pub use body::{Body, Content, Fed, Kept};
 pub use command::{Command, Fault};
 pub use input::{COMMAND_LINE_MAX, Input, Line};
-pub use listener::Listener;
+pub use listener::{BindError, Listener};
 pub use memory::{MemoryBudget, Reservation};
+pub use parameters::MailParameters;
 pub use reply::{Enhanced, Reply};
 pub use session::{Chunk, ChunkFate, Peer, Policy, Session, Step, TlsRule, Transaction};

@@ -38,7 +38,7 @@ impl Reply {
         0,
         0,
         "mailferry takes mail here and hands it to an email provider.\n\
-         Commands: EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT\n\
+         Commands: EHLO HELO STARTTLS MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\n\
          Say EHLO name, MAIL FROM:<you@example.org>, RCPT TO:<them@example.net>, DATA.",
     );
     pub const CANNOT_VERIFY: Self =
@@ -55,10 +55,17 @@ impl Reply {
         502,
         5,
         1,
-        "STARTTLS is not offered here: choose no encryption in the app's SMTP settings",
+        "STARTTLS is not offered here: set smtp.tls (self_signed = true is quickest), or choose no encryption in the \
+         app's SMTP settings",
     );
-    pub const NO_BDAT: Self =
-        Self::fixed(502, 5, 1, "BDAT is not offered here: use DATA; closing the connection");
+    pub const READY_FOR_TLS: Self = Self::fixed(220, 0, 0, "Go ahead with TLS");
+    pub const TLS_ACTIVE: Self = Self::fixed(503, 5, 1, "TLS is active already");
+    pub const TLS_FIRST: Self = Self::fixed(
+        530,
+        7,
+        0,
+        "Encryption is required here (smtp.tls.required): say STARTTLS first; choose STARTTLS in the app's SMTP settings",
+    );
     pub const AUTHENTICATED: Self = Self::fixed(235, 7, 0, "Authentication succeeded");
     pub const WRONG_CREDENTIALS: Self =
         Self::fixed(535, 7, 8, "User name or password is wrong: see smtp.users");
@@ -75,6 +82,14 @@ impl Reply {
         1,
         "A transaction is open already: finish it with DATA or drop it with RSET",
     );
+    pub const CHUNKS_BEGUN: Self = Self::fixed(
+        503,
+        5,
+        1,
+        "The content has begun with BDAT: finish it with BDAT number LAST or drop it with RSET",
+    );
+    pub const BINARY_NEEDS_CHUNKS: Self =
+        Self::fixed(503, 5, 1, "After BODY=BINARYMIME the content comes by BDAT, not by DATA");
     pub const STRANGER: Self = Self::fixed(
         550,
         7,
@@ -133,6 +148,11 @@ impl Reply {
     /// The promise that the message is safe.
     pub fn queued(id: QueueId) -> Self {
         Self::new(250, Enhanced(0, 0), format!("Ok: queued as {id}"))
+    }
+
+    /// A chunk that is not the last one has been read (RFC 3030 §2).
+    pub fn chunk_taken(size: u64) -> Self {
+        Self::new(250, Enhanced(0, 0), format!("{size} octets received"))
     }
 
     /// The message exceeds the size limit.

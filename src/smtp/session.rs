@@ -4,12 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::AuthMode;
-use crate::message::Envelope;
+use crate::message::{Address, Dsn, Envelope};
 
 use super::auth::{Authentication, Credentials, Exchange, Identity};
 use super::command::{Command, Fault, is_http};
 use super::input::Line;
+use super::parameters::MailParameters;
 use super::reply::{Enhanced, Reply};
+use chunks::Chunking;
 
 /// Protocol errors that a connection may make between two accepted messages.
 const FAULTS_MAX: u32 = 20;
@@ -94,7 +96,7 @@ pub struct Chunk {
 /// What becomes of a chunk when it has been read.
 #[derive(Debug)]
 pub enum ChunkFate {
-    /// It is content, and more follows: say 250.
+    /// It is content of [`Session::transaction`], and more follows: tell [`Session::chunk_read`].
     Keep,
     /// It is the last of the content of this transaction: hand both over.
     Complete(Transaction),
@@ -112,6 +114,16 @@ pub struct Transaction {
     pub binary: bool,
 }
 
+impl Transaction {
+    fn begun(sender: Option<Address>, parameters: MailParameters) -> Self {
+        let MailParameters { size, smtp_utf8, binary, ret, envelope_id } = parameters;
+        let dsn = Dsn { ret, envelope_id, recipients: Vec::new() };
+        let dsn = (!dsn.is_empty()).then(|| Box::new(dsn));
+        let envelope = Envelope { sender, recipients: Vec::new(), smtp_utf8, dsn };
+        Self { envelope, announced_size: size, binary }
+    }
+}
+
 /// How far the dialogue has come. A transaction exists only after `MAIL`.
 #[derive(Debug)]
 enum Phase {
@@ -121,9 +133,8 @@ enum Phase {
     /// The next line is a client's answer within AUTH.
     Authenticating(Exchange),
     Addressing(Transaction),
-    #[expect(dead_code, reason = "BDAT follows")]
     /// After the first chunk, before the last.
-    Chunking(Transaction),
+    Chunking(Chunking),
 }
 
 /// One client's dialogue.
@@ -133,6 +144,8 @@ pub struct Session {
     peer: Peer,
     identity: Option<Identity>,
     phase: Phase,
+    /// Why the chunks that follow a refused one are refused, until the last of them or another transaction.
+    refused: Option<Reply>,
     faults: u32,
     commands: u32,
 }
@@ -140,7 +153,8 @@ pub struct Session {
 impl Session {
     /// A session that has just begun.
     pub fn new(policy: Arc<Policy>, peer: Peer) -> Self {
-        Self { policy, peer, identity: None, phase: Phase::Connected, faults: 0, commands: 0 }
+        let phase = Phase::Connected;
+        Self { policy, peer, identity: None, phase, refused: None, faults: 0, commands: 0 }
     }
 
     /// The first thing said.
@@ -155,7 +169,7 @@ impl Session {
 
     /// True from MAIL until the transaction has its end.
     pub fn in_transaction(&self) -> bool {
-        matches!(self.phase, Phase::Addressing(_) | Phase::Chunking(_))
+        matches!(self.phase, Phase::Addressing(_) | Phase::Chunking(_)) || self.refused.is_some()
     }
 
     /// Who the client has proved to be.
@@ -188,12 +202,15 @@ impl Session {
             Line::Command(line) => match Command::parse(line) {
                 Ok(command) => self.obey(command),
                 Err(Fault::Http) => Step::Close(Reply::HTTP_SPOKEN),
-                Err(fault @ Fault::BdatForm) => Step::Close(fault.into()),
+                Err(_) if chunks::is_bdat(line) => Step::Close(Fault::BdatForm.into()),
                 Err(fault) => Step::Reply(fault.into()),
             },
             Line::TlsHello => Step::Close(Reply::TLS_SPOKEN),
             Line::TooLong(front) | Line::BareLineFeed(front) if is_http_octets(front) => {
                 Step::Close(Reply::HTTP_SPOKEN)
+            }
+            Line::TooLong(front) | Line::BareLineFeed(front) if chunks::is_bdat(front) => {
+                Step::Close(Fault::BdatForm.into())
             }
             Line::TooLong(_) => Step::Reply(Reply::LINE_TOO_LONG),
             Line::BareLineFeed(_) => Step::Reply(Reply::BARE_LINE_FEED),
@@ -204,6 +221,10 @@ impl Session {
     fn obey(&mut self, command: Command<'_>) -> Step {
         use Command::*;
 
+        if !matches!(command, Bdat { .. } | Noop) {
+            self.refused = None;
+        }
+        let tls_is_missing = self.tls_is_missing();
         let reply = match (command, &mut self.phase) {
             (Quit, _) => return Step::Close(Reply::BYE),
             (Noop, _) | (Rset, Phase::Connected) => Reply::OK,
@@ -222,51 +243,46 @@ impl Session {
             (Vrfy, _) => Reply::CANNOT_VERIFY,
             (Expn, _) => Reply::NO_EXPANSION,
             (Help, _) => Reply::HELP,
-            (StartTls, _) => Reply::NO_STARTTLS,
+            (StartTls, _) => return self.start_tls(),
             (Auth { .. }, _) => Reply::NO_AUTH,
-            (Bdat { .. }, _) => return Step::Close(Reply::NO_BDAT),
+            (Bdat { size, last }, _) => return Step::ReadChunk(self.chunk(size, last)),
 
             (Mail { .. }, Phase::Connected) => Reply::HELLO_FIRST,
             (Mail { .. }, Phase::Addressing(_) | Phase::Chunking(_) | Phase::Authenticating(_)) => {
                 Reply::NESTED_MAIL
             }
+            (Mail { .. }, Phase::Greeted) if tls_is_missing => Reply::TLS_FIRST,
             (Mail { .. }, Phase::Greeted) if !self.peer.may_send() => {
                 return Step::Refuse(Reply::STRANGER);
             }
-            (Mail { size: Some(size), .. }, Phase::Greeted)
-                if size > self.policy.max_message_size =>
+            (Mail { parameters, .. }, Phase::Greeted)
+                if parameters.size > Some(self.policy.max_message_size) =>
             {
                 Reply::too_large(self.policy.max_message_size)
             }
-            (Mail { sender: Some(sender), smtp_utf8: false, .. }, Phase::Greeted)
-                if !sender.as_str().is_ascii() =>
+            (Mail { sender: Some(sender), parameters }, Phase::Greeted)
+                if !parameters.smtp_utf8 && !sender.as_str().is_ascii() =>
             {
                 needs_smtp_utf8("sender")
             }
-            (Mail { sender, size, smtp_utf8 }, phase @ Phase::Greeted) => {
-                let envelope = Envelope { sender, recipients: Vec::new(), smtp_utf8, dsn: None };
-                *phase = Phase::Addressing(Transaction {
-                    envelope,
-                    announced_size: size,
-                    binary: false,
-                });
+            (Mail { sender, parameters }, phase @ Phase::Greeted) => {
+                *phase = Phase::Addressing(Transaction::begun(sender, parameters));
                 Reply::SENDER_OK
             }
 
             (Rcpt(_) | Data, Phase::Connected) => Reply::HELLO_FIRST,
-            (Rcpt(_) | Data, Phase::Greeted | Phase::Chunking(_) | Phase::Authenticating(_)) => {
-                Reply::MAIL_FIRST
-            }
+            (Rcpt(_) | Data, Phase::Chunking(_)) => Reply::CHUNKS_BEGUN,
+            (Rcpt(_) | Data, Phase::Greeted | Phase::Authenticating(_)) => Reply::MAIL_FIRST,
             (Rcpt(recipient), Phase::Addressing(Transaction { envelope, .. })) => {
-                if !envelope.smtp_utf8 && !recipient.as_str().is_ascii() {
+                if !envelope.smtp_utf8 && !recipient.address.as_str().is_ascii() {
                     needs_smtp_utf8("recipient")
-                } else if envelope.recipients.contains(&recipient) {
-                    // Named twice, it still gets the message once.
+                } else if envelope.recipients.contains(&recipient.address) {
+                    // Named twice, it still gets the message once, and what was wished first holds.
                     Reply::RECIPIENT_OK
                 } else if envelope.recipients.len() >= self.policy.max_recipients {
                     Reply::too_many_recipients(self.policy.max_recipients)
                 } else {
-                    envelope.recipients.push(recipient);
+                    envelope.add_recipient(recipient);
                     // Not one of the commands that come to nothing.
                     self.commands = self.commands.saturating_sub(1);
                     Reply::RECIPIENT_OK
@@ -275,6 +291,8 @@ impl Session {
             (Data, Phase::Addressing(transaction)) => {
                 if transaction.envelope.recipients.is_empty() {
                     Reply::RECIPIENT_FIRST
+                } else if transaction.binary {
+                    Reply::BINARY_NEEDS_CHUNKS
                 } else {
                     let transaction = std::mem::take(transaction);
                     self.phase = Phase::Greeted;
@@ -288,9 +306,10 @@ impl Session {
     /// The answer to EHLO: what this client is offered. Everything offered is listed here, and nowhere else.
     fn extensions(&self) -> Reply {
         let Policy { hostname, max_message_size, max_recipients, .. } = &*self.policy;
+        let starttls = if self.offers_starttls() { "STARTTLS\n" } else { "" };
         let list = format!(
-            "{hostname}\nPIPELINING\nSIZE {max_message_size}\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\n\
-             LIMITS RCPTMAX={max_recipients}"
+            "{hostname}\nPIPELINING\nSIZE {max_message_size}\n8BITMIME\nBINARYMIME\nCHUNKING\nSMTPUTF8\n\
+             ENHANCEDSTATUSCODES\nDSN\n{starttls}LIMITS RCPTMAX={max_recipients}"
         );
         Reply::plain(250, list)
     }
@@ -298,16 +317,25 @@ impl Session {
     /// Counts, and ends what goes on for too long without a message.
     fn within_limits(&mut self, step: Step) -> Step {
         self.commands += 1;
-        if let Step::Reply(reply) | Step::Refuse(reply) = &step
-            && reply.is_protocol_error()
-        {
+        let reply = match &step {
+            Step::Reply(reply) | Step::Refuse(reply) => Some(reply),
+            Step::ReadChunk(Chunk { fate: ChunkFate::Discard(reply), .. }) => Some(reply),
+            Step::ReadChunk(_)
+            | Step::StartTls(_)
+            | Step::Verify(_)
+            | Step::ReadBody(_)
+            | Step::Close(_) => None,
+        };
+        if reply.is_some_and(Reply::is_protocol_error) {
             self.faults += 1;
         }
         match step {
-            Step::Reply(_) | Step::Refuse(_) if self.faults >= FAULTS_MAX => {
+            Step::Reply(_) | Step::Refuse(_) | Step::ReadChunk(_) if self.faults >= FAULTS_MAX => {
                 Step::Close(Reply::TOO_MANY_ERRORS)
             }
-            Step::Reply(_) | Step::Refuse(_) if self.commands >= COMMANDS_MAX => {
+            Step::Reply(_) | Step::Refuse(_) | Step::ReadChunk(_)
+                if self.commands >= COMMANDS_MAX =>
+            {
                 Step::Close(Reply::TOO_MANY_COMMANDS)
             }
             Step::Reply(_)
@@ -330,6 +358,9 @@ fn needs_smtp_utf8(who: &str) -> Reply {
     let text = format!("The {who} is not ASCII: say SMTPUTF8 after the address of MAIL");
     Reply::new(553, Enhanced(6, 7), text)
 }
+
+mod chunks;
+mod tls;
 
 #[cfg(test)]
 mod tests;

@@ -93,7 +93,17 @@ fn no_message_shows_a_secret() {
         format!("[providers.resend]\nbase_url = 'http://user:{secret}@host/'\n"),
         format!("[providers.resend]\nbase_url = 'ftp://user:{secret}@host/'\n"),
         format!("[queue]\nurl = 'postgres://user:{secret}@host/db'\n"),
-        format!("[[smtp.users]]\nusername = 'lemmy'\npassword = '{secret}'\n"),
+        format!("[[smtp.users]]\npassword = '{secret}'\n"),
+        format!("[[smtp.users]]\nusername = 'lemmy'\npassword = {secret}\n"),
+        format!("[[smtp.users]]\nusername = 'lemmy'\npassword = ['{secret}']\n"),
+        format!("[[smtp.users]]\nusername = 'lemmy'\npassword = \"{secret}\\n\"\n"),
+        format!("[[smtp.users]]\nusername = 'lemmy'\npassword = '$argon2id${secret}'\n"),
+        format!("[[smtp.users]]\nusername = 'lemmy'\npassword = '$2b$12${secret}'\n"),
+        format!("[[smtp.users]]\nusername = 'lemmy'\npassword = '{{SSHA}}{secret}'\n"),
+        format!("[[smtp.users]]\nusername = 'lemmy'\npasswort = '{secret}'\n"),
+        format!("[smtp]\nusers = ['lemmy:{secret}']\n"),
+        format!("[smtp]\nusers = '{secret}'\n"),
+        format!("[smtp.users.lemmy]\npassword = '{secret}'\n"),
         format!("[http]\ntoken = {{ value = '{secret}' }}\n"),
         format!("[delivery]\non_failure_webhook = 'https://example.org/{secret}'\n"),
     ] {
@@ -107,21 +117,16 @@ fn no_message_shows_a_secret() {
 #[test]
 fn what_a_later_version_brings_is_refused_and_never_ignored() {
     for (toml, key) in [
-        ("[smtp]\nlisten_tls = ['0.0.0.0:465']\n", "smtp.listen_tls"),
-        ("[smtp]\nauth = 'required'\n", "smtp.auth"),
-        ("[smtp]\nauth = 'provider'\n", "smtp.auth"),
-        ("[smtp]\nproxy_networks = ['10.0.0.0/8']\n", "smtp.proxy_networks"),
-        ("[smtp.tls]\nrequired = true\n", "smtp.tls.required"),
-        ("[smtp.tls]\ncertificate = '/cert.pem'\n", "smtp.tls.certificate"),
-        ("[[smtp.users]]\nusername = 'lemmy'\n", "smtp.users"),
         ("[providers.resend]\ndaily_quota = 100\n", "providers.resend.daily_quota"),
         ("[providers.resend]\nmonthly_quota = 3000\n", "providers.resend.monthly_quota"),
-        ("[[routes]]\nname = 'bulk'\nproviders = ['ses']\n", "routes"),
+        (ROUTE_FOR_SENDER, "routes[0].sender"),
+        (ROUTE_FOR_HEADER, "routes[0].header"),
+        (ROUTE_FOR_HEADERS, "routes[0].header"),
         ("[delivery]\non_failure_webhook = 'https://x.example'\n", "delivery.on_failure_webhook"),
         ("[queue]\nurl = 'postgres://db/x'\n", "queue.url"),
         ("[providers.mailgun]\napi_key = 'x'\ndomain = 'y'\n", "providers.mailgun"),
         ("[providers.relay]\ntype = 'smtp'\nhost = 'y'\n", "providers.relay.type"),
-        ("[delivery]\nproviders = ['postmark']\n", "delivery.providers"),
+        ("[delivery]\nproviders = ['brevo']\n", "delivery.providers"),
     ] {
         let errors = with_key().toml(toml).errors();
         assert_eq!(errors.len(), 1, "{errors:?}");
@@ -129,12 +134,31 @@ fn what_a_later_version_brings_is_refused_and_never_ignored() {
         assert!(errors[0].contains("not in this version yet"), "{errors:?}");
         assert!(errors[0].contains("instead: "), "{errors:?}");
     }
-    let harmless = "[smtp]\nlisten_tls = []\nauth = 'off'\n[smtp.tls]\nself_signed = false\nkey = ''\n\
-                    [providers.resend]\ndaily_quota = 0\n";
-    with_key().toml(harmless).env("MAILFERRY__SMTP__TLS__REQUIRED", "false").load();
-    let errors = with_key().env("MAILFERRY__SMTP__TLS__REQUIRED", "true").errors();
-    assert!(errors[0].contains("MAILFERRY__SMTP__TLS__REQUIRED"), "{errors:?}");
+    let harmless = "[providers.resend]\ndaily_quota = 0\n\
+                    [[routes]]\nname = 'bulk'\nproviders = ['resend']\nuser = []\nheader = ''\n";
+    let quota = "MAILFERRY__PROVIDERS__RESEND__MONTHLY_QUOTA";
+    with_key().toml(harmless).env(quota, "0").load();
+    let errors = with_key().env(quota, "3000").errors();
+    assert!(errors[0].contains(quota), "{errors:?}");
+    let route = |key: &str| format!("MAILFERRY__ROUTES__0__{key}");
+    let errors = with_key()
+        .env(&route("NAME"), "bulk")
+        .env(&route("PROVIDERS"), "resend")
+        .env(&route("HEADER__NAME"), "X-Bulk")
+        .errors();
+    assert!(
+        errors[0].starts_with("routes[0].header (MAILFERRY__ROUTES__0__HEADER__NAME)"),
+        "{errors:?}"
+    );
+    assert!(errors[0].contains("not in this version yet"), "{errors:?}");
 }
+
+const ROUTE_FOR_SENDER: &str =
+    "[[routes]]\nname = 'bulk'\nproviders = ['resend']\nsender = 'a@example.org'\n";
+const ROUTE_FOR_HEADER: &str =
+    "[[routes]]\nname = 'bulk'\nproviders = ['resend']\nheader = { name = 'X', value = 'y' }\n";
+const ROUTE_FOR_HEADERS: &str =
+    "[[routes]]\nname = 'bulk'\nproviders = ['resend']\n[routes.header]\nname = 'X'\nvalue = 'y'\n";
 
 #[test]
 fn the_names_of_later_providers_only_warn() {

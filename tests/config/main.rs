@@ -6,9 +6,11 @@
     reason = "a test that cannot go on stops here, in its helpers as well"
 )]
 
+mod access;
 mod example;
 mod faults;
 mod layers;
+mod lists;
 mod providers;
 mod shipped;
 

@@ -87,8 +87,25 @@ fn providers_stand_in_the_order_of_the_contract_unless_named() {
     assert_eq!(
         errors,
         ["delivery.providers (EMAIL_PROVIDERS): \"sengrid\" is not the name of a provider; \
-          known here: resend, sendgrid, ses, capture"]
+          known here: resend, sendgrid, ses, postmark, capture"]
     );
+}
+
+#[test]
+fn a_server_token_in_the_environment_switches_postmark_on() {
+    let loaded = Setup::new().env("POSTMARK_SERVER_TOKEN", "5f2c7a10").load();
+    let postmark = &loaded.config.providers[0];
+    assert_eq!((postmark.name.as_str(), postmark.kind), ("postmark", ProviderKind::Postmark));
+    assert_eq!(postmark.api_key.expose(), "5f2c7a10");
+    assert_eq!(loaded.warnings, Vec::<String>::new());
+
+    // It stands behind SendGrid, and is asked for by the name that it has there.
+    let setup = with_key().env("SENDGRID_API_KEY", "SG.x").env("POSTMARK_SERVER_TOKEN", "5f2c7a10");
+    assert_eq!(setup.load().config.delivery.providers, ["resend", "sendgrid", "postmark"]);
+    let errors = Setup::new().env("EMAIL_PROVIDERS", "postmark").errors();
+    assert!(errors[0].contains("POSTMARK_SERVER_TOKEN"), "{errors:?}");
+    let errors = with_key().toml("[providers.postmark]\nregion = 'eu'\napi_key = 'x'\n").errors();
+    assert!(errors[0].contains("a provider of type postmark has no such setting"), "{errors:?}");
 }
 
 #[test]

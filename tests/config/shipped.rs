@@ -162,9 +162,14 @@ fn the_pages_name_only_variables_and_settings_that_are_known() {
     }
 }
 
-/// Whether this version has the setting; `providers.resend.rate` is `providers.*.rate`.
+/// Whether this version has the setting, or a table of this name; `providers.resend.rate` is `providers.*.rate`,
+/// `smtp.users.route` is `smtp.users.*.route`.
 fn is_setting(path: &str) -> bool {
     KEYS.iter().filter(|key| key.later.is_none()).any(|key| {
+        let general = key.path.replace(".*", "");
+        if general == path || general.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')) {
+            return true;
+        }
         let (mut ours, mut theirs) = (key.path.split('.'), path.split('.'));
         loop {
             match (ours.next(), theirs.next()) {

@@ -14,6 +14,9 @@ use crate::described::everything;
 use crate::letters::{HIDDEN, NOTHING_ADDED_YET, Sample, awkward, corpus};
 use crate::support::nowhere;
 
+const ALL: [ProviderKind; 4] =
+    [ProviderKind::Resend, ProviderKind::SendGrid, ProviderKind::Ses, ProviderKind::Postmark];
+
 fn json(call: &Call) -> Value {
     serde_json::from_slice(&call.body).unwrap()
 }
@@ -32,6 +35,17 @@ fn addresses(list: &Value) -> Vec<String> {
     each.collect()
 }
 
+/// The addresses of a text with commas between them. A name in quotes may have some too.
+fn addresses_of_text(text: &Value) -> Vec<String> {
+    let mut quoted = false;
+    let texts = text.as_str().unwrap_or_default().split(|c: char| {
+        quoted ^= c == '"';
+        c == ',' && !quoted
+    });
+    let texts: Vec<&str> = texts.map(str::trim).filter(|text| !text.is_empty()).collect();
+    addresses(&Value::from(texts))
+}
+
 /// Who gets this request and sees it, and who gets it unseen.
 fn readers(kind: ProviderKind, request: &Value) -> (Vec<String>, Vec<String>) {
     let (place, names) = match kind {
@@ -39,6 +53,10 @@ fn readers(kind: ProviderKind, request: &Value) -> (Vec<String>, Vec<String>) {
         ProviderKind::SendGrid => (&request["personalizations"][0], ["to", "cc", "bcc"]),
         ProviderKind::Ses => {
             (&request["Destination"], ["ToAddresses", "CcAddresses", "BccAddresses"])
+        }
+        ProviderKind::Postmark => {
+            let [to, cc, bcc] = ["To", "Cc", "Bcc"].map(|name| addresses_of_text(&request[name]));
+            return ([to, cc].concat(), bcc);
         }
         ProviderKind::Capture => unreachable!("it makes no requests"),
     };
@@ -55,7 +73,7 @@ fn key(address: &str) -> String {
 
 #[test]
 fn the_calls_go_to_everybody_in_the_envelope_and_to_nobody_else() {
-    for kind in [ProviderKind::Resend, ProviderKind::SendGrid, ProviderKind::Ses] {
+    for kind in ALL {
         let provider = nowhere(kind);
         for sample in everything() {
             let Ok(calls) = sample.calls(&*provider) else { continue };
@@ -73,7 +91,7 @@ fn the_calls_go_to_everybody_in_the_envelope_and_to_nobody_else() {
 
 #[test]
 fn nobody_sees_a_recipient_whom_the_message_hides() {
-    for kind in [ProviderKind::Resend, ProviderKind::SendGrid, ProviderKind::Ses] {
+    for kind in ALL {
         let provider = nowhere(kind);
         for sample in corpus() {
             for call in sample.calls(&*provider).unwrap_or_default() {

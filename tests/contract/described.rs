@@ -81,6 +81,17 @@ async fn requests_to_sendgrid_are_as_described() {
     assert_as_described(ProviderKind::SendGrid, description, &PROTECTED).await;
 }
 
+#[tokio::test]
+async fn requests_to_postmark_are_as_described() {
+    let narrow = [("names and domains that need care", "does not take")];
+    assert_as_described(
+        ProviderKind::Postmark,
+        specs::postmark(),
+        &[&narrow[..], &PROTECTED].concat(),
+    )
+    .await;
+}
+
 /// It takes raw MIME, so nothing is handed back.
 #[tokio::test]
 async fn requests_to_ses_are_as_described() {

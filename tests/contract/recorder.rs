@@ -73,6 +73,11 @@ async fn record(
     let answer = match path.as_str() {
         "/emails" => (StatusCode::OK, [("content-type", "application/json")], r#"{"id":"1"}"#),
         "/v3/mail/send" => (StatusCode::ACCEPTED, [("x-message-id", "1")], ""),
+        "/email" => (
+            StatusCode::OK,
+            [("content-type", "application/json")],
+            r#"{"To":"","SubmittedAt":"2026-11-21T10:00:00Z","MessageID":"1","ErrorCode":0,"Message":"OK"}"#,
+        ),
         _ => (StatusCode::OK, [("content-type", "application/json")], r#"{"MessageId":"1"}"#),
     };
     requests.lock().unwrap().push(Recorded { method, path, headers, body });

@@ -3,9 +3,9 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::fake::{Behaviour, FakeProvider, Service};
+use crate::support::fake::{Behaviour, FakeProvider, INACTIVE, Service};
 
 fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().user_agent("test").build().unwrap()
@@ -164,6 +164,36 @@ async fn sendgrid_and_ses_take_mail_in_their_own_way() {
     let signed = client().post(&url).header("authorization", "AWS4-HMAC-SHA256 Credential=x");
     assert_eq!(signed.json(&body).send().await.unwrap().status(), 200);
     assert_eq!(ses.mail_count(), 1);
+}
+
+#[tokio::test]
+async fn postmark_takes_mail_in_its_own_way() {
+    let fake = FakeProvider::start(Service::Postmark).await;
+    let send = async |body: Value, token: &str| {
+        let url = format!("{}/email", fake.url());
+        let request = client().post(url).header("x-postmark-server-token", token).json(&body);
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json::<Value>().await.unwrap()["ErrorCode"].as_u64().unwrap())
+    };
+    let token = "5f2c7a10-0000-4000-8000-0000000000aa";
+    let mail = |to: &str| json!({"From": "a@x.org", "To": to, "Subject": "s", "TextBody": "x"});
+    let gone = format!("b{INACTIVE}");
+    assert_eq!(send(mail("b@y.org"), "short").await, (401, 10));
+    assert_eq!(send(mail("b@y.org"), token).await, (200, 0));
+    assert_eq!(send(mail(&gone), token).await, (422, 406));
+    assert_eq!(send(mail(&format!("B <{gone}>, c@y.org")), token).await, (200, 0));
+    assert_eq!(fake.mail_count(), 2);
+    assert_eq!(fake.take_faults(), Vec::<String>::new());
+
+    let mut empty = mail("b@y.org");
+    empty["TextBody"] = json!("");
+    assert_eq!(send(empty, token).await, (422, 300));
+    let mut dated = mail("b@y.org");
+    dated["Headers"] = json!([{"Name": "Date", "Value": "x"}]);
+    assert_eq!(send(dated, token).await, (422, 300));
+    let faults = fake.take_faults().join("\n");
+    assert!(faults.contains("/TextBody") && faults.contains("/Headers/0/Name"), "{faults}");
 }
 
 #[tokio::test]

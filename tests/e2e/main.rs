@@ -7,6 +7,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chunks;
 mod cli_flow;
 mod clients;
 mod crash;
@@ -16,3 +17,4 @@ mod failover;
 mod fake_provider;
 mod http_api;
 mod outcomes;
+mod postmark;

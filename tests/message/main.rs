@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that fails is a test that fails")]
 
 mod addressing;
+mod binary;
 mod bodies;
 mod corpus;
 mod draft;

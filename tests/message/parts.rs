@@ -24,13 +24,13 @@ fn a_file_without_a_name_gets_one_that_fits_its_type() {
             "text/calendar; method=REPLY",
         ),
         ("Content-Type: message/rfc822\n", "message-1.eml", "message/rfc822"),
-        ("Content-Type: application/x-nobody\n", "attachment-1.bin", "application/x-nobody"),
-        ("Content-Disposition: attachment\n", "attachment-1.bin", "application/octet-stream"),
+        ("Content-Type: application/x-nobody\n", "attachment-1.dat", "application/x-nobody"),
+        ("Content-Disposition: attachment\n", "attachment-1.dat", "application/octet-stream"),
         ("Content-Disposition: attachment; filename=a.PNG\n", "a.PNG", "image/png"),
         ("Content-Type: image/png; name=b.png; charset=\"\"\n", "b.png", "image/png; charset=\"\""),
         (
             "Content-Type: half; name=b.png\nContent-Disposition: attachment\n",
-            "attachment-1.bin",
+            "attachment-1.dat",
             "application/octet-stream",
         ),
     ] {

@@ -74,6 +74,32 @@ impl Session {
         self.reply().await
     }
 
+    /// One message by BDAT, in chunks of this size and all in one write; the reply to the last.
+    pub(crate) async fn send_chunks(
+        &mut self,
+        mail: &str,
+        recipient: &str,
+        content: &[u8],
+        size: usize,
+    ) -> io::Result<Reply> {
+        let mut wire = format!("MAIL FROM:{mail}\r\nRCPT TO:{recipient}\r\n").into_bytes();
+        let mut count = 2;
+        for chunk in content.chunks(size) {
+            wire.extend_from_slice(format!("BDAT {}\r\n", chunk.len()).as_bytes());
+            wire.extend_from_slice(chunk);
+            count += 1;
+        }
+        wire.extend_from_slice(b"BDAT 0 LAST\r\n");
+        self.stream.write_all(&wire).await?;
+        for _ in 0..count {
+            let reply = self.reply().await?;
+            if reply.code != 250 {
+                return Ok(reply);
+            }
+        }
+        self.reply().await
+    }
+
     async fn reply(&mut self) -> io::Result<Reply> {
         let mut text = String::new();
         loop {

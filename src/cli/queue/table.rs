@@ -2,6 +2,7 @@
 
 use crate::cli::output::{said_by, tidy};
 use crate::clock::Timestamp;
+use crate::message::{Dsn, Notify, Ret};
 use crate::queue::{Details, Page, RecipientState, RecipientStatus, Summary};
 
 const ADDRESS_WIDTH: usize = 60;
@@ -84,6 +85,9 @@ pub(super) fn details(details: &Details, now: Timestamp) -> String {
         let line = format!("  {state:<9}  {}  {}", recipient.address, tidy(reason, 1000));
         text.push_str(&format!("{}\n", line.trim_end()));
     }
+    if let Some(dsn) = &details.dsn {
+        text.push_str(&wishes(dsn));
+    }
     if details.attempts.is_empty() {
         text.push_str("no attempts yet\n");
         return text;
@@ -104,6 +108,37 @@ pub(super) fn details(details: &Details, now: Timestamp) -> String {
             let line = format!("    not carried: {} ({})", loss.what, loss.why);
             text.push_str(&format!("{}\n", tidy(&line, 1000)));
         }
+    }
+    text
+}
+
+/// The parameters of RFC 3461, as a client says them.
+fn wishes(dsn: &Dsn) -> String {
+    let mut line = "wishes about notifications (none are sent yet):".to_owned();
+    match dsn.ret {
+        Some(Ret::Full) => line.push_str(" RET=FULL"),
+        Some(Ret::Hdrs) => line.push_str(" RET=HDRS"),
+        None => {}
+    }
+    if let Some(id) = &dsn.envelope_id {
+        line.push_str(&format!(" ENVID={id}"));
+    }
+    let mut text = format!("{}\n", tidy(line.trim_end_matches(':'), 1000));
+    for recipient in &dsn.recipients {
+        let mut line = format!("  {} ", recipient.address);
+        if let Some(notify) = &recipient.notify {
+            let names = notify.iter().map(|condition| match condition {
+                Notify::Success => "SUCCESS",
+                Notify::Failure => "FAILURE",
+                Notify::Delay => "DELAY",
+            });
+            let names = names.collect::<Vec<_>>().join(",");
+            line.push_str(&format!(" NOTIFY={}", if names.is_empty() { "NEVER" } else { &names }));
+        }
+        if let Some(original) = &recipient.original {
+            line.push_str(&format!(" ORCPT={};{}", original.address_type, original.address));
+        }
+        text.push_str(&format!("{}\n", tidy(&line, 1000)));
     }
     text
 }

@@ -8,7 +8,9 @@ use serde_json::Value;
 use super::*;
 use crate::cli::ListArgs;
 use crate::clock::{SystemClock, Timestamp};
-use crate::message::{IndexFields, Loss, Message, QueueId};
+use crate::message::{
+    Address, Dsn, IndexFields, Loss, Message, Notify, OriginalRecipient, QueueId, RecipientDsn, Ret,
+};
 use crate::queue::{
     Attempt, Claim, Counts, Details, Lease, Outcome, Page, RecipientState, RecipientStatus,
     Settlement, State, Summary,
@@ -84,7 +86,22 @@ impl Store for OneMessage {
             recipients: Vec::new(),
             losses: vec![Loss { what: "header X".to_owned(), why: "reserved".to_owned() }],
         }];
-        Ok((wanted == id()).then(|| Details { summary: summary(), attempts }))
+        let bob = "bob@example.com".parse::<Address>().unwrap();
+        let ada = "ada@example.com".parse::<Address>().unwrap();
+        let original = OriginalRecipient {
+            address_type: "rfc822".to_owned(),
+            address: "all@example.com".to_owned(),
+        };
+        let notify = Some(vec![Notify::Failure, Notify::Delay]);
+        let dsn = Some(Box::new(Dsn {
+            ret: Some(Ret::Hdrs),
+            envelope_id: Some("QQ314159".to_owned()),
+            recipients: vec![
+                RecipientDsn { notify, original: Some(original), ..bob.into() },
+                RecipientDsn { notify: Some(Vec::new()), ..ada.into() },
+            ],
+        }));
+        Ok((wanted == id()).then(|| Details { summary: summary(), attempts, dsn }))
     }
 
     async fn retry(
@@ -198,6 +215,9 @@ async fn one_message_is_shown_with_recipients_attempts_and_losses() {
         "  queued     bob@example.com",
         "  2026-11-21T10:00:01Z  resend  rejected  87 ms  422: no such user",
         "    not carried: header X (reserved)",
+        "wishes about notifications (none are sent yet): RET=HDRS ENVID=QQ314159",
+        "  bob@example.com  NOTIFY=FAILURE,DELAY ORCPT=rfc822;all@example.com",
+        "  ada@example.com  NOTIFY=NEVER",
     ] {
         assert!(answer.text.lines().any(|shown| shown == line), "{line:?}\n{}", answer.text);
     }

@@ -107,6 +107,22 @@ async fn a_rejected_message_fails_with_the_providers_words_and_is_not_repeated()
 }
 
 #[tokio::test(start_paused = true)]
+async fn whom_the_provider_leaves_out_of_a_message_that_it_takes_has_failed() {
+    let provider = Arc::new(Scripted::that_leaves_out("bob@example.net"));
+    let world = World::new(&[("postmark", &provider)]);
+    let id = world.submit(&["Bob@example.net", "eve@example.net"]).await;
+    let details = world.until(id, State::Failed).await;
+    assert!(details.attempts.iter().all(|attempt| attempt.outcome == Outcome::Delivered));
+    let [bob, eve] = details.summary.recipients.as_slice() else { panic!("{details:?}") };
+    assert_eq!(
+        (bob.state, bob.reason.as_deref()),
+        (RecipientState::Failed, Some("postmark: inactive"))
+    );
+    assert_eq!((eve.state, eve.reason.as_deref()), (RecipientState::Delivered, None));
+    assert_eq!(details.summary.error.as_deref(), Some("postmark: inactive"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_revoked_key_fails_no_mail_however_long_it_takes_to_mend() {
     let provider = Arc::new(Scripted::new().always(Err(Verdict::Misconfigured)));
     provider.probe_says(Err(Verdict::Misconfigured));

@@ -16,8 +16,8 @@ use crate::config::SenderConfig;
 use crate::delivery::{Backoff, Delivery, LaneSetup, RetryRules, Settings};
 use crate::message::{Envelope, QueueId, Submission};
 use crate::provider::{
-    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, Provider, Receipt, SendError,
-    Unfit, Verdict,
+    Call, Capabilities, Form, Idempotency, IdempotencyKey, LeftOut, Letter, Provider, Receipt,
+    SendError, Unfit, Verdict,
 };
 use crate::queue::{Details, Intake, MemoryStore, State, Store};
 
@@ -43,6 +43,8 @@ pub(in crate::delivery) struct Scripted {
     fatal: Option<&'static str>,
     /// What its errors say about whether the request has arrived.
     unclear: bool,
+    /// Whom it does not serve, of every message that it takes.
+    left_out: Vec<LeftOut>,
     latency: Duration,
     started: tokio::time::Instant,
 }
@@ -71,6 +73,7 @@ impl Scripted {
             unfit: false,
             fatal: None,
             unclear: false,
+            left_out: Vec::new(),
             latency: Duration::from_millis(5),
             started: tokio::time::Instant::now(),
         }
@@ -86,6 +89,11 @@ impl Scripted {
 
     pub(super) fn that_does_not_answer() -> Self {
         Self { unclear: true, ..Self::new() }.always(Err(Verdict::Temporary { retry_after: None }))
+    }
+
+    pub(super) fn that_leaves_out(recipient: &str) -> Self {
+        let left_out = LeftOut { address: recipient.to_owned(), reason: "inactive".to_owned() };
+        Self { left_out: vec![left_out], ..Self::new() }
     }
 
     pub(super) fn with_latency(latency: Duration) -> Self {
@@ -150,7 +158,10 @@ impl Provider for Scripted {
         let next = self.script.lock().unwrap().pop_front();
         let answer = next.unwrap_or(*self.usual.lock().unwrap());
         match answer {
-            Ok(()) => Ok(Receipt { provider_message_id: Some(format!("id-{number}")) }),
+            Ok(()) => Ok(Receipt {
+                provider_message_id: Some(format!("id-{number}")),
+                left_out: self.left_out.clone(),
+            }),
             Err(verdict) => Err(SendError { unclear: self.unclear, ..error(verdict) }),
         }
     }

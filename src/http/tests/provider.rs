@@ -39,7 +39,7 @@ impl Provider for Willing {
     }
 
     async fn send(&self, _: &Call, _: &IdempotencyKey) -> Result<Receipt, SendError> {
-        Ok(Receipt { provider_message_id: Some("pigeon-1".to_owned()) })
+        Ok(Receipt { provider_message_id: Some("pigeon-1".to_owned()), left_out: Vec::new() })
     }
 
     async fn probe(&self) -> Result<(), SendError> {

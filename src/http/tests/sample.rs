@@ -55,7 +55,7 @@ pub(in crate::http) fn failed() -> Details {
             why: "not taken by this API".to_owned(),
         }],
     };
-    Details { summary, attempts: vec![attempt] }
+    Details { summary, attempts: vec![attempt], dsn: None }
 }
 
 /// A message from nobody, without any header, that waits.

@@ -57,10 +57,13 @@ const EXTENSIONS: [(&str, &str); 52] = [
     ("application/x-hwp", "hwp"),
 ];
 
+/// Of what has no known type. Not `bin`, which some services refuse for what it may be.
+const UNKNOWN: &str = "dat";
+
 /// A name for the attachment at this position (counted from 1), with the extension of its type.
 pub(super) fn made_up(media_type: &str, position: usize) -> String {
     let extension =
-        EXTENSIONS.iter().find(|(known, _)| *known == media_type).map_or("bin", |(_, it)| *it);
+        EXTENSIONS.iter().find(|(known, _)| *known == media_type).map_or(UNKNOWN, |(_, it)| *it);
     let stem = match media_type.split('/').next().unwrap_or_default() {
         "image" => "image",
         "message" => "message",
@@ -86,7 +89,7 @@ mod tests {
         assert_eq!(made_up("image/png", 2), "image-2.png");
         assert_eq!(made_up("text/calendar", 1), "invite-1.ics");
         assert_eq!(made_up("message/rfc822", 3), "message-3.eml");
-        assert_eq!(made_up("application/x-unheard-of", 1), "attachment-1.bin");
+        assert_eq!(made_up("application/x-unheard-of", 1), "attachment-1.dat");
     }
 
     #[test]

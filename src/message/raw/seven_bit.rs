@@ -43,42 +43,48 @@ impl Untouchable {
     }
 }
 
-/// Makes a message fit for a 7-bit way: parts with 8-bit bytes or lines of more than 998 octets are written as
-/// quoted-printable or base64, fields likewise as encoded words. Decoded, everything is as it was; a message that fits
-/// already comes back as it is, and so does every byte of the parts that do.
+/// Makes a message fit for a 7-bit way: parts with 8-bit bytes, with lines of more than 998 octets, or with a CR or LF
+/// that is not a line end (binary ones, RFC 3030) are written as quoted-printable or base64, fields likewise as encoded
+/// words. Decoded, everything is as it was; a message that fits already comes back as it is, and so does every byte of
+/// the parts that do.
 ///
 /// Signed and encrypted parts are not touched: one that would have to be is the error.
 pub fn to_seven_bit(raw: &[u8]) -> Result<Cow<'_, [u8]>, Untouchable> {
-    if fits(raw) {
+    let edits = Edits::of(raw);
+    let line_end = edits.line_end;
+    if fits(raw, line_end) {
         return Ok(raw.into());
     }
     let structure = Structure::read(raw, Nested::Opened);
     if let Some(loss) = structure.losses.first() {
         return Err(Untouchable::new(format!("{}: {}", loss.what, loss.why)));
     }
-    let mut work = Work { raw, structure: &structure, edits: Edits::of(raw) };
+    let mut work = Work { raw, structure: &structure, edits };
     work.part(0)?;
     let out = work.edits.apply();
-    if !fits(&out) {
+    if !fits(&out, line_end) {
         return Err(Untouchable::new("its parts do not let it be written in 7-bit lines"));
     }
     Ok(out)
 }
 
-/// True for 7-bit bytes in short lines, without NUL.
-fn fits(bytes: &[u8]) -> bool {
+/// True for 7-bit bytes in short lines, without NUL. A CR or LF of its own would be something else at the other end.
+fn fits(bytes: &[u8], line_end: &str) -> bool {
     if !bytes.is_ascii() || memchr::memchr(0, bytes).is_some() {
         return false;
     }
     let mut start = 0;
     while start < bytes.len() {
-        let end = line_end(bytes, start);
-        let line = &bytes[start..end];
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        if line.strip_suffix(b"\r").unwrap_or(line).len() > LINE_MAX {
+        let rest = &bytes[start..];
+        let (line, next) = match memchr::memchr2(b'\r', b'\n', rest) {
+            None => (rest.len(), rest.len()),
+            Some(at) if rest[at..].starts_with(line_end.as_bytes()) => (at, at + line_end.len()),
+            Some(_) => return false,
+        };
+        if line > LINE_MAX {
             return false;
         }
-        start = end;
+        start += next;
     }
     true
 }
@@ -94,7 +100,7 @@ impl<'a> Work<'a, '_> {
         let structure = self.structure;
         let Some(part) = structure.parts.get(index) else { return Ok(()) };
         self.fields(part)?;
-        if fits(self.slice(&part.body)) {
+        if self.fits(&part.body) {
             // Only fields of parts within could need work, and they stand in it.
             return Ok(());
         }
@@ -104,6 +110,9 @@ impl<'a> Work<'a, '_> {
         }
         if part.multipart {
             self.between(part)?;
+        }
+        if !part.children.is_empty() {
+            self.relabel(part);
         }
         for &child in &part.children {
             self.part(child)?;
@@ -115,16 +124,34 @@ impl<'a> Work<'a, '_> {
         self.raw.get(range.clone()).unwrap_or_default()
     }
 
+    fn fits(&self, range: &Range<usize>) -> bool {
+        fits(self.slice(range), self.edits.line_end)
+    }
+
+    /// Takes `8bit` and `binary` from what holds other parts: after this, none of them is that.
+    fn relabel(&mut self, part: &Part) {
+        let section = self.slice(&part.header);
+        for field in Fields::of_part(section) {
+            let value = field.value.trim_ascii();
+            let wide = value.eq_ignore_ascii_case(b"8bit") || value.eq_ignore_ascii_case(b"binary");
+            if wide && field.is("Content-Transfer-Encoding") {
+                let start = part.header.start;
+                let range = start + field.range.start..start + field.range.end;
+                self.edits.replace_lines(range, format!("{}: 7bit\r\n", field.name).as_bytes());
+            }
+        }
+    }
+
     /// Encodes the fields that do not fit.
     fn fields(&mut self, part: &Part) -> Result<(), Untouchable> {
-        let section = self.slice(&part.header);
-        if fits(section) {
+        if self.fits(&part.header) {
             return Ok(());
         }
+        let section = self.slice(&part.header);
         for field in Fields::of_part(section) {
             let range = part.header.start + field.range.start..part.header.start + field.range.end;
             // The transfer encoding is `describe`'s.
-            if !fits(self.slice(&range)) && !field.is("Content-Transfer-Encoding") {
+            if !self.fits(&range) && !field.is("Content-Transfer-Encoding") {
                 let written = encoded(&field, self.structure.hint.as_deref())?;
                 self.edits.replace_lines(range, &written);
             }
@@ -146,13 +173,13 @@ impl<'a> Work<'a, '_> {
         }
 
         let before = part.body.start..first.header.start;
-        if !fits(self.slice(&before))
+        if !self.fits(&before)
             && let Some(at) = memchr::memmem::rfind(self.slice(&before), mark.as_bytes())
         {
             self.edits.remove(before.start..before.start + at);
         }
         let after = last.body.end..part.body.end;
-        if !fits(self.slice(&after))
+        if !self.fits(&after)
             && let Some(at) = memchr::memmem::find(self.slice(&after), mark.as_bytes())
         {
             let end = after.start + line_end(self.slice(&after), at);
@@ -280,7 +307,7 @@ fn encoded(field: &Field<'_>, hint: Option<&str>) -> Result<Vec<u8>, Untouchable
 }
 
 fn checked(name: &str, written: Vec<u8>) -> Result<Vec<u8>, Untouchable> {
-    if fits(&written) {
+    if fits(&written, "\r\n") {
         Ok(written)
     } else {
         Err(Untouchable::new(format!("header {name} has a line of more than {LINE_MAX} octets")))

@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::provider::api::clear_refusal;
 use crate::provider::exchange::Answer;
 use crate::provider::refusal::{
-    by_status, json, other_words, refusal, retry_after, seconds_header,
+    by_status, by_status_or_later, json, no_receipt, refusal, retry_after, seconds_header, words,
 };
 use crate::provider::{Receipt, SendError, Verdict};
 
@@ -22,15 +22,9 @@ pub(super) fn read(answer: &Answer, now: Timestamp) -> Result<Receipt, SendError
     let body = json(answer);
     let id = body.as_ref().and_then(|body| body.get("id")?.as_str());
     if let Some(id) = id.filter(|id| !id.is_empty()) {
-        return Ok(Receipt { provider_message_id: Some(id.chars().take(256).collect()) });
+        return Ok(Receipt::named(id));
     }
-    if !answer.whole {
-        let verdict = Verdict::Temporary { retry_after: None };
-        let lost = refusal(answer, verdict, "the connection was lost within the answer");
-        return Err(SendError { unclear: true, ..lost });
-    }
-    let words = format!("the answer is not from Resend: {}", other_words(answer));
-    Err(refusal(answer, Verdict::Misconfigured, &words))
+    Err(no_receipt(answer, "Resend"))
 }
 
 /// Reads the answer to `GET /domains`: the refusal, if it is a clear one. A key that may only send is refused here for
@@ -48,16 +42,10 @@ fn refused(answer: &Answer, now: Timestamp) -> SendError {
     let body = json(answer);
     let field = |name| body.as_ref().and_then(|body| body.get(name)?.as_str()).unwrap_or_default();
     let (name, message) = (field("name"), field("message"));
-    let words = match (name, message) {
-        ("", "") => other_words(answer),
-        ("", message) => message.to_owned(),
-        (name, "") => name.to_owned(),
-        (name, message) => format!("{name}: {message}"),
-    };
+    let words = words(answer, name, message);
     let verdict = if answer.whole || !name.is_empty() {
         verdict(answer, name, message, now)
     } else {
-        // The reason was lost on the way; the refusal is certain.
         by_status_or_later(answer, now)
     };
     refusal(answer, verdict, &words)
@@ -98,17 +86,6 @@ fn verdict(answer: &Answer, name: &str, message: &str, now: Timestamp) -> Verdic
     }
 }
 
-fn by_status_or_later(answer: &Answer, now: Timestamp) -> Verdict {
-    match by_status(answer, retry_after(&answer.headers, now)) {
-        Verdict::Unknown | Verdict::Bug => Verdict::Temporary { retry_after: None },
-        known @ (Verdict::Throttled { .. }
-        | Verdict::Exhausted { .. }
-        | Verdict::Temporary { .. }
-        | Verdict::Misconfigured
-        | Verdict::Rejected) => known,
-    }
-}
-
 /// The daily quota renews at 00:00 UTC.
 fn next_midnight(now: Timestamp) -> Option<Timestamp> {
     const DAY: i64 = 24 * 60 * 60;
@@ -119,17 +96,13 @@ fn next_midnight(now: Timestamp) -> Option<Timestamp> {
 mod tests {
     use std::time::Duration;
 
-    use bytes::Bytes;
-    use http::{HeaderMap, HeaderName, HeaderValue};
+    use http::{HeaderName, HeaderValue};
     use serde_json::json;
 
     use super::*;
+    use crate::provider::samples::answer;
 
     const NOW: &str = "2026-11-21T10:30:00Z";
-
-    fn answer(status: u16, body: impl Into<Bytes>) -> Answer {
-        Answer { status, headers: HeaderMap::new(), body: body.into(), whole: true }
-    }
 
     fn error(status: u16, name: &str, message: &str) -> Answer {
         let body = json!({"statusCode": status, "name": name, "message": message});

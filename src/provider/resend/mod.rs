@@ -10,23 +10,20 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Uri};
+use http::{HeaderValue, Request, Uri};
 
 use super::api::Api;
-use super::endpoint::{BuildError, Endpoint, bearer};
+use super::endpoint::{BuildError, Endpoint, get, post};
 use super::exchange::Answer;
+use super::key::ApiKey;
 use super::{
     Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, Rate, Receipt, SendError, Unfit,
 };
 use crate::clock::Timestamp;
 use crate::config::ProviderConfig;
-use crate::secret::Secret;
 
 /// <https://resend.com/docs/api-reference/introduction#rate-limit>: per team, whatever the number of keys.
 const RATE: Rate = Rate { calls: 10, per: Duration::from_secs(1) };
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// An account at Resend.
 #[derive(Debug)]
@@ -34,8 +31,7 @@ pub(super) struct Resend {
     capabilities: Capabilities,
     emails: Uri,
     domains: Uri,
-    key: Secret,
-    authorization: HeaderValue,
+    key: ApiKey,
 }
 
 impl Resend {
@@ -53,8 +49,7 @@ impl Resend {
             },
             emails: endpoint.at("/emails")?,
             domains: endpoint.at("/domains")?,
-            authorization: bearer(config)?,
-            key: config.api_key.clone(),
+            key: ApiKey::bearer(config)?,
         })
     }
 }
@@ -69,30 +64,22 @@ impl Api for Resend {
     }
 
     fn dispatch(&self, call: &Call, key: &IdempotencyKey) -> Request<Bytes> {
-        let mut request = Request::new(call.body.clone());
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.emails.clone();
-        let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(call.content_type));
-        headers.insert(ACCEPT, JSON);
+        let mut request = post(&self.emails, call);
         if let Ok(key) = HeaderValue::from_str(key.as_str()) {
-            headers.insert("idempotency-key", key);
+            request.headers_mut().insert("idempotency-key", key);
         }
         request
     }
 
     fn question(&self) -> Request<Bytes> {
-        let mut request = Request::new(Bytes::new());
-        *request.uri_mut() = self.domains.clone();
-        request.headers_mut().insert(ACCEPT, JSON);
-        request
+        get(&self.domains)
     }
 
     fn authorize(
         &self,
         request: &mut Request<Bytes>,
     ) -> impl Future<Output = Result<(), SendError>> + Send {
-        request.headers_mut().insert(AUTHORIZATION, self.authorization.clone());
+        self.key.put(request);
         std::future::ready(Ok(()))
     }
 
@@ -105,6 +92,6 @@ impl Api for Resend {
     }
 
     fn secrets(&self) -> Vec<&str> {
-        vec![self.key.expose().trim()]
+        vec![self.key.text()]
     }
 }

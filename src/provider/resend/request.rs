@@ -5,16 +5,18 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use crate::message::{Attachment, Loss};
-use crate::provider::fields::{self, Fields};
-use crate::provider::filename::{Agreed, agreed, essence};
+use crate::provider::fields::{self, Fields, Unwanted};
+use crate::provider::filename::{Agreed, agreed};
+use crate::provider::files::{inline_id, without_amp};
 use crate::provider::people::{self, mailbox_text};
 use crate::provider::{Call, Letter, Unfit};
 
 /// A Content-ID must be shorter than 128 characters.
 const CONTENT_ID_MAX: usize = 127;
 
-/// Given to Resend's SMTP server; here the key is ours.
-const STEERING: [&str; 2] = ["Resend-Idempotency-Key", "Idempotency-Key"];
+/// The key is given to Resend's SMTP server; here it is ours.
+const UNWANTED: Unwanted =
+    Unwanted { forbidden: &[], steering: &["Resend-Idempotency-Key", "Idempotency-Key"] };
 
 /// `SendEmailRequest` of the published description, in this order.
 #[derive(Serialize)]
@@ -66,25 +68,15 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
         html: email.html.as_deref(),
         // Left out, it would be made up from the HTML.
         text: email.text.as_deref().unwrap_or_default(),
-        headers: fields::travelling(letter, &[], &STEERING, &mut losses),
+        headers: fields::travelling(letter, UNWANTED, &mut losses),
         attachments: files(&email.attachments, &mut losses)?,
     };
     Call::json(&body, letter.json_size(), losses)
 }
 
 fn files(attachments: &[Attachment], losses: &mut Vec<Loss>) -> Result<Vec<File>, Unfit> {
-    let mut files = Vec::with_capacity(attachments.len());
-    for attachment in attachments {
-        if essence(&attachment.content_type) == "text/x-amp-html" {
-            losses.push(Loss {
-                what: "the AMP alternative".to_owned(),
-                why: "the API does not take one".to_owned(),
-            });
-            continue;
-        }
-        files.push(file(attachment, losses)?);
-    }
-    Ok(files)
+    let parts = without_amp(attachments, losses);
+    parts.into_iter().map(|part| file(part, losses)).collect()
 }
 
 fn file(attachment: &Attachment, losses: &mut Vec<Loss>) -> Result<File, Unfit> {
@@ -106,29 +98,18 @@ fn file(attachment: &Attachment, losses: &mut Vec<Loss>) -> Result<File, Unfit> 
             ),
         });
     }
-    let content_id = match &attachment.content_id {
-        // A file with a Content-ID would be shown as an inline image.
-        Some(id) if attachment.inline => {
-            if id.len() > CONTENT_ID_MAX {
-                return Err(Unfit {
-                    reason: format!(
-                        "the inline part {name:?} has a Content-ID of {} characters, the API takes {CONTENT_ID_MAX}",
-                        id.len()
-                    ),
-                });
-            }
-            Some(id.clone())
-        }
-        Some(_) | None => {
-            if attachment.inline {
-                losses.push(Loss {
-                    what: format!("the inline disposition of {name:?}"),
-                    why: "without a Content-ID the API attaches it as a file".to_owned(),
-                });
-            }
-            None
-        }
-    };
+    let content_id = inline_id(attachment, losses);
+    if let Some(id) = content_id
+        && id.len() > CONTENT_ID_MAX
+    {
+        return Err(Unfit {
+            reason: format!(
+                "the inline part {name:?} has a Content-ID of {} characters, the API takes {CONTENT_ID_MAX}",
+                id.len()
+            ),
+        });
+    }
+    let content_id = content_id.map(str::to_owned);
     Ok(File { content: STANDARD.encode(&attachment.bytes), filename, content_type, content_id })
 }
 
@@ -234,18 +215,9 @@ mod tests {
         sample.email.attachments = vec![part.clone()];
         assert!(build(&sample.letter()).unwrap_err().reason.contains("128 characters"));
 
-        part.content_id = None;
+        part.content_id = Some("x".repeat(127));
         sample.email.attachments = vec![part];
-        assert!(built(&sample).1[0].what.contains("inline disposition"));
-    }
-
-    #[test]
-    fn an_amp_alternative_is_a_named_loss() {
-        let mut sample = Sample::plain();
-        sample.email.attachments = vec![attachment("amp", "text/x-amp-html; charset=utf-8", b"x")];
-        let (body, losses) = built(&sample);
-        assert_eq!(body.get("attachments"), None);
-        assert!(losses[0].what.contains("AMP"));
+        assert_eq!(built(&sample).0["attachments"][0]["content_id"], "x".repeat(127));
     }
 
     #[test]

@@ -6,7 +6,9 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::provider::api::clear_refusal;
 use crate::provider::exchange::Answer;
-use crate::provider::refusal::{by_status, epoch_header, json, other_words, refusal, retry_after};
+use crate::provider::refusal::{
+    by_status, epoch_header, json, no_receipt, other_words, refusal, retry_after,
+};
 use crate::provider::{Receipt, SendError, Verdict};
 
 /// Reads the answer to `POST /v3/mail/send`.
@@ -20,13 +22,12 @@ pub(super) fn read(answer: &Answer, now: Timestamp) -> Result<Receipt, SendError
     }
     let id = answer.headers.get("x-message-id").and_then(|id| id.to_str().ok());
     if let Some(id) = id.filter(|id| !id.is_empty()) {
-        return Ok(Receipt { provider_message_id: Some(id.chars().take(256).collect()) });
+        return Ok(Receipt::named(id));
     }
     if answer.status == 202 && answer.body.trim_ascii().is_empty() {
-        return Ok(Receipt { provider_message_id: None });
+        return Ok(Receipt::default());
     }
-    let words = format!("the answer is not from SendGrid: {}", other_words(answer));
-    Err(refusal(answer, Verdict::Misconfigured, &words))
+    Err(no_receipt(answer, "SendGrid"))
 }
 
 /// Reads the answer to `GET /v3/scopes`: the refusal, if it is a clear one. A key without `mail.send` cannot send. 403
@@ -97,16 +98,12 @@ fn names_a_field(error: &Value) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use bytes::Bytes;
-    use http::{HeaderMap, HeaderValue};
+    use http::HeaderValue;
 
     use super::*;
+    use crate::provider::samples::answer;
 
     const NOW: &str = "2026-11-21T10:30:00Z";
-
-    fn answer(status: u16, body: impl Into<Bytes>) -> Answer {
-        Answer { status, headers: HeaderMap::new(), body: body.into(), whole: true }
-    }
 
     fn error(status: u16, message: &str, field: Option<&str>) -> Answer {
         let errors = serde_json::json!([{"message": message, "field": field, "help": null}]);

@@ -8,20 +8,17 @@ mod request;
 use std::future::Future;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Uri};
+use http::{Request, Uri};
 
 use super::api::Api;
-use super::endpoint::{BuildError, Endpoint, bearer};
+use super::endpoint::{BuildError, Endpoint, get, post};
 use super::exchange::Answer;
+use super::key::ApiKey;
 use super::{
     Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, Receipt, SendError, Unfit,
 };
 use crate::clock::Timestamp;
 use crate::config::ProviderConfig;
-use crate::secret::Secret;
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// An account at SendGrid. Subusers in the EU set `base_url` to `https://api.eu.sendgrid.com`.
 #[derive(Debug)]
@@ -29,8 +26,7 @@ pub(super) struct SendGrid {
     capabilities: Capabilities,
     mail: Uri,
     scopes: Uri,
-    key: Secret,
-    authorization: HeaderValue,
+    key: ApiKey,
 }
 
 impl SendGrid {
@@ -48,8 +44,7 @@ impl SendGrid {
             },
             mail: endpoint.at("/v3/mail/send")?,
             scopes: endpoint.at("/v3/scopes")?,
-            authorization: bearer(config)?,
-            key: config.api_key.clone(),
+            key: ApiKey::bearer(config)?,
         })
     }
 }
@@ -64,27 +59,18 @@ impl Api for SendGrid {
     }
 
     fn dispatch(&self, call: &Call, _: &IdempotencyKey) -> Request<Bytes> {
-        let mut request = Request::new(call.body.clone());
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.mail.clone();
-        let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(call.content_type));
-        headers.insert(ACCEPT, JSON);
-        request
+        post(&self.mail, call)
     }
 
     fn question(&self) -> Request<Bytes> {
-        let mut request = Request::new(Bytes::new());
-        *request.uri_mut() = self.scopes.clone();
-        request.headers_mut().insert(ACCEPT, JSON);
-        request
+        get(&self.scopes)
     }
 
     fn authorize(
         &self,
         request: &mut Request<Bytes>,
     ) -> impl Future<Output = Result<(), SendError>> + Send {
-        request.headers_mut().insert(AUTHORIZATION, self.authorization.clone());
+        self.key.put(request);
         std::future::ready(Ok(()))
     }
 
@@ -97,6 +83,6 @@ impl Api for SendGrid {
     }
 
     fn secrets(&self) -> Vec<&str> {
-        vec![self.key.expose().trim()]
+        vec![self.key.text()]
     }
 }

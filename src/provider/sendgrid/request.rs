@@ -7,16 +7,15 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use crate::message::{Attachment, Email, Loss, Mailbox};
-use crate::provider::fields::{self, Fields};
+use crate::provider::fields::{self, Fields, Unwanted};
 use crate::provider::filename::essence;
 use crate::provider::people::{self, one_line};
 use crate::provider::{Call, Letter, Unfit};
 
-/// Named by the published description as not to be set; the ones that no API takes are in [`fields`].
-const FORBIDDEN: [&str; 2] = ["x-sg-id", "x-sg-eid"];
-
-/// The instructions of SendGrid's SMTP server.
-const STEERING: [&str; 1] = ["X-SMTPAPI"];
+/// Named by the published description as not to be set, and the instructions of SendGrid's SMTP server. The fields that
+/// no API takes are in [`fields`].
+const UNWANTED: Unwanted =
+    Unwanted { forbidden: &["x-sg-id", "x-sg-eid"], steering: &["X-SMTPAPI"] };
 
 const AMP: &str = "text/x-amp-html";
 
@@ -105,7 +104,7 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
         subject: people::subject(letter, &mut losses),
         content: contents(email),
         attachments: files(email, &mut losses),
-        headers: fields::travelling(letter, &FORBIDDEN, &STEERING, &mut losses),
+        headers: fields::travelling(letter, UNWANTED, &mut losses),
     };
     Call::json(&body, letter.json_size(), losses)
 }

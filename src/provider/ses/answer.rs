@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::provider::api::clear_refusal;
 use crate::provider::exchange::Answer;
-use crate::provider::refusal::{by_status, json, other_words, refusal, retry_after};
+use crate::provider::refusal::{by_status, json, no_receipt, refusal, retry_after, words};
 use crate::provider::{Receipt, SendError, Verdict};
 
 /// On every answer of AWS, so a sign that it is one.
@@ -28,18 +28,12 @@ pub(super) fn read(answer: &Answer, now: Timestamp) -> Result<Receipt, SendError
     let body = json(answer);
     let id = body.as_ref().and_then(|body| body.get("MessageId")?.as_str());
     if let Some(id) = id.filter(|id| !id.is_empty()) {
-        return Ok(Receipt { provider_message_id: Some(id.chars().take(256).collect()) });
+        return Ok(Receipt::named(id));
     }
     if answer.headers.contains_key(REQUEST_ID) {
-        return Ok(Receipt { provider_message_id: None });
+        return Ok(Receipt::default());
     }
-    if !answer.whole {
-        let verdict = Verdict::Temporary { retry_after: None };
-        let lost = refusal(answer, verdict, "the connection was lost within the answer");
-        return Err(SendError { unclear: true, ..lost });
-    }
-    let words = format!("the answer is not from Amazon SES: {}", other_words(answer));
-    Err(refusal(answer, Verdict::Misconfigured, &words))
+    Err(no_receipt(answer, "Amazon SES"))
 }
 
 /// Reads the answer to `GetAccount`: the refusal, if it is a clear one. A key that may send and nothing else is refused
@@ -60,12 +54,7 @@ fn refused(answer: &Answer, now: Timestamp) -> SendError {
         .as_ref()
         .and_then(|body| ["message", "Message"].iter().find_map(|key| body.get(key)?.as_str()))
         .unwrap_or_default();
-    let mut words = match (name.as_str(), message) {
-        ("", "") => other_words(answer),
-        ("", message) => message.to_owned(),
-        (name, "") => name.to_owned(),
-        (name, message) => format!("{name}: {message}"),
-    };
+    let mut words = words(answer, &name, message);
     let verdict = verdict(answer, &name, &message.to_ascii_lowercase(), now);
     if is_about_time(&name, message) {
         words.push_str(" (check the clock of this machine)");
@@ -136,17 +125,13 @@ fn is_about_time(name: &str, message: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-    use http::{HeaderMap, HeaderName, HeaderValue};
+    use http::{HeaderName, HeaderValue};
     use serde_json::json;
 
     use super::*;
+    use crate::provider::samples::answer;
 
     const NOW: &str = "2026-11-21T10:30:00Z";
-
-    fn answer(status: u16, body: impl Into<Bytes>) -> Answer {
-        Answer { status, headers: HeaderMap::new(), body: body.into(), whole: true }
-    }
 
     fn with(mut answer: Answer, name: &'static str, value: &'static str) -> Answer {
         answer.headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));

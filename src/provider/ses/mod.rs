@@ -11,20 +11,17 @@ mod sign;
 use std::future::Future;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Uri};
+use http::{Request, Uri};
 
 use self::sign::Signer;
 use super::api::Api;
-use super::endpoint::{BuildError, Endpoint};
+use super::endpoint::{BuildError, Endpoint, get, post};
 use super::exchange::Answer;
 use super::{
     Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, Receipt, SendError, Unfit,
 };
 use crate::clock::Timestamp;
 use crate::config::ProviderConfig;
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// An account at Amazon SES, in one region.
 #[derive(Debug)]
@@ -79,20 +76,11 @@ impl Api for Ses {
     }
 
     fn dispatch(&self, call: &Call, _: &IdempotencyKey) -> Request<Bytes> {
-        let mut request = Request::new(call.body.clone());
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.outbound.clone();
-        let headers = request.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(call.content_type));
-        headers.insert(ACCEPT, JSON);
-        request
+        post(&self.outbound, call)
     }
 
     fn question(&self) -> Request<Bytes> {
-        let mut request = Request::new(Bytes::new());
-        *request.uri_mut() = self.account.clone();
-        request.headers_mut().insert(ACCEPT, JSON);
-        request
+        get(&self.account)
     }
 
     fn authorize(

@@ -43,6 +43,8 @@ pub(in crate::queue) async fn a_message_is_kept_as_it_came(open: Open) {
     assert_eq!(summary.size, message.raw.len() as u64);
     assert_eq!((summary.user, summary.provider, summary.error), (None, None, None));
     assert_eq!(attempts(&*store, message.id).await, []);
+    let details = store.show(message.id).await.unwrap().unwrap();
+    assert_eq!(details.dsn, message.envelope.dsn);
     assert_eq!(store.content(message.id).await.unwrap(), Some(message.raw.clone()));
 
     let claim = claim_one(&*store, 0).await;

@@ -61,15 +61,15 @@ pub(super) fn show(connection: &Connection, id: QueueId) -> rusqlite::Result<Opt
     // Both queries must see the same moment.
     let moment = connection.unchecked_transaction()?;
     let columns = rows::SUMMARY_COLUMNS;
-    let summary = moment
-        .prepare_cached(&format!("SELECT {columns} FROM messages AS m WHERE m.id = ?1"))?
-        .query_row([Id(id)], rows::summary)
+    let found = moment
+        .prepare_cached(&format!("SELECT {columns}, m.dsn FROM messages AS m WHERE m.id = ?1"))?
+        .query_row([Id(id)], |row| Ok((rows::summary(row)?, rows::wishes(row))))
         .optional()?;
-    let Some(summary) = summary else { return Ok(None) };
+    let Some((summary, dsn)) = found else { return Ok(None) };
     let columns = rows::ATTEMPT_COLUMNS;
     let attempts = moment
         .prepare_cached(&format!("SELECT {columns} FROM attempts WHERE message = ?1 ORDER BY n"))?
         .query_map([Id(id)], rows::attempt)?
         .collect::<rusqlite::Result<_>>()?;
-    Ok(Some(Details { summary, attempts }))
+    Ok(Some(Details { summary, attempts, dsn }))
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::clock::Timestamp;
-use crate::message::{Address, IndexFields, QueueId};
+use crate::message::{Address, Dsn, IndexFields, QueueId};
 use crate::queue::{Attempt, Outcome, RecipientState, RecipientStatus, State, Summary};
 
 /// An id as a parameter.
@@ -55,6 +55,11 @@ pub(super) fn summary(row: &Row<'_>) -> rusqlite::Result<Summary> {
         next_attempt_at: (state == State::Queued).then(|| time(row, 12)).transpose()?,
         error: row.get(13)?,
     })
+}
+
+/// What was asked for about notifications, in the column behind those of [`summary`]. It hides nothing either.
+pub(super) fn wishes(row: &Row<'_>) -> Option<Box<Dsn>> {
+    json_or_none(row, 14).ok().flatten().map(Box::new)
 }
 
 /// The columns that [`attempt`] reads, in its order.

@@ -187,6 +187,108 @@ fn reference(input: &[u8]) -> Option<(Vec<u8>, usize)> {
     None
 }
 
+/// The rules for lines in chunks, likewise.
+fn reference_of_lines(input: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = input;
+    while let [octet, tail @ ..] = rest {
+        rest = tail;
+        match octet {
+            b'\r' if tail.starts_with(b"\n") => {
+                rest = &tail[1..];
+                out.extend_from_slice(b"\r\n");
+            }
+            b'\r' | b'\n' => out.extend_from_slice(b"\r\n"),
+            octet => out.push(*octet),
+        }
+    }
+    out
+}
+
+/// What chunks of these contents make; each is followed by a command and comes in reads of `read_size`.
+fn decode_chunks(chunks: &[&[u8]], binary: bool, read_size: usize) -> Content {
+    let mut body = Body::chunked(LIMIT, None, binary);
+    for chunk in chunks {
+        let wire = [chunk, &b"\r\n.\r\nQUIT"[..]].concat();
+        let mut left = &wire[..];
+        body.begin_chunk(chunk.len() as u64);
+        let mut ended = body.feed(b"").ended;
+        assert_eq!(ended, chunk.is_empty());
+        while !ended {
+            let fed = body.feed(&left[..read_size.min(left.len())]);
+            left = &left[fed.used..];
+            ended = fed.ended;
+        }
+        assert_eq!(left.len(), 9, "the command is left alone");
+        assert_eq!(body.feed(left), Fed { used: 0, ended: true });
+    }
+    body.finish()
+}
+
+#[test]
+fn in_chunks_a_dot_is_a_dot() {
+    let chunks = [&b"..a\r\n"[..], b".\r\n", b"", b"\r\n.\r\n", b"end"];
+    let expected = Content::Whole(Bytes::from(chunks.concat()));
+    for read_size in [1, 2, 3, 100] {
+        assert_eq!(decode_chunks(&chunks, false, read_size), expected);
+        assert_eq!(decode_chunks(&chunks, true, read_size), expected);
+    }
+}
+
+#[test]
+fn a_line_end_may_be_cut_by_chunks() {
+    let chunks = [&b"a\r"[..], b"", b"\nb\r", b"c\n", b"\r", b"\r\n\r"];
+    let expected = Content::Whole(Bytes::from_static(b"a\r\nb\r\nc\r\n\r\n\r\n\r\n"));
+    assert_eq!(decode_chunks(&chunks, false, 100), expected);
+    let as_it_is = Content::Whole(Bytes::from(chunks.concat()));
+    assert_eq!(decode_chunks(&chunks, true, 100), as_it_is);
+}
+
+#[test]
+fn a_chunk_of_any_size_sets_nothing_aside_for_what_has_not_come() {
+    for size in [100, 1 << 20, 999_999_999_999_999, u64::MAX] {
+        let mut body = Body::chunked(1 << 30, None, true);
+        body.begin_chunk(size);
+        assert_eq!(body.room(), 0);
+        assert!(body.room_wanted(10).unwrap() <= FIRST_ROOM_MAX);
+        assert_eq!(body.feed(b"0123456789"), Fed { used: 10, ended: false });
+    }
+    let mut body = Body::chunked(1 << 30, None, true);
+    body.begin_chunk(5);
+    assert_eq!(body.room_wanted(1 << 20), Some(5 + MARGIN), "the rest of the input is commands");
+}
+
+#[test]
+fn many_small_chunks_do_not_copy_the_content_again_and_again() {
+    let mut body = Body::chunked(LIMIT, None, false);
+    let mut grown = 0;
+    for _ in 0..50_000 {
+        body.begin_chunk(5);
+        if let Some(room) = body.room_wanted(5) {
+            grown += 1;
+            body.make_room(room);
+        }
+        body.feed(b"abc\r\n");
+    }
+    assert!(grown < 20, "{grown}");
+}
+
+#[test]
+fn chunks_that_outgrow_the_limit_are_counted_to_their_end() {
+    let mut body = Body::chunked(5, None, false);
+    body.begin_chunk(4);
+    assert!(body.feed(b"ab\n\n").ended);
+    assert_eq!(body.kept(), Kept::TooLarge, "as lines it is longer");
+    body.begin_chunk(3);
+    assert_eq!(body.feed(b"cdeQUIT"), Fed { used: 3, ended: true });
+    assert_eq!(body.finish(), Content::TooLarge);
+
+    let mut body = Body::swallowing(999_999_999_999_999);
+    assert_eq!(body.room_wanted(1000), None);
+    assert_eq!(body.feed(&[b'x'; 1000]), Fed { used: 1000, ended: false });
+    assert_eq!((body.room(), body.finish()), (0, Content::Discarded));
+}
+
 fn critical_octets() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         4 => Just(&b"\r\n"[..]),
@@ -218,6 +320,29 @@ proptest! {
         let (content, left) = decode(&pieces).unwrap();
         prop_assert_eq!(content, Content::Whole(Bytes::from(expected)));
         prop_assert_eq!(left.as_slice(), &input[used..]);
+    }
+
+    #[test]
+    fn chunks_follow_the_rules_however_they_are_cut(
+        input in critical_octets(),
+        mut cuts in prop::collection::vec(0_usize..100, 0..6),
+        read_size in 1_usize..20,
+    ) {
+        cuts.sort_unstable();
+        let mut chunks = Vec::new();
+        let mut rest = &input[..];
+        let mut at = 0;
+        for cut in cuts {
+            let (chunk, tail) = rest.split_at((cut - at).min(rest.len()));
+            chunks.push(chunk);
+            rest = tail;
+            at = cut;
+        }
+        chunks.push(rest);
+        let lines = Content::Whole(Bytes::from(reference_of_lines(&input)));
+        prop_assert_eq!(decode_chunks(&chunks, false, read_size), lines);
+        let octets = Content::Whole(Bytes::from(input.clone()));
+        prop_assert_eq!(decode_chunks(&chunks, true, read_size), octets);
     }
 
     #[test]

@@ -14,7 +14,11 @@ fn address(text: &str) -> Address {
 }
 
 fn mail_from(text: &str) -> Command<'static> {
-    Command::Mail { sender: Some(address(text)), size: None, smtp_utf8: false }
+    Command::Mail { sender: Some(address(text)), parameters: MailParameters::default() }
+}
+
+fn rcpt_to(text: &str) -> Command<'static> {
+    Command::Rcpt(address(text).into())
 }
 
 #[test]
@@ -22,7 +26,7 @@ fn verbs_are_read_in_any_case() {
     assert_eq!(parse("EHLO client.example"), Ok(Command::Ehlo("client.example")));
     assert_eq!(parse("helo [192.0.2.1]"), Ok(Command::Helo("[192.0.2.1]")));
     assert_eq!(parse("mAiL fRoM:<ada@example.org>"), Ok(mail_from("ada@example.org")));
-    assert_eq!(parse("rcpt to:<ada@example.org>"), Ok(Command::Rcpt(address("ada@example.org"))));
+    assert_eq!(parse("rcpt to:<ada@example.org>"), Ok(rcpt_to("ada@example.org")));
     assert_eq!(parse("data"), Ok(Command::Data));
     assert_eq!(parse("NOOP whatever"), Ok(Command::Noop));
     assert_eq!(parse("VRFY ada"), Ok(Command::Vrfy));
@@ -40,14 +44,14 @@ fn blanks_before_the_line_end_and_after_the_colon_do_no_harm() {
 
 #[test]
 fn mail_carries_its_parameters() {
-    let expected =
-        Command::Mail { sender: Some(address("ada@example.org")), size: Some(7), smtp_utf8: true };
+    let parameters = MailParameters { size: Some(7), smtp_utf8: true, ..MailParameters::default() };
+    let expected = Command::Mail { sender: Some(address("ada@example.org")), parameters };
     assert_eq!(parse("MAIL FROM:<ada@example.org> SIZE=7 BODY=8BITMIME SMTPUTF8"), Ok(expected));
 }
 
 #[test]
 fn the_null_sender_is_not_the_postmaster() {
-    let null = Command::Mail { sender: None, size: None, smtp_utf8: false };
+    let null = Command::Mail { sender: None, parameters: MailParameters::default() };
     assert_eq!(parse("MAIL FROM:<>"), Ok(null));
     assert_eq!(parse("MAIL FROM:<postmaster>"), Err(Fault::BadSender));
     assert_eq!(parse("RCPT TO:<Postmaster>"), Err(Fault::BarePostmaster));
@@ -58,14 +62,14 @@ fn the_null_sender_is_not_the_postmaster() {
 fn a_quoted_local_part_keeps_its_quotes() {
     assert_eq!(parse(r#"MAIL FROM:<"a@b"@example.org>"#), Ok(mail_from(r#""a@b"@example.org"#)));
     let spaced = r#""a b>c"@example.org"#;
-    assert_eq!(parse(&format!("RCPT TO:<{spaced}>")), Ok(Command::Rcpt(address(spaced))));
+    assert_eq!(parse(&format!("RCPT TO:<{spaced}>")), Ok(rcpt_to(spaced)));
 }
 
 #[test]
 fn a_source_route_is_accepted_and_ignored() {
     assert_eq!(
         parse("RCPT TO:<@a.example,@b.example:user@c.example>"),
-        Ok(Command::Rcpt(address("user@c.example")))
+        Ok(rcpt_to("user@c.example"))
     );
     assert_eq!(parse("RCPT TO:<@a.example>"), Err(Fault::BadRecipient));
 }
@@ -116,8 +120,34 @@ fn what_takes_no_argument_refuses_one() {
 #[test]
 fn the_parameters_of_recipients_are_not_dropped_in_silence() {
     let unknown = |name: &str| Err(Fault::UnknownParameter(name.to_owned()));
-    assert_eq!(parse("RCPT TO:<a@b> ORCPT=rfc822;a@b"), unknown("ORCPT"));
-    assert_eq!(parse("MAIL FROM:<a@b> ENVID=1"), unknown("ENVID"));
+    assert_eq!(parse("RCPT TO:<a@b> RRVS=2026-11-21T00:00:00Z"), unknown("RRVS"));
+    assert_eq!(parse("MAIL FROM:<a@b> HOLDFOR=1"), unknown("HOLDFOR"));
+}
+
+#[test]
+fn a_chunk_is_a_number_and_perhaps_the_last() {
+    for (line, size, last) in [
+        ("BDAT 0", 0, false),
+        ("bdat 86 last", 86, true),
+        ("BDAT  999999999999999  LAST ", 999_999_999_999_999, true),
+        ("BDAT 007", 7, false),
+    ] {
+        assert_eq!(parse(line), Ok(Command::Bdat { size, last }), "{line}");
+    }
+    for line in [
+        "BDAT",
+        "BDAT LAST",
+        "BDAT -1",
+        "BDAT +1",
+        "BDAT 0x10",
+        "BDAT 1.0",
+        "BDAT 10 LAST LAST",
+        "BDAT 10 FIRST",
+        "BDAT 1000000000000000",
+        "BDAT 10LAST",
+    ] {
+        assert_eq!(parse(line), Err(Fault::BdatForm), "{line}");
+    }
 }
 
 #[test]
@@ -149,6 +179,12 @@ fn every_fault_tells_what_to_do_in_one_ascii_line() {
         Fault::BadName,
         Fault::MailForm,
         Fault::BarePostmaster,
+        Fault::BadBody,
+        Fault::BadRet,
+        Fault::BadEnvelopeId,
+        Fault::BadNotify,
+        Fault::BadOriginalRecipient,
+        Fault::BdatForm,
         Fault::UnknownParameter(String::from("X")),
     ] {
         let reply = Reply::from(fault);
@@ -170,12 +206,12 @@ enum Meaning {
 fn ours(line: &str) -> Meaning {
     match parse(line) {
         Ok(Command::Ehlo(name) | Command::Helo(name)) => Meaning::Hello(name.to_owned()),
-        Ok(Command::Mail { sender, size, smtp_utf8 }) => Meaning::Mail {
+        Ok(Command::Mail { sender, parameters }) => Meaning::Mail {
             sender: sender.map(String::from).unwrap_or_default(),
-            size: size.unwrap_or(0),
-            smtp_utf8,
+            size: parameters.size.unwrap_or(0),
+            smtp_utf8: parameters.smtp_utf8,
         },
-        Ok(Command::Rcpt(recipient)) => Meaning::Rcpt(recipient.into()),
+        Ok(Command::Rcpt(recipient)) => Meaning::Rcpt(recipient.address.into()),
         Ok(Command::Data) => Meaning::Other("DATA"),
         Ok(Command::Rset) => Meaning::Other("RSET"),
         Ok(Command::Noop) => Meaning::Other("NOOP"),

@@ -1,3 +1,5 @@
+mod chunks;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +9,7 @@ use tokio::io::{DuplexStream, ReadBuf, duplex};
 use tokio::task::JoinHandle;
 
 use super::super::auth::Authenticator;
-use super::super::session::TlsRule;
+use super::super::session::{Peer, TlsRule};
 use super::super::testing::Recorder;
 use super::*;
 use crate::config::AuthMode;
@@ -55,6 +57,7 @@ impl Bench {
             idle_timeout: IDLE,
             intake: Arc::clone(&intake) as Arc<dyn Intake>,
             authenticator: Authenticator::new(AuthMode::Auto, Vec::new(), None),
+            tls: None,
             memory: Arc::clone(&memory),
             shutdown: shutdown.clone(),
         };

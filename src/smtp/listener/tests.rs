@@ -11,7 +11,7 @@ use super::*;
 use crate::config::{AuthMode, Size, TlsConfig, trusted_networks};
 use crate::message::Address;
 
-fn config() -> SmtpConfig {
+pub(super) fn config() -> SmtpConfig {
     SmtpConfig {
         listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
         hostname: String::new(),
@@ -39,7 +39,7 @@ struct Running {
 
 impl Running {
     async fn with(config: &SmtpConfig) -> Self {
-        let listener = Listener::bind(config, String::from("relay.example")).await.unwrap();
+        let listener = Listener::bind(config, String::from("relay.example"), None).await.unwrap();
         let address = listener.addresses()[0];
         let connections = listener.connections();
         let intake = Arc::new(Recorder::open());
@@ -217,11 +217,11 @@ async fn stopping_ends_idle_clients_and_closes_the_port() {
 
 #[tokio::test]
 async fn an_address_that_is_taken_is_named() {
-    let first = Listener::bind(&config(), String::from("x")).await.unwrap();
+    let first = Listener::bind(&config(), String::from("x"), None).await.unwrap();
     let mut config = config();
     config.listen = first.addresses();
-    let error = Listener::bind(&config, String::from("x")).await.unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    let error = Listener::bind(&config, String::from("x"), None).await.unwrap_err();
+    assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
     assert!(error.to_string().contains(&config.listen[0].to_string()), "{error}");
 }
 

@@ -1,6 +1,7 @@
 use std::net::Ipv4Addr;
 
 use super::*;
+use crate::message::{RecipientDsn, Ret};
 
 fn policy() -> Policy {
     Policy {
@@ -82,8 +83,11 @@ fn the_offer_is_complete() {
             "PIPELINING",
             "SIZE 1000",
             "8BITMIME",
+            "BINARYMIME",
+            "CHUNKING",
             "SMTPUTF8",
             "ENHANCEDSTATUSCODES",
+            "DSN",
             "LIMITS RCPTMAX=2"
         ]
     );
@@ -110,6 +114,30 @@ fn a_recipient_named_twice_is_kept_once() {
         panic!("the content is next");
     };
     assert_eq!(transaction.envelope.recipients.len(), 1);
+}
+
+#[test]
+fn wishes_about_notifications_are_kept_with_the_envelope() {
+    let mut session = session_of(true);
+    let lines = [
+        "EHLO x",
+        "MAIL FROM:<ada@example.org> RET=HDRS ENVID=QQ+2B1",
+        "RCPT TO:<bob@example.net> NOTIFY=NEVER",
+        "RCPT TO:<bob@example.net> NOTIFY=SUCCESS",
+        "RCPT TO:<eve@example.net>",
+    ];
+    codes(&mut session, &lines);
+    let Step::ReadBody(transaction) = session.handle(Line::Command(b"DATA")) else {
+        panic!("the content is next");
+    };
+    let bob = "bob@example.net".parse::<Address>().unwrap();
+    let expected = Dsn {
+        ret: Some(Ret::Hdrs),
+        envelope_id: Some(String::from("QQ+1")),
+        recipients: vec![RecipientDsn { notify: Some(Vec::new()), ..bob.into() }],
+    };
+    assert_eq!(transaction.envelope.dsn.as_deref(), Some(&expected), "what was wished first");
+    assert_eq!(transaction.envelope.recipients.len(), 2);
 }
 
 #[test]
@@ -164,5 +192,90 @@ fn other_protocols_are_cut_off() {
     assert_eq!(close(Line::BareLineFeed(b"GET / HTTP/1.0")), Reply::HTTP_SPOKEN);
     let long = [&b"GET /"[..], &[b'x'; 2043]].concat();
     assert_eq!(close(Line::TooLong(&long)), Reply::HTTP_SPOKEN);
+    let counted = |line| assert_eq!(close(line).code(), 501, "{line:?}");
+    for line in
+        [&b"BDAT"[..], b"BDAT x", b"bdat\t10", b" BDAT 10", b"BDAT 1\0", b"BDAT \xFF", b"BDAT10"]
+    {
+        counted(Line::Command(line));
+    }
+    counted(Line::BareLineFeed(b"BDAT 10"));
+    counted(Line::TooLong(b"BDAT          "));
     assert_eq!(close(Line::Command(b"BDAT 99999999999999999999 LAST")).code(), 501);
+}
+
+fn session_with(tls: TlsRule) -> Session {
+    let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted: true, secure: false };
+    Session::new(Arc::new(Policy { tls, ..policy() }), peer)
+}
+
+fn offers_starttls(session: &mut Session) -> bool {
+    let Step::Reply(reply) = session.handle(Line::Command(b"EHLO x")) else { panic!("a reply") };
+    reply.text().lines().any(|line| line == "STARTTLS")
+}
+
+#[test]
+fn starttls_is_offered_until_it_has_been_used() {
+    assert!(!offers_starttls(&mut session_with(TlsRule::Absent)));
+    for rule in [TlsRule::Offered, TlsRule::Required] {
+        let mut session = session_with(rule);
+        assert!(offers_starttls(&mut session));
+        let step = session.handle(Line::Command(b"starttls"));
+        assert!(matches!(step, Step::StartTls(reply) if reply == Reply::READY_FOR_TLS));
+        let mut session = session.over_tls();
+        assert!(session.peer().secure);
+        assert!(!offers_starttls(&mut session));
+        assert_eq!(codes(&mut session, &["STARTTLS"]), ["503 5.5.1"]);
+    }
+}
+
+#[test]
+fn starttls_takes_no_argument_and_needs_a_certificate() {
+    let mut session = session_with(TlsRule::Offered);
+    assert_eq!(codes(&mut session, &["STARTTLS now"]), ["501 5.5.4"]);
+    let mut session = session_with(TlsRule::Absent);
+    assert_eq!(codes(&mut session, &["STARTTLS"]), ["502 5.5.1"]);
+}
+
+#[test]
+fn nothing_said_before_tls_counts_after_it() {
+    let mut session = session_with(TlsRule::Offered);
+    codes(&mut session, &["EHLO x"]);
+    session.authenticated(Authentication::Accepted(Identity::default()));
+    codes(&mut session, &["MAIL FROM:<>", "RCPT TO:<bob@example.net>"]);
+    assert!(session.identity().is_some() && session.in_transaction());
+    let mut session = session.over_tls();
+    assert!(session.identity().is_none() && !session.in_transaction());
+    assert_eq!(codes(&mut session, &["DATA", "MAIL FROM:<>"]), ["503 5.5.1", "503 5.5.1"]);
+}
+
+#[test]
+fn errors_made_before_tls_are_not_forgotten() {
+    let mut session = session_with(TlsRule::Offered);
+    for _ in 1..FAULTS_MAX {
+        assert!(matches!(session.handle(Line::Command(b"XYZZY")), Step::Reply(_)));
+    }
+    let mut session = session.over_tls();
+    let step = session.handle(Line::Command(b"XYZZY"));
+    assert!(matches!(step, Step::Close(reply) if reply == Reply::TOO_MANY_ERRORS));
+}
+
+#[test]
+fn mail_is_refused_before_tls_where_it_is_required() {
+    for hello in ["EHLO x", "HELO x"] {
+        let mut session = session_with(TlsRule::Required);
+        assert_eq!(codes(&mut session, &["MAIL FROM:<>"]), ["503 5.5.1"], "hello comes first");
+        let lines = [hello, "MAIL FROM:<>", "RCPT TO:<bob@example.net>", "NOOP", "RSET"];
+        let replies = codes(&mut session, &lines);
+        assert_eq!(replies[1..], ["530 5.7.0", "503 5.5.1", "250 2.0.0", "250 2.0.0"]);
+        let mut session = session.over_tls();
+        assert_eq!(codes(&mut session, &[hello, "MAIL FROM:<>"])[1], "250 2.1.0");
+    }
+}
+
+#[test]
+fn a_stranger_hears_first_that_tls_is_required() {
+    let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted: false, secure: false };
+    let policy = Policy { tls: TlsRule::Required, ..policy() };
+    let mut session = Session::new(Arc::new(policy), peer);
+    assert_eq!(codes(&mut session, &["HELO x", "MAIL FROM:<>"])[1], "530 5.7.0");
 }

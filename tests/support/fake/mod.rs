@@ -1,7 +1,7 @@
-//! A scriptable email service on this machine: plays Resend, SendGrid or SES, records every request, and
+//! A scriptable email service on this machine: plays Resend, SendGrid, SES or Postmark, records every request, and
 //! fails in any way a test asks for.
 //!
-//! When it stops, it holds every request against the description that the real service has published, and panics when
+//! When it stops, it holds every request against the description of the real service, and panics when
 //! one is not as described.
 
 mod script;
@@ -10,7 +10,7 @@ mod verdict;
 mod wire;
 
 pub(crate) use script::Behaviour;
-pub(crate) use service::{Mail, Service};
+pub(crate) use service::{INACTIVE, Mail, Service};
 pub(crate) use wire::Reply;
 
 use std::collections::VecDeque;

@@ -42,6 +42,17 @@ impl Behaviour {
     pub(crate) fn sendgrid_error(status: u16, message: &str) -> Self {
         Self::Answer(sendgrid_error(status, message))
     }
+
+    /// Postmark's form of an error.
+    pub(crate) fn postmark_error(status: u16, code: u16, message: &str) -> Self {
+        Self::Answer(postmark_error(status, code, message))
+    }
+}
+
+/// `{"ErrorCode", "Message"}`.
+pub(crate) fn postmark_error(status: u16, code: u16, message: &str) -> Reply {
+    let body = serde_json::json!({"ErrorCode": code, "Message": message});
+    Reply::new(status, body.to_string())
 }
 
 /// `{"statusCode", "name", "message"}`.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::Recorded;
-use super::script::{resend_error, sendgrid_error};
+use super::script::{postmark_error, resend_error, sendgrid_error};
 use super::wire::Reply;
 use crate::support::specs::{self, Description};
 
@@ -16,6 +16,7 @@ pub(crate) enum Service {
     Resend,
     SendGrid,
     Ses,
+    Postmark,
 }
 
 impl Service {
@@ -25,6 +26,7 @@ impl Service {
             Self::Resend => specs::resend(),
             Self::SendGrid => specs::sendgrid(),
             Self::Ses => specs::ses(),
+            Self::Postmark => Some(specs::postmark()),
         }
     }
 
@@ -34,6 +36,7 @@ impl Service {
             Self::Resend => "/emails",
             Self::SendGrid => "/v3/mail/send",
             Self::Ses => "/v2/email/outbound-emails",
+            Self::Postmark => "/email",
         };
         method == "POST" && path == send
     }
@@ -51,7 +54,10 @@ impl Service {
                 "SendingEnabled": true, "ProductionAccessEnabled": true, "EnforcementStatus": "HEALTHY",
                 "SendQuota": {"Max24HourSend": 50000.0, "MaxSendRate": 14.0, "SentLast24Hours": 0.0}
             }),
-            (Self::Resend | Self::SendGrid | Self::Ses, _) => {
+            (Self::Postmark, "/server") => json!({
+                "ID": 1, "Name": "sender", "ApiTokens": ["token-of-another"], "DeliveryType": "Live"
+            }),
+            (Self::Resend | Self::SendGrid | Self::Ses | Self::Postmark, _) => {
                 return resend_error(404, "not_found", "no such endpoint at the fake provider");
             }
         };
@@ -73,7 +79,8 @@ pub(crate) struct Mail {
 impl Mail {
     /// The subject, where the service gets one as a field.
     pub(crate) fn subject(&self) -> &str {
-        self.json["subject"].as_str().unwrap_or_default()
+        let subject = self.json.get("subject").or(self.json.get("Subject"));
+        subject.and_then(Value::as_str).unwrap_or_default()
     }
 }
 
@@ -94,6 +101,7 @@ impl Outbox {
             Service::Resend => self.resend(request),
             Service::SendGrid => self.sendgrid(request),
             Service::Ses => self.ses(request),
+            Service::Postmark => self.postmark(request),
         }
     }
 
@@ -188,4 +196,52 @@ impl Outbox {
         let id = self.keep(request);
         Reply::new(200, json!({"MessageId": id}).to_string())
     }
+
+    /// Whoever is at [`INACTIVE`] has complained about an earlier mail.
+    fn postmark(&mut self, request: &Recorded) -> Reply {
+        if request.header("x-postmark-server-token").is_none_or(|token| token.len() != 36) {
+            return postmark_error(401, 10, "The Server Token you provided was invalid.");
+        }
+        let mail = request.json();
+        let text = |name: &str| mail[name].as_str().unwrap_or_default();
+        for header in mail["Headers"].as_array().into_iter().flatten() {
+            let name = header["Name"].as_str().unwrap_or_default();
+            if ["date", "sender", "reply-to"].contains(&name.to_lowercase().as_str()) {
+                return postmark_error(422, 300, &format!("Header '{name}' not allowed."));
+            }
+        }
+        if text("TextBody").trim().is_empty() && text("HtmlBody").trim().is_empty() {
+            return postmark_error(422, 300, "Provide either email TextBody or HtmlBody or both.");
+        }
+        let all = [text("To"), text("Cc"), text("Bcc")];
+        let all: Vec<&str> = all.iter().flat_map(|list| list.split(", ")).collect();
+        let all: Vec<&str> = all.into_iter().filter(|text| text.contains('@')).collect();
+        let inactive: Vec<String> = all
+            .iter()
+            .filter(|text| text.trim_end_matches('>').to_lowercase().ends_with(INACTIVE))
+            .map(|text| text.rsplit('<').next().unwrap().trim_end_matches('>').to_lowercase())
+            .collect();
+        let gone = inactive.join(", ");
+        if !inactive.is_empty() && inactive.len() == all.len() {
+            let text = format!(
+                "You tried to send to inactive recipients. Found inactive addresses: {gone}."
+            );
+            return postmark_error(422, 406, &text);
+        }
+        let message = match gone.as_str() {
+            "" => "OK".to_owned(),
+            _ => format!(
+                "Message OK, but will not deliver to these inactive addresses: {gone}. Inactive recipients are \
+                 ones that have generated a hard bounce or a spam complaint."
+            ),
+        };
+        let answer = json!({
+            "To": text("To"), "SubmittedAt": "2026-11-21T10:00:00.0000000Z", "MessageID": self.keep(request),
+            "ErrorCode": 0, "Message": message
+        });
+        Reply::new(200, answer.to_string())
+    }
 }
+
+/// The domain of everybody whom the fake Postmark does not serve.
+pub(crate) const INACTIVE: &str = "@inactive.example";

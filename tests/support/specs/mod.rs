@@ -1,4 +1,5 @@
-//! Requests held against the services' published descriptions (`MAILFERRY_SPECS`, by default `../shared/specs`).
+//! Requests held against the services' published descriptions (`MAILFERRY_SPECS`, by default `../shared/specs`), and
+//! for a service that publishes none against what its documentation says.
 //!
 //! Two test programs share this: tests/contract for what the providers prepare, tests/e2e for what the fake services
 //! get. A description is read and compiled once in each.
@@ -99,6 +100,23 @@ pub(crate) fn ses() -> Option<&'static Description> {
         })
     };
     ONCE.get_or_init(read).as_ref()
+}
+
+/// What Postmark says in its documentation. It publishes no description, so this one is ours (`postmark.json`).
+pub(crate) fn postmark() -> &'static Description {
+    static ONCE: OnceLock<Description> = OnceLock::new();
+    ONCE.get_or_init(|| {
+        let document: Value = serde_json::from_str(include_str!("postmark.json")).unwrap();
+        Description {
+            operations: operations(&document),
+            send: "/email",
+            key_max: None,
+            body: Body::OpenApi(Box::new(Schema::new(
+                document,
+                "/components/schemas/SendEmailRequest",
+            ))),
+        }
+    })
 }
 
 impl Description {

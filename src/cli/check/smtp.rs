@@ -1,0 +1,200 @@
+//! What `mailferry check` says about the SMTP side: who may send, over what, and by which way.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::{Finding, error, is_private, ok, warning};
+use crate::config::{
+    AuthMode, CertificateFiles, Config, Layer, Loaded, PasswordForm, SmtpConfig, UserConfig,
+};
+
+/// Names in one line at the most.
+const NAMES_MAX: usize = 5;
+
+pub(super) fn findings(loaded: &Loaded, findings: &mut Vec<Finding>) {
+    let config = &loaded.config;
+    let smtp = &config.smtp;
+    for address in &smtp.listen {
+        findings.push(listener(*address, false, smtp));
+    }
+    for address in &smtp.listen_tls {
+        findings.push(listener(*address, true, smtp));
+    }
+    if !smtp.proxy_networks.is_empty() {
+        let networks = smtp.proxy_networks.iter().map(ToString::to_string);
+        findings.push(ok(format!(
+            "smtp: connections from {} must begin with a PROXY header, and count as those of the address in it",
+            list(networks)
+        )));
+    }
+    findings.push(tls(smtp));
+    passwords(loaded, findings);
+    for user in &smtp.users {
+        findings.push(ok(rights(user, config)));
+    }
+    for route in &config.routes {
+        let name = &route.name;
+        findings.push(if uses(smtp, name) {
+            ok(format!("route {name}: {}", route.providers.join(", then ")))
+        } else {
+            warning(format!(
+                "route {name}: no user names it, so it carries no mail; set route = \"{name}\" in one of \
+                 [[smtp.users]], or remove it"
+            ))
+        });
+    }
+}
+
+/// Whether the mail of some user goes by this route.
+pub(super) fn uses(smtp: &SmtpConfig, route: &str) -> bool {
+    smtp.users.iter().any(|user| user.route.as_deref() == Some(route))
+}
+
+fn listener(address: SocketAddr, implicit_tls: bool, smtp: &SmtpConfig) -> Finding {
+    let over = if implicit_tls { " (TLS)" } else { "" };
+    let secure = implicit_tls || smtp.tls.is_offered();
+    let who = who_may_send(smtp, secure);
+    // A load balancer on this machine brings others in.
+    let alone = address.ip().is_loopback() && smtp.proxy_networks.is_empty();
+    if alone {
+        return ok(format!("smtp: listens on {address}{over}, for this machine only: {who}"));
+    }
+    let trust_is_enough = match smtp.auth {
+        AuthMode::Auto | AuthMode::Off => true,
+        AuthMode::Required | AuthMode::Provider => false,
+    };
+    let heading = format!("smtp: listens on {address}{over}");
+    if let Some(everybody) = smtp.trusted_networks.iter().find(|net| net.prefix_len() == 0) {
+        return if trust_is_enough {
+            error(format!(
+                "{heading} and trusts {everybody}: an open relay. \
+                 Name the networks of your apps in smtp.trusted_networks"
+            ))
+        } else {
+            warning(format!(
+                "{heading} and trusts {everybody}: {who}, but passwords are taken in plaintext from anybody. \
+                 Name the networks of your apps in smtp.trusted_networks"
+            ))
+        };
+    }
+    let public = smtp.trusted_networks.iter().filter(|net| !is_private(net));
+    let public: Vec<String> = public.map(ToString::to_string).collect();
+    if public.is_empty() || !trust_is_enough {
+        return ok(format!("{heading}: {who}"));
+    }
+    warning(format!(
+        "{heading}: {who}; that is anybody in the public network {} without a password. \
+         Shorten smtp.trusted_networks if those are not all yours",
+        list(public)
+    ))
+}
+
+/// Who may send by a listener that has TLS or not.
+fn who_may_send(smtp: &SmtpConfig, secure: bool) -> String {
+    let names = || list(smtp.users.iter().map(|user| user.username.clone()));
+    let only_trusted = if secure { "" } else { ", from smtp.trusted_networks, as there is no TLS" };
+    match (smtp.auth, smtp.users.is_empty()) {
+        (AuthMode::Auto, true) => {
+            "anybody in smtp.trusted_networks may send (any user name and password are \
+                                   taken from there), everybody else is refused"
+                .to_owned()
+        }
+        (AuthMode::Auto, false) if secure => format!(
+            "anybody in smtp.trusted_networks may send, everybody else must log in over TLS as {}",
+            names()
+        ),
+        (AuthMode::Auto, false) => format!(
+            "anybody in smtp.trusted_networks may send, with or without logging in as {}, everybody else is \
+             refused, as there is no TLS",
+            names()
+        ),
+        (AuthMode::Off, _) => {
+            "anybody in smtp.trusted_networks may send, everybody else is refused \
+                               (smtp.auth is \"off\")"
+                .to_owned()
+        }
+        (AuthMode::Required, _) => {
+            format!("whoever logs in as {} may send{only_trusted}", names())
+        }
+        (AuthMode::Provider, _) => {
+            format!("whoever logs in with the key of a provider's account may send{only_trusted}")
+        }
+    }
+}
+
+fn tls(smtp: &SmtpConfig) -> Finding {
+    let required = if smtp.tls.required { ", and no mail is taken before TLS" } else { "" };
+    match &smtp.tls.files {
+        Some(files) => match certificate(files) {
+            Ok(()) => ok(format!("tls: certificate {}{required}", files.certificate.display())),
+            Err(reason) => error(reason),
+        },
+        None if smtp.tls.self_signed => ok(format!(
+            "tls: with a certificate that is made at the start{required}; apps that check who answers refuse it"
+        )),
+        None => ok("tls: none (smtp.tls.certificate and smtp.tls.self_signed are not set)"),
+    }
+}
+
+/// Looks at certificate and key: whether this user can read them.
+fn certificate(files: &CertificateFiles) -> Result<(), String> {
+    let read = |key: &str, file: &Path| {
+        let opened = std::fs::File::open(file).and_then(|file| file.metadata());
+        match opened {
+            Ok(metadata) if metadata.is_file() => Ok(()),
+            Ok(_) => Err(format!("{key}: {} is no file", file.display())),
+            Err(reason) => Err(format!("{key}: {} cannot be read: {reason}", file.display())),
+        }
+    };
+    read("smtp.tls.certificate", &files.certificate)?;
+    read("smtp.tls.key", &files.key)
+}
+
+/// Passwords that whoever sees the configuration file can use.
+fn passwords(loaded: &Loaded, findings: &mut Vec<Finding>) {
+    let readable = |(number, user): &(usize, &UserConfig)| {
+        let key = format!("smtp.users[{number}].password");
+        let in_file = loaded
+            .effective
+            .iter()
+            .any(|shown| shown.key == key && shown.layer == Layer::File && !shown.own_file);
+        in_file && PasswordForm::of(&user.password) == Ok(PasswordForm::Plain)
+    };
+    let users = loaded.config.smtp.users.iter().enumerate().filter(readable);
+    let names: Vec<String> = users.map(|(_, user)| user.username.clone()).collect();
+    if !names.is_empty() {
+        findings.push(warning(format!(
+            "smtp.users: the password of {} stands in the configuration file as it is. Put there what \
+             `mailferry hash-password` makes of it, or use password_file",
+            list(names)
+        )));
+    }
+}
+
+/// As whom a user may send, and by which way the mail goes.
+fn rights(user: &UserConfig, config: &Config) -> String {
+    let name = super::super::output::tidy(&user.username, 60);
+    let senders = if user.senders.is_empty() {
+        "any address".to_owned()
+    } else {
+        list(user.senders.iter().map(ToString::to_string))
+    };
+    let route = config.routes.iter().find(|route| Some(&route.name) == user.route.as_ref());
+    let by = match route {
+        Some(route) => format!("route {} ({})", route.name, route.providers.join(", ")),
+        None => "delivery.providers".to_owned(),
+    };
+    format!("user {name}: may send as {senders}, by {by}")
+}
+
+/// A few names, and how many more.
+fn list(names: impl IntoIterator<Item = String>) -> String {
+    let names: Vec<String> =
+        names.into_iter().map(|name| super::super::output::tidy(&name, 60)).collect();
+    match names.split_at_checked(NAMES_MAX) {
+        Some((first, more)) if !more.is_empty() => {
+            format!("{} and {} more", first.join(", "), more.len())
+        }
+        Some(_) | None => names.join(", "),
+    }
+}

@@ -1,0 +1,90 @@
+//! Postmark. <https://postmarkapp.com/developer/api/email-api>
+//!
+//! A structured API without raw MIME and without idempotency: a repeat after an unclear outcome may be a second copy.
+//! Mail goes by the server's default stream, "outbound".
+
+mod answer;
+mod request;
+
+use std::future::Future;
+
+use bytes::Bytes;
+use http::{Request, Uri};
+
+use super::api::Api;
+use super::endpoint::{BuildError, Endpoint, get, post};
+use super::exchange::Answer;
+use super::key::ApiKey;
+use super::{
+    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, Receipt, SendError, Unfit,
+};
+use crate::clock::Timestamp;
+use crate::config::ProviderConfig;
+
+/// A server at Postmark, which is what it calls the accounts within an account.
+#[derive(Debug)]
+pub(super) struct Postmark {
+    capabilities: Capabilities,
+    email: Uri,
+    server: Uri,
+    token: ApiKey,
+}
+
+impl Postmark {
+    pub(super) fn new(config: &ProviderConfig) -> Result<Self, BuildError> {
+        let endpoint = Endpoint::of(config, || "https://api.postmarkapp.com".to_owned())?;
+        Ok(Self {
+            capabilities: Capabilities {
+                form: Form::Structured,
+                // 10 MB for the whole request, after Base64.
+                request_bytes_max: 10_000_000,
+                recipients_per_call: 50,
+                idempotency: Idempotency::None,
+                // Not published; 429 says when it is too much.
+                rate: None,
+                non_ascii_local_parts: false,
+            },
+            email: endpoint.at("/email")?,
+            server: endpoint.at("/server")?,
+            token: ApiKey::in_field(config, "x-postmark-server-token")?,
+        })
+    }
+}
+
+impl Api for Postmark {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn request(&self, letter: &Letter<'_>) -> Result<Call, Unfit> {
+        request::build(letter)
+    }
+
+    fn dispatch(&self, call: &Call, _: &IdempotencyKey) -> Request<Bytes> {
+        post(&self.email, call)
+    }
+
+    fn question(&self) -> Request<Bytes> {
+        get(&self.server)
+    }
+
+    fn authorize(
+        &self,
+        request: &mut Request<Bytes>,
+    ) -> impl Future<Output = Result<(), SendError>> + Send {
+        self.token.put(request);
+        std::future::ready(Ok(()))
+    }
+
+    fn answer(&self, answer: &Answer, now: Timestamp) -> Result<Receipt, SendError> {
+        answer::read(answer, now)
+    }
+
+    fn refused_for_good(&self, answer: &Answer, now: Timestamp) -> Option<SendError> {
+        answer::read_server(answer, now)
+    }
+
+    fn secrets(&self) -> Vec<&str> {
+        vec![self.token.text()]
+    }
+}

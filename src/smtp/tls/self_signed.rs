@@ -1,0 +1,157 @@
+//! A certificate of our own making, for apps that insist on encryption where nobody has one (`smtp.tls.self_signed`).
+//!
+//! No client trusts it by itself: it has to be told to take it, or to pin it by the fingerprint in the log. So it stays
+//! the same over restarts, also when the machine's name changes, which in containers it does at every start.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+use jiff::tz::TimeZone;
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, SanType,
+};
+use tracing::{info, warn};
+
+use crate::clock::Timestamp;
+use crate::config::CertificateFiles;
+
+use super::TlsError;
+use super::certificate::{self, CertificateError, Loaded, PemPair, Problem};
+
+/// For how long it holds, years. There is nobody to renew it, and who pins it wants it to stay.
+const YEARS: i32 = 10;
+
+/// The longest common name (RFC 5280, `ub-common-name`).
+const COMMON_NAME_MAX: usize = 64;
+
+/// Where the pair stays, and for whom it is.
+#[derive(Clone, Debug)]
+pub struct Keeping {
+    files: CertificateFiles,
+    hostname: String,
+}
+
+impl Keeping {
+    /// Beside this database file: `mailferry.tls.crt` and `mailferry.tls.key` with `mailferry.db`. `hostname` is the
+    /// name that clients most probably know this machine by.
+    pub fn beside(store: &Path, hostname: String) -> Self {
+        let certificate = store.with_extension("tls.crt");
+        let key = store.with_extension("tls.key");
+        Self { files: CertificateFiles { certificate, key }, hostname }
+    }
+}
+
+/// The pair that is there, or a new one. What cannot be written is used all the same, and will be another one after
+/// the next start.
+pub(super) fn obtain(keeping: &Keeping, now: Timestamp) -> Result<Loaded, TlsError> {
+    let files = &keeping.files;
+    let path = files.certificate.display();
+    match certificate::load(files, now) {
+        Ok(loaded) if now <= loaded.expires => return Ok(loaded),
+        Ok(_) => {
+            warn!(certificate = %path, "the self-signed certificate has expired and is made anew");
+        }
+        Err(CertificateError { problem: Problem::Missing, .. }) if !files.certificate.exists() => {
+            info!(certificate = %path, "a self-signed certificate is made");
+        }
+        Err(error) => warn!(%error, "the self-signed certificate cannot be used and is made anew"),
+    }
+    let pair = make(&keeping.hostname, now)?;
+    let mut loaded = certificate::judge(&pair, files, now)?;
+    if let Err(error) = keep(&pair, files) {
+        loaded.origin = "self-signed, in memory".to_owned();
+        loaded.warnings.push(format!(
+            "the self-signed certificate cannot be kept at {path} ({error}): it is another one after every start, \
+             and a client that pins it must be told"
+        ));
+    }
+    Ok(loaded)
+}
+
+/// A key and its certificate, in PEM.
+fn make(hostname: &str, now: Timestamp) -> Result<PemPair, rcgen::Error> {
+    // P-256 rather than RSA: every client with TLS 1.2 knows it, and a handshake costs a tenth.
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.subject_alt_names = names(hostname);
+    params.distinguished_name = DistinguishedName::new();
+    let named = !hostname.is_empty() && hostname.len() <= COMMON_NAME_MAX;
+    params.distinguished_name.push(DnType::CommonName, if named { hostname } else { "mailferry" });
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let today = TimeZone::UTC.to_datetime(now).date();
+    // From yesterday on: the client's clock may be behind ours. No day is the 29th of a month without one.
+    let yesterday = today.yesterday().unwrap_or(today);
+    let (month, day) = (yesterday.month().unsigned_abs(), yesterday.day().unsigned_abs().min(28));
+    let year = i32::from(yesterday.year());
+    params.not_before = rcgen::date_time_ymd(year, month, day);
+    params.not_after = rcgen::date_time_ymd(year + YEARS, month, day);
+    let certificate = params.self_signed(&key)?;
+    Ok(PemPair {
+        certificate: certificate.pem().into_bytes(),
+        key: key.serialize_pem().into_bytes(),
+        key_is_open: false,
+    })
+}
+
+/// The names and addresses by which apps may reach us.
+fn names(hostname: &str) -> Vec<SanType> {
+    let mut names = Vec::new();
+    let bare = hostname.trim_start_matches('[').trim_end_matches(']');
+    if let Ok(address) = bare.parse::<IpAddr>() {
+        names.push(SanType::IpAddress(address));
+    } else if let Ok(name) = idna::domain_to_ascii(hostname)
+        && name != "localhost"
+        && !name.is_empty()
+        && let Ok(name) = name.try_into()
+    {
+        names.push(SanType::DnsName(name));
+    }
+    if let Ok(name) = "localhost".try_into() {
+        names.push(SanType::DnsName(name));
+    }
+    for address in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+        if bare != address.to_string() {
+            names.push(SanType::IpAddress(address));
+        }
+    }
+    names
+}
+
+/// Writes both files, each as a whole. A crash between the two leaves a pair that does not match, which the next start
+/// makes anew.
+fn keep(pair: &PemPair, files: &CertificateFiles) -> io::Result<()> {
+    replace(&files.key, &pair.key, 0o600)?;
+    replace(&files.certificate, &pair.certificate, 0o644)
+}
+
+/// Puts a file with these contents in place of the old one, or leaves the old one.
+fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let fresh = PathBuf::from(fresh);
+    // Of a start that was cut off. What cannot be removed shows in the next step.
+    let _ = fs::remove_file(&fresh);
+    let mut file = create(&fresh, mode)?;
+    file.write_all(contents)?;
+    file.sync_all()?;
+    fs::rename(&fresh, path)
+}
+
+/// A file that was not there, with no more rights than these from the first moment on.
+fn create(path: &Path, mode: u32) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    options.open(path)
+}
+
+#[cfg(test)]
+mod tests;
