@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import probes
-from programs import ENVIRONMENT, Floor, Mailferry, Postfix, ProviderSink
+from programs import ENVIRONMENT, Certificate, Floor, Mailferry, Postfix, ProviderSink
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 MESSAGE_OCTETS = 4096
 SESSIONS = (1, 16, 100)
 PACE_PER_SECOND = 200
+IDLE_CONNECTIONS = 1_000
 WAIT_MAX = 180
 
 
@@ -64,6 +65,7 @@ class Bench:
         self.work = work
         self.samples: dict[str, list[float]] = defaultdict(list)
         self.folders = 0
+        self.certificate = Certificate(work)
 
     def run(self) -> None:
         with Floor(self.folder()) as self.floor, ProviderSink(self.folder()) as self.sink:
@@ -93,7 +95,7 @@ class Bench:
         with self.set_aside() as mailferry:
             self.note("accept beside postfix", rate(mailferry.port, 16, count))
         for keeping in Postfix.KEEPING:
-            with Postfix(self.folder(), keeping) as postfix:
+            with Postfix(self.folder(), keeping, self.certificate) as postfix:
                 send(postfix.port, 16, 200)
                 self.note(f"postfix {keeping}", rate(postfix.port, 16, self.count(3_000)))
         self.compare_each("accept / postfix {0}", "accept beside postfix", "postfix {0}", Postfix.KEEPING)
@@ -156,10 +158,62 @@ class Bench:
             time.sleep(5)
             self.note("rss backlog", probes.resident_mib(mailferry.pid))
 
+    def tls(self) -> None:
+        """Whole visits with a handshake in each, and what TLS costs a message on a connection that stays open."""
+        seconds = 5 * self.options.scale
+        with self.set_aside() as mailferry:
+            self.note("tls visits", self.visits(mailferry.port, "starttls", seconds))
+            self.note("plain visits", self.visits(mailferry.port, "plain", seconds))
+            for mode in ("plain", "starttls"):
+                count = self.count(16_000)
+                cpu = probes.cpu_seconds(mailferry.pid)
+                sent = self.secure("messages", mailferry.port, mode, 16, count, MESSAGE_OCTETS)
+                self.note(f"messages {mode}", sent["per_second"])
+                self.note(f"cpu per 1000 {mode}", (probes.cpu_seconds(mailferry.pid) - cpu) * 1000 / count)
+        self.compare("messages starttls / plain", "messages starttls", "messages plain")
+        self.note("cpu of tls", self.samples["cpu per 1000 starttls"][-1] - self.samples["cpu per 1000 plain"][-1])
+        if os.geteuid() == 0:
+            with Postfix(self.folder(), "held", self.certificate) as postfix:
+                self.note("tls visits postfix", self.visits(postfix.port, "starttls", seconds))
+            self.compare("tls visits / postfix", "tls visits", "tls visits postfix")
+
+    def visits(self, port: int, mode: str, seconds: float) -> float:
+        return self.secure("connections", port, mode, 4, seconds)["per_second"]
+
+    def idle(self) -> None:
+        """A thousand connections that have said EHLO and no more."""
+        for mode in ("plain", "starttls"):
+            mailferry = self.mailferry(self.sink.port)
+            try:
+                mailferry.start()
+                command = self.secure_command("idle", mailferry.port, mode, IDLE_CONNECTIONS)
+                with subprocess.Popen(command, env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+                    client.stdout.readline()
+                    time.sleep(2)
+                    connected = mailferry.health()["smtp"]["connections"]
+                    if connected != IDLE_CONNECTIONS:
+                        raise SystemExit(f"{connected} connections are open, {IDLE_CONNECTIONS} were expected")
+                    self.note(f"rss idle connections {mode}", probes.resident_mib(mailferry.pid))
+                    client.stdin.close()
+                    client.wait(WAIT_MAX)
+            finally:
+                self.end(mailferry)
+
+    def secure(self, *arguments) -> dict:
+        command = self.secure_command(*arguments)
+        done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=WAIT_MAX)
+        if done.returncode != 0:
+            raise SystemExit(f"{' '.join(command)} failed: {done.stderr.strip()}")
+        return json.loads(done.stdout)
+
+    def secure_command(self, what: str, port: int, mode: str, *rest) -> list[str]:
+        client = REPOSITORY / "target/release/examples/bench-secure"
+        return [str(client), what, f"127.0.0.1:{port}", mode, str(self.certificate.file), *map(str, rest)]
+
     # mailferry in the three conditions that are measured
 
     def mailferry(self, provider_port: int) -> Mailferry:
-        return Mailferry(self.folder(), self.options.binary, provider_port)
+        return Mailferry(self.folder(), self.options.binary, provider_port, self.certificate)
 
     @contextmanager
     def delivering(self):
@@ -251,6 +305,8 @@ GROUPS = {
     "postfix": Bench.postfix,
     "end-to-end": Bench.end_to_end,
     "pace": Bench.pace,
+    "tls": Bench.tls,
+    "idle": Bench.idle,
     "start": Bench.start,
     "backlog": Bench.backlog,
 }
@@ -271,6 +327,13 @@ ROWS = [
     ("CPU per 1,000 messages, end to end", "cpu per 1000", "s", None, None, ("≤", 0.15)),
     ("250 at 200 messages/s, p50", "250 p50 ms", "ms", ("fdatasync", "fdatasync", "/s"), "250 p50 in fdatasyncs", None),
     ("250 at 200 messages/s, p99", "250 p99 ms", "ms", ("fdatasync", "fdatasync", "/s"), "250 p99 in fdatasyncs", ("≤", 5)),
+    ("visits with STARTTLS", "tls visits", "/s", ("Postfix", "tls visits postfix", "/s"), "tls visits / postfix", None),
+    ("visits without TLS", "plain visits", "/s", None, None, None),
+    ("accept over TLS, 16 sessions", "messages starttls", "/s", ("without TLS", "messages plain", "/s"),
+     "messages starttls / plain", None),
+    ("CPU of TLS per 1,000 messages", "cpu of tls", "s", ("all without TLS", "cpu per 1000 plain", "s"), None, None),
+    ("memory, 1,000 idle connections", "rss idle connections plain", "MiB", None, None, ("≤", 20)),
+    ("memory, 1,000 idle connections with TLS", "rss idle connections starttls", "MiB", None, None, None),
     ("memory, idle", "rss idle", "MiB", None, None, ("≤", 16)),
     ("memory, highest at 200 messages/s", "rss peak pace", "MiB", None, None, ("≤", 64)),
     ("memory, highest end to end at full speed", "rss peak end to end", "MiB", None, None, ("≤", 64)),

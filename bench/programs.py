@@ -71,6 +71,19 @@ class Program:
         return self.process.pid
 
 
+class Certificate:
+    """A key and a certificate for localhost, as an operator would have them: ECDSA over P-256."""
+
+    def __init__(self, folder: Path):
+        self.file, self.key = folder / "certificate.pem", folder / "key.pem"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+             "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+             "-addext", "basicConstraints=critical,CA:FALSE", "-out", self.file, "-keyout", self.key],
+            env=ENVIRONMENT, check=True, capture_output=True, timeout=START_TIMEOUT,
+        )  # fmt: skip
+
+
 class Floor(Program):
     """smtp-sink: takes mail as fast as it comes and keeps nothing."""
 
@@ -144,19 +157,24 @@ http {{
 class Mailferry(Program):
     """The program that all this is about, with Resend's API at `provider_port` and an empty store."""
 
-    def __init__(self, folder: Path, binary: Path, provider_port: int):
+    def __init__(self, folder: Path, binary: Path, provider_port: int, certificate: "Certificate"):
         super().__init__(folder)
         self.binary = binary
+        self.certificate = certificate
         self.provider_port = provider_port
         self.port, self.http_port = probes.free_port(), probes.free_port()
 
     def command(self):
-        # Defaults, except: where to listen and what to talk to; room for sessions of the last run that are still closing;
+        # Defaults, except: where to listen and what to talk to; room for a thousand sessions that are idle, from one address;
         # one message per call, since the target is about single calls.
         (self.folder / "mailferry.toml").write_text(f"""
 [smtp]
 listen = ["127.0.0.1:{self.port}"]
-max_connections_per_ip = 400
+max_connections = 1400
+max_connections_per_ip = 1200
+[smtp.tls]
+certificate = "{self.certificate.file}"
+key = "{self.certificate.key}"
 [http]
 listen = "127.0.0.1:{self.http_port}"
 [delivery]
@@ -201,6 +219,7 @@ defer    unix  - - n - 0 bounce
 trace    unix  - - n - 0 bounce
 flush    unix  n - n 1000? 0 flush
 proxymap unix  - - n - - proxymap
+tlsmgr   unix  - - n 1000? 1 tlsmgr
 smtp     unix  - - n - - smtp
 error    unix  - - n - - error
 retry    unix  - - n - - error
@@ -213,10 +232,11 @@ postlog  unix-dgram n - n - 1 postlogd
         "held": "smtpd_recipient_restrictions = check_client_access static:HOLD, permit_mynetworks, reject\n",
     }
 
-    def __init__(self, folder: Path, keeping: str):
+    def __init__(self, folder: Path, keeping: str, certificate: Certificate):
         super().__init__(folder)
         self.port = probes.free_port()
         self.keeping = keeping
+        self.certificate = certificate
         self.config = folder / "config"
 
     def start(self):
@@ -225,7 +245,7 @@ postlog  unix-dgram n - n - 1 postlogd
             place.mkdir()
             place.chmod(0o755)
         shutil.chown(data, "postfix")
-        # Favourable where there is a choice: no name look-ups, no chroot, no waiting for the queue manager, no TLS.
+        # Favourable where there is a choice: no name look-ups, no chroot, no waiting for the queue manager.
         (self.config / "main.cf").write_text(f"""
 compatibility_level = 3.6
 queue_directory = {queue}
@@ -243,7 +263,9 @@ alias_database =
 default_process_limit = 200
 smtpd_client_connection_count_limit = 0
 smtpd_peername_lookup = no
-smtpd_tls_security_level = none
+smtpd_tls_security_level = may
+smtpd_tls_cert_file = {self.certificate.file}
+smtpd_tls_key_file = {self.certificate.key}
 in_flow_delay = 0
 queue_run_delay = 1d
 minimal_backoff_time = 1d

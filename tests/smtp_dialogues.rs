@@ -3,6 +3,7 @@
 //! ```text
 //! # a comment
 //! @ max_recipients 2          a setting, see `Settings::set`
+//! @ user ada secret *@x.org   a user, the password, and the senders that are allowed, if not all are
 //! C: NOOP                     the client sends a line; consecutive lines go out together
 //! C. half a li                the client sends octets without a line end
 //! S: 250 2.0.0 *              the last line of the next reply; `*` matches the rest of the line
@@ -35,9 +36,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mailferry::clock::{SharedClock, SystemClock, Timestamp};
-use mailferry::config::{AuthMode, Size, SmtpConfig, TlsConfig, trusted_networks};
+use mailferry::config::{
+    AuthMode, SenderPattern, Size, SmtpConfig, TlsConfig, UserConfig, trusted_networks,
+};
 use mailferry::message::{Address, Envelope, QueueId, Submission};
 use mailferry::queue::{Intake, Refusal};
+use mailferry::secret::Secret;
 use mailferry::smtp::tls::{Keeping, Tls};
 use mailferry::smtp::{Listener, MemoryBudget, Peer, Policy, TlsRule};
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -87,6 +91,8 @@ async fn dialogues_hold_over_a_socket() {
 #[derive(Clone)]
 struct Settings {
     trusted: bool,
+    auth: AuthMode,
+    users: Vec<UserConfig>,
     max_message_size: u64,
     max_recipients: usize,
     tls: TlsRule,
@@ -97,6 +103,16 @@ impl Settings {
     fn set(&mut self, key: &str, value: &str) {
         match key {
             "peer" => self.trusted = value != "stranger",
+            "auth" => {
+                self.auth = match value {
+                    "auto" => AuthMode::Auto,
+                    "required" => AuthMode::Required,
+                    "off" => AuthMode::Off,
+                    "provider" => AuthMode::Provider,
+                    _ => panic!("no such mode: {value}"),
+                }
+            }
+            "user" => self.users.push(user(value)),
             "max_message_size" => self.max_message_size = value.parse().unwrap(),
             "max_recipients" => self.max_recipients = value.parse().unwrap(),
             "tls" => {
@@ -111,6 +127,21 @@ impl Settings {
             "rejected" => self.refusal = Some(Refusal::Rejected(unescaped(value))),
             _ => panic!("no such setting: {key}"),
         }
+    }
+}
+
+/// A name, a password, and patterns of senders, between blanks. Escapes as in what the client sends.
+fn user(text: &str) -> UserConfig {
+    let mut words = text.split(' ').map(unescaped);
+    let pattern = |text: String| match text.strip_prefix("*@") {
+        Some(domain) => SenderPattern::Domain(domain.to_owned()),
+        None => SenderPattern::Address(text.parse().unwrap()),
+    };
+    UserConfig {
+        username: words.next().unwrap(),
+        password: Secret::new(words.next().unwrap()),
+        senders: words.map(pattern).collect(),
+        route: None,
     }
 }
 
@@ -148,6 +179,8 @@ impl Dialogue {
     fn parse(text: &str) -> Self {
         let mut settings = Settings {
             trusted: true,
+            auth: AuthMode::Auto,
+            users: Vec::new(),
             max_message_size: 10_000,
             max_recipients: 100,
             tls: TlsRule::Absent,
@@ -187,8 +220,8 @@ impl Dialogue {
             max_message_size: settings.max_message_size,
             max_recipients: settings.max_recipients,
             tls: settings.tls,
-            auth: AuthMode::Auto,
-            has_users: false,
+            auth: settings.auth,
+            has_users: !settings.users.is_empty(),
         };
         let peer = Peer { address: LOCALHOST, trusted: settings.trusted, secure: false };
         let intake = Arc::new(Recorder::new(settings));
@@ -196,7 +229,7 @@ impl Dialogue {
         let accept = move |envelope, raw| {
             taker.take(Submission { envelope, raw, user: None, peer: None, account: None })
         };
-        let mut server = InMemory::new(policy, peer, Box::new(accept));
+        let mut server = InMemory::new(policy, settings.users.clone(), peer, Box::new(accept));
         for (number, turn) in &self.turns {
             let at = |failure: String| format!("line {number}: {failure}");
             match turn {
@@ -234,7 +267,7 @@ impl Dialogue {
             max_connections_per_ip: NonZeroUsize::MAX,
             idle_timeout: Duration::from_secs(60),
             trusted_networks: if settings.trusted { trusted_networks() } else { Vec::new() },
-            auth: AuthMode::Auto,
+            auth: settings.auth,
             listen_tls: Vec::new(),
             proxy_networks: Vec::new(),
             tls: TlsConfig {
@@ -242,7 +275,7 @@ impl Dialogue {
                 self_signed: settings.tls != TlsRule::Absent,
                 required: settings.tls == TlsRule::Required,
             },
-            users: Vec::new(),
+            users: settings.users.clone(),
         };
         let certificate = Certificate::of(&config.tls);
         let acceptor = certificate.as_ref().map(|own| own.tls.acceptor.clone());

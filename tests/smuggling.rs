@@ -227,7 +227,7 @@ fn greeted() -> (InMemory, Taken) {
         Ok(QueueId::new(Timestamp::UNIX_EPOCH))
     };
     let peer = Peer { address, trusted: true, secure: false };
-    let mut server = InMemory::new(policy, peer, Box::new(accept));
+    let mut server = InMemory::new(policy, Vec::new(), peer, Box::new(accept));
     server.receive(b"HELO client.example\r\n");
     server.replies.clear();
     (server, taken)

@@ -1,9 +1,20 @@
 # Sourced by the scripts: installs Debian packages, where that is allowed.
 # shellcheck shell=bash
 
-# install_packages PACKAGE... says what cannot be installed, and leaves it to whoever needs it.
+# as_root COMMAND... runs it as root, or by sudo where that works.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+# lists_are_fresh: apt's lists have been read by this script already.
+lists_are_fresh=
+
+# install_packages PACKAGE... says what cannot be installed, and leaves it to whoever needs it. Nothing is removed for it.
 install_packages() {
-    local root=()
     if ! command -v apt-get >/dev/null 2>&1; then
         echo "This is no Debian; please install yourself: $*" >&2
         return 0
@@ -13,12 +24,14 @@ install_packages() {
             echo "Neither root nor sudo; please install: apt-get install $*" >&2
             return 0
         fi
-        root=(sudo)
     fi
     echo "Installing $*" >&2
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update --quiet=2 >&2 || true
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install --yes --quiet=2 --no-install-recommends "$@" >&2 ||
+    if [ -z "$lists_are_fresh" ]; then
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get update --quiet=2 >&2 || true
+        lists_are_fresh=yes
+    fi
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install --yes --quiet=2 --no-install-recommends --no-remove "$@" >&2 ||
         echo "Could not be installed: $*" >&2
 }
 
@@ -29,4 +42,23 @@ need_commands() {
         command -v "${pair%%=*}" >/dev/null 2>&1 || packages+=("${pair#*=}")
     done
     [ "${#packages[@]}" -eq 0 ] || install_packages "${packages[@]}"
+}
+
+# need_files PATTERN=PACKAGE... the same for libraries, known by a file of theirs.
+need_files() {
+    local pair packages=()
+    for pair in "$@"; do
+        compgen -G "${pair%%=*}" >/dev/null || packages+=("${pair#*=}")
+    done
+    [ "${#packages[@]}" -eq 0 ] || install_packages "${packages[@]}"
+}
+
+# need_postfix installs it without a configuration, so that it does not begin to serve. Where another mail server is
+# installed, that one stays.
+need_postfix() {
+    ! command -v postconf >/dev/null 2>&1 || return 0
+    if command -v debconf-set-selections >/dev/null 2>&1; then
+        as_root debconf-set-selections <<<'postfix postfix/main_mailer_type select No configuration' || true
+    fi
+    install_packages postfix
 }

@@ -16,6 +16,7 @@ mod mime;
 mod parse;
 pub mod raw;
 mod sender;
+mod senders;
 
 pub use account::{Account, SealedAccount};
 pub use address::{Address, InvalidAddress};
@@ -24,6 +25,7 @@ pub use dsn::{Dsn, Notify, OriginalRecipient, RecipientDsn, Ret};
 pub use email::{Addressing, Attachment, Email, Loss, Mailbox, Protection};
 pub use envelope::Envelope;
 pub use id::QueueId;
+pub use senders::{UnreadableSender, senders_of};
 
 use std::net::IpAddr;
 

@@ -1,5 +1,8 @@
 //! One client's connection: carries octets between a stream and the pure parts, which decide.
 
+mod login;
+mod submit;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +14,7 @@ use tracing::{debug, warn};
 
 use crate::queue::Intake;
 
-use super::auth::{Authenticator, Credentials};
+use super::auth::Authenticator;
 use super::input::Input;
 use super::memory::MemoryBudget;
 use super::reply::Reply;
@@ -154,14 +157,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     /// Handles every complete line. The replies leave together, when nothing is left to handle; with them the time to be
     /// silent begins anew. Octets that make no line do not prolong it.
     async fn obey_what_has_come(&mut self) -> Result<(), End> {
-        while let Some(line) = self.input.next_line() {
+        loop {
+            self.input.await_answer(self.session.awaits_answer());
+            let Some(line) = self.input.next_line() else { break };
             if self.service.shutdown.is_cancelled() {
                 return Err(End::ShuttingDown);
             }
             match self.session.handle(line) {
                 Step::Reply(reply) => self.say(&reply),
                 Step::Refuse(reply) => {
-                    self.notice_stranger();
+                    self.notice_stranger(&reply);
                     self.say(&reply);
                 }
                 Step::StartTls(reply) => {
@@ -180,20 +185,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             }
         }
         self.flush().await
-    }
-
-    /// Has credentials checked, and says what came of it.
-    async fn log_in(&mut self, credentials: Credentials) -> Result<(), End> {
-        let peer = self.session.peer();
-        let result = self.service.authenticator.verify(credentials, peer).await;
-        match self.session.authenticated(result) {
-            Step::Close(reply) => Err(End::Said(reply)),
-            Step::Reply(reply) => {
-                self.say(&reply);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
     }
 
     fn say(&mut self, reply: &Reply) {
@@ -263,11 +254,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     }
 
     /// A stranger once per connection: enough to see what is wrong, too little to fill a disk.
-    fn notice_stranger(&mut self) {
+    fn notice_stranger(&mut self, reply: &Reply) {
         if !self.stranger_noticed {
             self.stranger_noticed = true;
             let peer = self.session.peer().address;
-            warn!(%peer, "a client outside smtp.trusted_networks may not send and was refused");
+            let user = self.user();
+            warn!(%peer, user, reason = reply.text(), "a client may not send and was refused");
         }
     }
 

@@ -8,6 +8,9 @@ use memchr::{memchr, memmem};
 /// The longest command line, in octets with its CRLF.
 pub const COMMAND_LINE_MAX: usize = 2048;
 
+/// The longest line of AUTH, command or answer, in octets with its CRLF (RFC 4954 §4).
+pub const AUTH_LINE_MAX: usize = 12_288;
+
 /// Room for commands. A connection that waits for a command has no more than this.
 const ROOM: usize = 8 * 1024;
 
@@ -19,7 +22,7 @@ const ROOM_FOR_CONTENT: usize = 64 * 1024;
 pub enum Line<'a> {
     /// A line, without its CRLF.
     Command(&'a [u8]),
-    /// The front of a line that is longer than [`COMMAND_LINE_MAX`].
+    /// The front of a line that is longer than [`COMMAND_LINE_MAX`], or [`AUTH_LINE_MAX`] in AUTH.
     TooLong(&'a [u8]),
     /// A line up to a LF that no CR precedes.
     BareLineFeed(&'a [u8]),
@@ -35,9 +38,16 @@ pub struct Input {
     start: usize,
     /// The rest of a faulty line is to be swallowed.
     skipping: bool,
+    /// The next line is an answer within AUTH.
+    answer_awaited: bool,
 }
 
 impl Input {
+    /// Says whether the next line is an answer within AUTH, which may be as long as [`AUTH_LINE_MAX`].
+    pub fn await_answer(&mut self, awaited: bool) {
+        self.answer_awaited = awaited;
+    }
+
     /// Appends octets, as a read would.
     pub fn extend(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
@@ -67,7 +77,9 @@ impl Input {
         if unread.starts_with(&[0x16, 0x03]) {
             return Some(Line::TlsHello);
         }
-        let window = unread.get(..COMMAND_LINE_MAX).unwrap_or(unread);
+        let longest =
+            if self.answer_awaited || is_auth(unread) { AUTH_LINE_MAX } else { COMMAND_LINE_MAX };
+        let window = unread.get(..longest).unwrap_or(unread);
         match memchr(b'\n', window) {
             Some(feed) => {
                 self.start += feed + 1;
@@ -80,9 +92,9 @@ impl Input {
                     }
                 }
             }
-            None if unread.len() >= COMMAND_LINE_MAX => {
+            None if unread.len() >= longest => {
                 self.skipping = true;
-                Some(Line::TooLong(self.bytes.get(begin..begin + COMMAND_LINE_MAX)?))
+                Some(Line::TooLong(self.bytes.get(begin..begin + longest)?))
             }
             None => None,
         }
@@ -132,6 +144,11 @@ impl Input {
     pub fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
+}
+
+/// True for what begins like the command AUTH.
+pub(super) fn is_auth(front: &[u8]) -> bool {
+    front.get(..5).is_some_and(|verb| verb.eq_ignore_ascii_case(b"AUTH "))
 }
 
 #[cfg(test)]
@@ -202,6 +219,28 @@ mod tests {
         assert_eq!(lines(&[&text])[0].len(), COMMAND_LINE_MAX - 2);
         text.insert(0, b'x');
         assert_eq!(lines(&[&text, b"NOOP\r\n"]), ["too long: 2048", "NOOP"]);
+    }
+
+    #[test]
+    fn lines_of_auth_may_be_longer() {
+        for answer in [false, true] {
+            let front: &[u8] = if answer { b"" } else { b"aUTH plain " };
+            let mut text = [front, &vec![b'A'; AUTH_LINE_MAX - 2 - front.len()], b"\r\n"].concat();
+            let mut input = Input::default();
+            for piece in text.chunks(1000) {
+                input.await_answer(answer);
+                assert_eq!(input.next_line(), None);
+                input.room().extend_from_slice(piece);
+            }
+            let longest = &text[..AUTH_LINE_MAX - 2];
+            assert_eq!(input.next_line(), Some(Line::Command(longest)), "{answer}");
+            text.insert(front.len(), b'A');
+            input.extend(&text);
+            assert_eq!(input.next_line(), Some(Line::TooLong(&text[..AUTH_LINE_MAX])));
+            input.await_answer(false);
+            input.extend(b"NOOP\r\n");
+            assert_eq!(input.next_line(), Some(Line::Command(b"NOOP")));
+        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! `command`, `path`, `parameters`, `dsn`, `reply`, `session`, `input` and `body` are pure: no socket, no clock, nothing
 //! async. They decide, and are tested as dialogues in memory. `listener`, `admission`, `connection`, `tls`, `timer` and `memory` act.
 //!
-//! Authentication will have its place here: what a client may do is a question to [`Peer`],
-//! what is offered to it is the one list in `session` that answers EHLO, and `connection` serves any stream.
+//! Who may send is decided in `session::auth`; what is offered to a client is the one list in `session` that answers EHLO;
+//! `connection` serves any stream.
 
 mod admission;
 pub mod auth;
@@ -26,7 +26,7 @@ pub mod tls;
 
 pub use body::{Body, Content, Fed, Kept};
 pub use command::{Command, Fault};
-pub use input::{COMMAND_LINE_MAX, Input, Line};
+pub use input::{AUTH_LINE_MAX, COMMAND_LINE_MAX, Input, Line};
 pub use listener::{BindError, Listener};
 pub use memory::{MemoryBudget, Reservation};
 pub use parameters::MailParameters;

@@ -27,6 +27,7 @@ impl MailParameters {
     pub(super) fn parse(text: &str) -> Result<Self, Fault> {
         let mut parameters = Self::default();
         let mut body = None;
+        let mut submitter = None;
         for (keyword, value) in words(text) {
             check_shape(keyword, value)?;
             match keyword.to_ascii_uppercase().as_str() {
@@ -51,6 +52,11 @@ impl MailParameters {
                 "ENVID" => {
                     let id = value.and_then(dsn::envelope_id).ok_or(Fault::BadEnvelopeId)?;
                     once(&mut parameters.envelope_id, id)?;
+                }
+                "AUTH" => {
+                    // RFC 4954 §5: who submitted the message first. Nothing here trusts it, so it is checked and forgotten.
+                    let value = value.filter(|value| is_submitter(value));
+                    once(&mut submitter, value.ok_or(Fault::BadParameter)?)?;
                 }
                 _ => return Err(unknown(keyword)),
             }
@@ -116,6 +122,19 @@ fn check_shape(keyword: &str, value: Option<&str>) -> Result<(), Fault> {
         && keyword.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     let value_reads = value.is_none_or(|value| !value.is_empty() && !value.contains('='));
     if keyword_reads && value_reads { Ok(()) } else { Err(Fault::BadParameter) }
+}
+
+/// `<>`, or a mailbox in xtext: printable ASCII, in which `+` begins a number of two hexadecimal digits.
+fn is_submitter(value: &str) -> bool {
+    let mut pieces = value.split('+');
+    let printable = |text: &str| text.bytes().all(|octet| octet.is_ascii_graphic());
+    pieces.next().is_some_and(printable)
+        && pieces.all(|piece| match piece.split_at_checked(2) {
+            Some((digits, rest)) => {
+                digits.bytes().all(|octet| octet.is_ascii_hexdigit()) && printable(rest)
+            }
+            None => false,
+        })
 }
 
 fn unknown(keyword: &str) -> Fault {
@@ -214,9 +233,18 @@ mod tests {
     fn what_was_not_offered_is_refused_by_name() {
         let unknown = |name: &str| Err(Fault::UnknownParameter(name.to_owned()));
         assert_eq!(MailParameters::parse(" NOTIFY=NEVER").map(drop), unknown("NOTIFY"));
-        assert_eq!(MailParameters::parse(" AUTH=<>").map(drop), unknown("AUTH"));
         assert_eq!(recipient(" ENVID=1").map(drop), unknown("ENVID"));
         assert_eq!(recipient(" SIZE=1").map(drop), unknown("SIZE"));
+    }
+
+    #[test]
+    fn who_submitted_first_is_checked_and_forgotten() {
+        for good in [" AUTH=<>", " auth=ada+40example.org", " AUTH=e+3Dmc2@example.org SIZE=1"] {
+            assert!(MailParameters::parse(good).is_ok(), "{good}");
+        }
+        for bad in [" AUTH", " AUTH=", " AUTH=a+4", " AUTH=a+4x", " AUTH=한", " AUTH=<> AUTH=<>"] {
+            assert_eq!(MailParameters::parse(bad), Err(Fault::BadParameter), "{bad}");
+        }
     }
 
     #[test]

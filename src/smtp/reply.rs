@@ -38,7 +38,7 @@ impl Reply {
         0,
         0,
         "mailferry takes mail here and hands it to an email provider.\n\
-         Commands: EHLO HELO STARTTLS MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\n\
+         Commands: EHLO HELO STARTTLS AUTH MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT\n\
          Say EHLO name, MAIL FROM:<you@example.org>, RCPT TO:<them@example.net>, DATA.",
     );
     pub const CANNOT_VERIFY: Self =
@@ -69,8 +69,6 @@ impl Reply {
     pub const AUTHENTICATED: Self = Self::fixed(235, 7, 0, "Authentication succeeded");
     pub const WRONG_CREDENTIALS: Self =
         Self::fixed(535, 7, 8, "User name or password is wrong: see smtp.users");
-    pub const CANNOT_AUTHENTICATE: Self =
-        Self::fixed(454, 7, 0, "The credentials cannot be checked now; try again later");
 
     pub const HELLO_FIRST: Self = Self::fixed(503, 5, 1, "Say EHLO first");
     pub const MAIL_FIRST: Self = Self::fixed(503, 5, 1, "Say MAIL FROM:<address> first");
@@ -129,8 +127,13 @@ impl Reply {
     pub const TRANSACTION_TOO_SLOW: Self =
         Self::fixed(421, 4, 2, "The transaction takes too long; closing");
 
-    const fn fixed(code: u16, subject: u8, detail: u8, text: &'static str) -> Self {
+    pub(super) const fn fixed(code: u16, subject: u8, detail: u8, text: &'static str) -> Self {
         Self { code, enhanced: Some(Enhanced(subject, detail)), text: Cow::Borrowed(text) }
+    }
+
+    /// 334 with a text that is base64 already.
+    pub(super) const fn challenge(text: &'static str) -> Self {
+        Self { code: 334, enhanced: None, text: Cow::Borrowed(text) }
     }
 }
 
@@ -204,7 +207,11 @@ impl Reply {
             let class = digit(self.code / 100);
             out.extend([class, digit(self.code / 10), digit(self.code), separator]);
             if let Some(Enhanced(subject, detail)) = self.enhanced {
-                out.extend([class, b'.', digit(subject.into()), b'.', digit(detail.into()), b' ']);
+                out.extend([class, b'.', digit(subject.into()), b'.']);
+                if detail >= 10 {
+                    out.push(digit(u16::from(detail) / 10));
+                }
+                out.extend([digit(detail.into()), b' ']);
             }
             out.extend_from_slice(line.as_bytes());
             out.extend_from_slice(b"\r\n");
@@ -212,7 +219,7 @@ impl Reply {
     }
 }
 
-/// The last decimal digit. The enhanced codes in use have one digit per number.
+/// The last decimal digit. No number of the enhanced codes in use has more than two.
 fn digit(number: u16) -> u8 {
     b"0123456789"[usize::from(number % 10)]
 }
@@ -238,7 +245,7 @@ impl fmt::Display for Reply {
 
 /// Makes a text from elsewhere fit for one reply line: printable ASCII, white space folded, at most
 /// [`FOREIGN_TEXT_MAX`] characters, never empty.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len().min(FOREIGN_TEXT_MAX));
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty())
     {

@@ -1,14 +1,16 @@
 //! The dialogue as a state machine: what comes next, decided without a socket or a clock.
 
+mod auth;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::AuthMode;
 use crate::message::{Address, Dsn, Envelope};
 
-use super::auth::{Authentication, Credentials, Exchange, Identity};
+use super::auth::{Credentials, Exchange, Identity};
 use super::command::{Command, Fault, is_http};
-use super::input::Line;
+use super::input::{Line, is_auth};
 use super::parameters::MailParameters;
 use super::reply::{Enhanced, Reply};
 use chunks::Chunking;
@@ -59,18 +61,11 @@ pub struct Peer {
     pub secure: bool,
 }
 
-impl Peer {
-    /// Whether it may hand in mail: the one place that guards against being an open relay.
-    fn may_send(&self) -> bool {
-        self.trusted
-    }
-}
-
 /// What the connection must do next.
 #[derive(Debug)]
 pub enum Step {
     Reply(Reply),
-    /// Reply, and tell the operator: a stranger wants to send.
+    /// Reply, and tell the operator: the client wants to send and may not.
     Refuse(Reply),
     /// Reply, do the handshake, and begin a new session over it. What came in plaintext behind STARTTLS is thrown away.
     StartTls(Reply),
@@ -129,7 +124,6 @@ impl Transaction {
 enum Phase {
     Connected,
     Greeted,
-    #[expect(dead_code, reason = "the exchange follows")]
     /// The next line is a client's answer within AUTH.
     Authenticating(Exchange),
     Addressing(Transaction),
@@ -148,13 +142,22 @@ pub struct Session {
     refused: Option<Reply>,
     faults: u32,
     commands: u32,
+    failed_logins: u8,
 }
 
 impl Session {
     /// A session that has just begun.
     pub fn new(policy: Arc<Policy>, peer: Peer) -> Self {
-        let phase = Phase::Connected;
-        Self { policy, peer, identity: None, phase, refused: None, faults: 0, commands: 0 }
+        Self {
+            policy,
+            peer,
+            identity: None,
+            phase: Phase::Connected,
+            refused: None,
+            faults: 0,
+            commands: 0,
+            failed_logins: 0,
+        }
     }
 
     /// The first thing said.
@@ -177,19 +180,6 @@ impl Session {
         self.identity.as_ref()
     }
 
-    /// Tells what came of [`Step::Verify`].
-    pub fn authenticated(&mut self, result: Authentication) -> Step {
-        self.phase = Phase::Greeted;
-        match result {
-            Authentication::Accepted(identity) => {
-                self.identity = Some(identity);
-                Step::Reply(Reply::AUTHENTICATED)
-            }
-            Authentication::Wrong => Step::Reply(Reply::WRONG_CREDENTIALS),
-            Authentication::Unavailable(_) => Step::Reply(Reply::CANNOT_AUTHENTICATE),
-        }
-    }
-
     /// Tells that a message was taken over: the client is in earnest, and its errors are forgiven.
     pub fn message_accepted(&mut self) {
         self.faults = 0;
@@ -198,7 +188,15 @@ impl Session {
 
     /// Takes the next line and says what to do.
     pub fn handle(&mut self, line: Line<'_>) -> Step {
-        let step = match line {
+        let step = match self.take_exchange() {
+            Some(exchange) => self.answer(exchange, line),
+            None => self.take_command(line),
+        };
+        self.within_limits(step)
+    }
+
+    fn take_command(&mut self, line: Line<'_>) -> Step {
+        match line {
             Line::Command(line) => match Command::parse(line) {
                 Ok(command) => self.obey(command),
                 Err(Fault::Http) => Step::Close(Reply::HTTP_SPOKEN),
@@ -212,10 +210,10 @@ impl Session {
             Line::TooLong(front) | Line::BareLineFeed(front) if chunks::is_bdat(front) => {
                 Step::Close(Fault::BdatForm.into())
             }
+            Line::TooLong(front) if is_auth(front) => Step::Reply(Reply::AUTH_LINE_TOO_LONG),
             Line::TooLong(_) => Step::Reply(Reply::LINE_TOO_LONG),
             Line::BareLineFeed(_) => Step::Reply(Reply::BARE_LINE_FEED),
-        };
-        self.within_limits(step)
+        }
     }
 
     fn obey(&mut self, command: Command<'_>) -> Step {
@@ -224,7 +222,11 @@ impl Session {
         if !matches!(command, Bdat { .. } | Noop) {
             self.refused = None;
         }
-        let tls_is_missing = self.tls_is_missing();
+        if let (Mail { sender, .. }, Phase::Greeted) = (&command, &self.phase)
+            && let Some(refusal) = self.refusal_of_mail(sender.as_ref())
+        {
+            return refusal;
+        }
         let reply = match (command, &mut self.phase) {
             (Quit, _) => return Step::Close(Reply::BYE),
             (Noop, _) | (Rset, Phase::Connected) => Reply::OK,
@@ -244,16 +246,12 @@ impl Session {
             (Expn, _) => Reply::NO_EXPANSION,
             (Help, _) => Reply::HELP,
             (StartTls, _) => return self.start_tls(),
-            (Auth { .. }, _) => Reply::NO_AUTH,
+            (Auth { mechanism, initial }, _) => return self.begin_auth(mechanism, initial),
             (Bdat { size, last }, _) => return Step::ReadChunk(self.chunk(size, last)),
 
             (Mail { .. }, Phase::Connected) => Reply::HELLO_FIRST,
             (Mail { .. }, Phase::Addressing(_) | Phase::Chunking(_) | Phase::Authenticating(_)) => {
                 Reply::NESTED_MAIL
-            }
-            (Mail { .. }, Phase::Greeted) if tls_is_missing => Reply::TLS_FIRST,
-            (Mail { .. }, Phase::Greeted) if !self.peer.may_send() => {
-                return Step::Refuse(Reply::STRANGER);
             }
             (Mail { parameters, .. }, Phase::Greeted)
                 if parameters.size > Some(self.policy.max_message_size) =>
@@ -307,9 +305,10 @@ impl Session {
     fn extensions(&self) -> Reply {
         let Policy { hostname, max_message_size, max_recipients, .. } = &*self.policy;
         let starttls = if self.offers_starttls() { "STARTTLS\n" } else { "" };
+        let auth = if self.offers_auth() { "AUTH PLAIN LOGIN\n" } else { "" };
         let list = format!(
             "{hostname}\nPIPELINING\nSIZE {max_message_size}\n8BITMIME\nBINARYMIME\nCHUNKING\nSMTPUTF8\n\
-             ENHANCEDSTATUSCODES\nDSN\n{starttls}LIMITS RCPTMAX={max_recipients}"
+             ENHANCEDSTATUSCODES\nDSN\n{starttls}{auth}LIMITS RCPTMAX={max_recipients}"
         );
         Reply::plain(250, list)
     }

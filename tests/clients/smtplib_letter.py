@@ -1,7 +1,9 @@
-"""Sends the letter with Python's smtplib. Arguments: folder with letter.json, host, port, how many times."""
+"""Sends the letter with Python's smtplib. README.md beside this says what the arguments and variables are."""
 
 import json
+import os
 import smtplib
+import ssl
 import sys
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -40,10 +42,37 @@ def compose(folder, letter, number):
     return message
 
 
+def connect(host, port):
+    context = ssl.create_default_context(cafile=os.environ.get("RELAY_CA"))
+    if os.environ.get("RELAY_TLS_MAX") == "1.2":
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+    tls = os.environ.get("RELAY_TLS", "none")
+    if tls == "implicit":
+        return smtplib.SMTP_SSL(host, port, timeout=20, context=context)
+    smtp = smtplib.SMTP(host, port, timeout=20)
+    if tls == "starttls":
+        smtp.starttls(context=context)
+    return smtp
+
+
+def log_in(smtp):
+    user, password = os.environ.get("RELAY_USER"), os.environ.get("RELAY_PASSWORD")
+    if not user:
+        return
+    if os.environ.get("RELAY_MECHANISM") == "LOGIN":
+        smtp.ehlo_or_helo_if_needed()
+        smtp.user, smtp.password = user, password
+        # Without an initial response: the server asks for both.
+        smtp.auth("LOGIN", smtp.auth_login, initial_response_ok=False)
+    else:
+        smtp.login(user, password)
+
+
 def main():
     folder, host, port, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     letter = json.loads((folder / "letter.json").read_text(encoding="utf-8"))
-    with smtplib.SMTP(host, port, timeout=20) as smtp:
+    with connect(host, port) as smtp:
+        log_in(smtp)
         for number in range(count):
             refused = smtp.send_message(compose(folder, letter, number))
             if refused:

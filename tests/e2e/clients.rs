@@ -213,37 +213,7 @@ async fn curl_composing_a_message() {
     let scene = Scene::set().await;
     let mut command = curl(&scene);
     command.current_dir(scene.relay.setup().home());
-    let word = letter::encoded_word;
-    for header in [
-        format!("From: {} <{}>", word(letter::FROM_NAME), letter::FROM),
-        format!("To: {} <{}>, {}", word(letter::TO_NAME), letter::TO, letter::TO_PLAIN),
-        format!("Cc: {} <{}>", word(letter::CC_NAME), letter::CC),
-        format!("Subject: {}", letter::SUBJECT),
-        format!("Message-ID: <{ID}>"),
-    ] {
-        command.args(["-H", &header]);
-    }
-    let image = format!(
-        "=@logo.png;type=image/png;filename={};encoder=base64;headers=\"Content-ID: <{}>\"",
-        letter::IMAGE_NAME,
-        letter::IMAGE_CID
-    );
-    let file = format!(
-        "=@report.pdf;type=application/pdf;filename=\"{}\";encoder=base64",
-        letter::FILE_NAME
-    );
-    for form in [
-        "=(;type=multipart/related",
-        "=(;type=multipart/alternative",
-        "=<text.txt;type=text/plain; charset=utf-8;encoder=base64",
-        "=<html.html;type=text/html; charset=utf-8;encoder=quoted-printable",
-        "=)",
-        &image,
-        "=)",
-        &file,
-    ] {
-        command.args(["-F", form]);
-    }
+    command.args(letter::curl_form(ID));
     tool::succeed(&mut command, b"").await;
     scene.assert_arrived(1, |_| ID.to_owned()).await;
 }

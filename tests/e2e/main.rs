@@ -8,6 +8,7 @@
 mod support;
 
 mod accounts;
+mod auth;
 mod chunks;
 mod cli_flow;
 mod clients;
@@ -19,3 +20,4 @@ mod fake_provider;
 mod http_api;
 mod outcomes;
 mod postmark;
+mod real_clients;

@@ -4,9 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use mailferry::config::UserConfig;
 use mailferry::message::{Envelope, QueueId};
 use mailferry::queue::Refusal;
-use mailferry::smtp::{Body, Chunk, ChunkFate, Content, Input, Peer, Policy, Reply, Session, Step};
+use mailferry::smtp::auth::{Authenticator, Credentials};
+use mailferry::smtp::{
+    Body, Chunk, ChunkFate, Content, Input, Peer, Policy, Reply, Session, Step, Transaction,
+};
+use tokio::runtime::{self, Runtime};
 
 /// What is asked about a message that is there.
 pub(crate) type Accept = Box<dyn FnMut(Envelope, Bytes) -> Result<QueueId, Refusal>>;
@@ -14,7 +19,7 @@ pub(crate) type Accept = Box<dyn FnMut(Envelope, Bytes) -> Result<QueueId, Refus
 /// What the content that is being read is.
 enum Arriving {
     /// The message, or the last chunk of it.
-    Message(Envelope),
+    Message(Transaction),
     /// A chunk of so many octets, of more.
     Chunk(u64),
     /// Nothing that is kept; this is said.
@@ -24,6 +29,9 @@ enum Arriving {
 pub(crate) struct InMemory {
     policy: Arc<Policy>,
     session: Session,
+    authenticator: Authenticator,
+    /// For the authenticator, which is the only part that waits.
+    runtime: Runtime,
     /// STARTTLS has been accepted: what comes before the handshake is lost.
     waits_for_tls: bool,
     input: Input,
@@ -38,11 +46,13 @@ pub(crate) struct InMemory {
 }
 
 impl InMemory {
-    pub(crate) fn new(policy: Policy, peer: Peer, accept: Accept) -> Self {
+    pub(crate) fn new(policy: Policy, users: Vec<UserConfig>, peer: Peer, accept: Accept) -> Self {
         let max_message_size = policy.max_message_size;
         let policy = Arc::new(policy);
         let mut server = Self {
             session: Session::new(Arc::clone(&policy), peer),
+            authenticator: Authenticator::new(policy.auth, users, None),
+            runtime: runtime::Builder::new_current_thread().enable_time().build().unwrap(),
             policy,
             waits_for_tls: false,
             input: Input::default(),
@@ -72,12 +82,13 @@ impl InMemory {
                 }
                 self.content_read();
             }
+            self.input.await_answer(self.session.awaits_answer());
             let Some(line) = self.input.next_line() else { return };
             match self.session.handle(line) {
                 Step::Reply(reply) | Step::Refuse(reply) => self.say(&reply),
                 Step::ReadBody(transaction) => {
                     let body = Body::new(self.limit(), transaction.announced_size);
-                    self.arriving = Some((body, Arriving::Message(transaction.envelope)));
+                    self.arriving = Some((body, Arriving::Message(transaction)));
                     self.say(&Reply::GO_AHEAD);
                 }
                 Step::ReadChunk(chunk) => self.arriving = Some(self.begin_chunk(chunk)),
@@ -86,7 +97,7 @@ impl InMemory {
                     self.input = Input::default();
                     self.waits_for_tls = true;
                 }
-                step @ Step::Verify(_) => panic!("not offered, and yet: {step:?}"),
+                Step::Verify(credentials) => self.log_in(credentials),
                 Step::Close(reply) => {
                     self.say(&reply);
                     self.closed = true;
@@ -116,7 +127,7 @@ impl InMemory {
         let (binary, arriving) = match fate {
             ChunkFate::Discard(reply) => return (Body::swallowing(size), Arriving::Nothing(reply)),
             ChunkFate::Keep => (self.session.transaction().unwrap().binary, Arriving::Chunk(size)),
-            ChunkFate::Complete(it) => (it.binary, Arriving::Message(it.envelope)),
+            ChunkFate::Complete(it) => (it.binary, Arriving::Message(it)),
         };
         let begun = self.growing.take();
         let mut body = begun.unwrap_or_else(|| Body::chunked(self.limit(), None, binary));
@@ -133,19 +144,37 @@ impl InMemory {
                 self.growing = Some(body);
                 reply
             }
-            Arriving::Message(envelope) => match body.finish() {
-                Content::Whole(raw) => match (self.accept)(envelope, raw) {
-                    Ok(id) => {
-                        self.session.message_accepted();
-                        Reply::queued(id)
-                    }
-                    Err(refusal) => Reply::from(&refusal),
-                },
+            Arriving::Message(transaction) => match body.finish() {
+                Content::Whole(raw) => self.submit(transaction, raw),
                 Content::TooLarge => Reply::too_large(self.max_message_size),
                 Content::Discarded => Reply::NO_MEMORY,
             },
         };
         self.say(&reply);
+    }
+
+    fn submit(&mut self, transaction: Transaction, raw: Bytes) -> Reply {
+        if let Some(refusal) = self.session.refusal_of_content(&raw) {
+            return refusal;
+        }
+        match (self.accept)(transaction.envelope, raw) {
+            Ok(id) => {
+                self.session.message_accepted();
+                Reply::queued(id)
+            }
+            Err(refusal) => Reply::from(&refusal),
+        }
+    }
+
+    fn log_in(&mut self, credentials: Credentials) {
+        let checking = self.authenticator.verify(credentials, self.session.peer());
+        let result = self.runtime.block_on(checking);
+        let (reply, farewell) = self.session.authenticated(result);
+        self.say(&reply);
+        if let Some(farewell) = farewell {
+            self.say(&farewell);
+            self.closed = true;
+        }
     }
 
     fn say(&mut self, reply: &Reply) {

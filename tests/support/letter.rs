@@ -39,7 +39,8 @@ pub(crate) fn image_bytes() -> Vec<u8> {
     STANDARD.decode(png).unwrap()
 }
 
-/// Writes the letter's parts into a folder, for clients in other languages: `letter.json` and the files it names.
+/// Writes the letter's parts into a folder, for clients in other languages: `letter.json` and the files it names, and
+/// the same as `letter.properties` for Java, which has no JSON of its own.
 pub(crate) fn write_parts(folder: &Path, message_id: &str) {
     std::fs::write(folder.join("report.pdf"), file_bytes()).unwrap();
     std::fs::write(folder.join("logo.png"), image_bytes()).unwrap();
@@ -58,6 +59,31 @@ pub(crate) fn write_parts(folder: &Path, message_id: &str) {
         "image": {"path": "logo.png", "filename": IMAGE_NAME, "type": "image/png", "cid": IMAGE_CID},
     });
     std::fs::write(folder.join("letter.json"), letter.to_string()).unwrap();
+    let mut properties = String::new();
+    flatten("", &letter, &mut properties);
+    std::fs::write(folder.join("letter.properties"), properties).unwrap();
+}
+
+/// `{"to": [{"name": "A"}]}` becomes `to.0.name=A`.
+fn flatten(path: &str, value: &Value, lines: &mut String) {
+    let below = |key: &str| {
+        if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+    };
+    match value {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(key, value)| flatten(&below(key), value, lines));
+        }
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(number, value)| flatten(&below(&number.to_string()), value, lines)),
+        Value::String(text) => {
+            let text = text.replace('\\', "\\\\").replace('\n', "\\n");
+            // Writing to a String does not fail.
+            let _ = writeln!(lines, "{path}={text}");
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => panic!("{path} is no text: {value}"),
+    }
 }
 
 /// An encoded word of RFC 2047.
@@ -100,6 +126,33 @@ pub(crate) fn eml(message_id: &str, extra: &str) -> String {
         image = base64_lines(&image_bytes()),
         file = base64_lines(&file_bytes()),
     )
+}
+
+/// The arguments by which curl composes the letter itself, in the folder of the parts.
+pub(crate) fn curl_form(message_id: &str) -> Vec<String> {
+    let word = encoded_word;
+    let headers = [
+        format!("From: {} <{FROM}>", word(FROM_NAME)),
+        format!("To: {} <{TO}>, {TO_PLAIN}", word(TO_NAME)),
+        format!("Cc: {} <{CC}>", word(CC_NAME)),
+        format!("Subject: {SUBJECT}"),
+        format!("Message-ID: <{message_id}>"),
+    ];
+    let forms = [
+        "=(;type=multipart/related".to_owned(),
+        "=(;type=multipart/alternative".to_owned(),
+        "=<text.txt;type=text/plain; charset=utf-8;encoder=base64".to_owned(),
+        "=<html.html;type=text/html; charset=utf-8;encoder=quoted-printable".to_owned(),
+        "=)".to_owned(),
+        format!(
+            "=@logo.png;type=image/png;filename={IMAGE_NAME};encoder=base64;\
+             headers=\"Content-ID: <{IMAGE_CID}>\""
+        ),
+        "=)".to_owned(),
+        format!("=@report.pdf;type=application/pdf;filename=\"{FILE_NAME}\";encoder=base64"),
+    ];
+    let headers = headers.into_iter().flat_map(|header| ["-H".to_owned(), header]);
+    headers.chain(forms.into_iter().flat_map(|form| ["-F".to_owned(), form])).collect()
 }
 
 fn base64_lines(bytes: &[u8]) -> String {

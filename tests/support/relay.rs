@@ -133,15 +133,20 @@ impl Setup {
         let pid = child.id().unwrap();
 
         let said = || log_since(&log, begin);
-        let (smtp, http) = wait::until("the relay listens", async || {
+        let with_tls = self.environment.contains_key("MAILFERRY__SMTP__LISTEN_TLS");
+        let (smtp, smtps, http) = wait::until("the relay listens", async || {
             if let Some(status) = child.try_wait().unwrap() {
                 panic!("the relay ended with {status}:\n{}", said());
             }
             let text = said();
-            Some((listening(&text, "smtp")?, listening(&text, "http")?))
+            let smtps = listening(&text, "smtps");
+            if with_tls && smtps.is_none() {
+                return None;
+            }
+            Some((listening(&text, "smtp")?, smtps, listening(&text, "http")?))
         })
         .await;
-        Relay { setup: self.clone(), child, pid, smtp, http: Api::new(http), log, begin }
+        Relay { setup: self.clone(), child, pid, smtp, smtps, http: Api::new(http), log, begin }
     }
 }
 
@@ -167,6 +172,7 @@ pub(crate) struct Relay {
     child: Child,
     pid: u32,
     pub(crate) smtp: SocketAddr,
+    smtps: Option<SocketAddr>,
     pub(crate) http: Api,
     log: PathBuf,
     begin: u64,
@@ -176,6 +182,11 @@ impl Relay {
     /// The process id.
     pub(crate) fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// The listener that speaks TLS from the first octet, which must have been set up.
+    pub(crate) fn smtps(&self) -> SocketAddr {
+        self.smtps.expect("smtp.listen_tls is not set")
     }
 
     /// What this run has logged so far.

@@ -8,7 +8,6 @@ use super::super::memory::Reservation;
 use super::super::reply::Reply;
 use super::super::session::{Chunk, ChunkFate, Transaction};
 use super::{Awaited, Connection, End, MEMORY_PATIENCE, TRANSACTION_TIME_MAX};
-use crate::message::Submission;
 
 /// What is there of a message between two chunks.
 pub(super) struct Growing {
@@ -126,30 +125,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         // Held until the intake has answered: what it takes over, it counts itself.
         let Growing { body, held } = growing;
         let reply = match body.finish() {
-            Content::Whole(raw) => self.hand_over(transaction, raw).await,
+            Content::Whole(raw) => self.submit(transaction, raw).await,
             Content::TooLarge => Reply::too_large(self.service.policy.max_message_size),
             Content::Discarded => Reply::NO_MEMORY,
         };
         drop(held);
         reply
-    }
-
-    /// The one way into the intake.
-    async fn hand_over(&mut self, transaction: Transaction, raw: bytes::Bytes) -> Reply {
-        let identity = self.session.identity();
-        let submission = Submission {
-            envelope: transaction.envelope,
-            raw,
-            user: identity.and_then(|own| own.user.as_ref()).map(|user| user.username.clone()),
-            peer: Some(self.session.peer().address),
-            account: identity.and_then(|own| own.account.clone()),
-        };
-        match self.service.intake.accept(submission).await {
-            Ok(id) => {
-                self.session.message_accepted();
-                Reply::queued(id)
-            }
-            Err(refusal) => Reply::from(&refusal),
-        }
     }
 }

@@ -1,4 +1,5 @@
 mod chunks;
+mod login;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
@@ -41,6 +42,16 @@ impl Bench {
     }
 
     fn connected(intake: Recorder, pipe: usize) -> Self {
+        let authenticator = Authenticator::new(AuthMode::Auto, Vec::new(), None);
+        Self::connected_as(intake, pipe, PEER, (AuthMode::Auto, authenticator))
+    }
+
+    fn connected_as(
+        intake: Recorder,
+        pipe: usize,
+        peer: Peer,
+        (auth, authenticator): (AuthMode, Authenticator),
+    ) -> Self {
         let intake = Arc::new(intake);
         let memory = Arc::new(MemoryBudget::new(BUDGET));
         let shutdown = CancellationToken::new();
@@ -49,14 +60,14 @@ impl Bench {
             max_message_size: 128 * 1024,
             max_recipients: 100,
             tls: TlsRule::Absent,
-            auth: AuthMode::Auto,
-            has_users: false,
+            auth,
+            has_users: auth != AuthMode::Auto,
         };
         let service = Service {
             policy: Arc::new(policy),
             idle_timeout: IDLE,
             intake: Arc::clone(&intake) as Arc<dyn Intake>,
-            authenticator: Authenticator::new(AuthMode::Auto, Vec::new(), None),
+            authenticator,
             tls: None,
             memory: Arc::clone(&memory),
             shutdown: shutdown.clone(),
@@ -64,7 +75,7 @@ impl Bench {
         let (client, server) = duplex(pipe);
         let writes = Arc::new(AtomicUsize::new(0));
         let server = CountingWrites { stream: server, writes: Arc::clone(&writes) };
-        let served = tokio::spawn(async move { serve(server, PEER, &service).await });
+        let served = tokio::spawn(async move { serve(server, peer, &service).await });
         Self { client, writes, intake, memory, shutdown, served }
     }
 

@@ -2,6 +2,7 @@ use std::net::Ipv4Addr;
 
 use super::*;
 use crate::message::{RecipientDsn, Ret};
+use crate::smtp::auth::Authentication;
 
 fn policy() -> Policy {
     Policy {
@@ -88,6 +89,7 @@ fn the_offer_is_complete() {
             "SMTPUTF8",
             "ENHANCEDSTATUSCODES",
             "DSN",
+            "AUTH PLAIN LOGIN",
             "LIMITS RCPTMAX=2"
         ]
     );

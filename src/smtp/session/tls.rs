@@ -36,7 +36,7 @@ impl Session {
     /// transaction (RFC 3207 §4.2). Only what is counted against the client goes on.
     #[must_use]
     pub fn over_tls(self) -> Self {
-        let Self { policy, peer, faults, commands, .. } = self;
-        Self { faults, commands, ..Self::new(policy, Peer { secure: true, ..peer }) }
+        let Self { policy, peer, faults, commands, failed_logins, .. } = self;
+        Self { faults, commands, failed_logins, ..Self::new(policy, Peer { secure: true, ..peer }) }
     }
 }

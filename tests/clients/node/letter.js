@@ -1,4 +1,4 @@
-// Sends the letter with nodemailer's connection pool. Arguments: folder with letter.json, host, port, how many times.
+// Sends the letter with nodemailer's connection pool. ../README.md says what the arguments and variables are.
 "use strict";
 
 const fs = require("node:fs");
@@ -13,13 +13,24 @@ const file = (part) => ({
   contentType: part.type,
 });
 
+const { RELAY_TLS, RELAY_CA, RELAY_USER, RELAY_PASSWORD, RELAY_MECHANISM } = process.env;
+const { RELAY_TLS_MAX, RELAY_CONNECTIONS } = process.env;
+
 async function main() {
   const transport = nodemailer.createTransport({
     pool: true,
-    maxConnections: 2,
+    maxConnections: Number(RELAY_CONNECTIONS || 2),
+    maxMessages: Infinity,
     host,
     port: Number(port),
-    secure: false,
+    secure: RELAY_TLS === "implicit",
+    requireTLS: RELAY_TLS === "starttls",
+    tls: {
+      ca: RELAY_CA && fs.readFileSync(RELAY_CA),
+      ...(RELAY_TLS_MAX === "1.2" && { maxVersion: "TLSv1.2" }),
+    },
+    ...(RELAY_USER && { auth: { user: RELAY_USER, pass: RELAY_PASSWORD } }),
+    ...(RELAY_MECHANISM && { authMethod: RELAY_MECHANISM }),
   });
   const sends = Array.from({ length: Number(count) }, (_, number) =>
     transport.sendMail({

@@ -1,0 +1,43 @@
+//! What happens to a message whose content is complete, whichever way it came.
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::warn;
+
+use super::Connection;
+use crate::message::Submission;
+use crate::smtp::reply::Reply;
+use crate::smtp::session::Transaction;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
+    /// The one way into the intake: checks who the message claims to be from, hands it to the intake, and returns the final reply.
+    pub(super) async fn submit(&mut self, transaction: Transaction, raw: Bytes) -> Reply {
+        let peer = self.session.peer().address;
+        if let Some(refusal) = self.session.refusal_of_content(&raw) {
+            let (user, reason) = (self.user(), refusal.text());
+            warn!(%peer, user, reason, "a message was refused");
+            return refusal;
+        }
+        let account = self.session.identity().and_then(|identity| identity.account.clone());
+        let submission = Submission {
+            envelope: transaction.envelope,
+            raw,
+            user: self.user().map(str::to_owned),
+            peer: Some(peer),
+            account,
+        };
+        match self.service.intake.accept(submission).await {
+            Ok(id) => {
+                self.session.message_accepted();
+                Reply::queued(id)
+            }
+            Err(refusal) => Reply::from(&refusal),
+        }
+    }
+
+    /// The name of the user who has logged in.
+    pub(super) fn user(&self) -> Option<&str> {
+        let user = self.session.identity()?.user.as_ref()?;
+        Some(&user.username)
+    }
+}
