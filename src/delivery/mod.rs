@@ -136,6 +136,11 @@ impl Delivery {
         self.0.board().status(self.0.now())
     }
 
+    /// The names of the configured providers.
+    pub fn providers(&self) -> Vec<String> {
+        self.0.board().names()
+    }
+
     /// True when a new message could be delivered now: at least one provider is up, or mail comes with accounts against
     /// which nothing is known.
     pub fn ready(&self) -> bool {
@@ -158,7 +163,7 @@ impl Delivery {
         if let Some(name) = provider
             && engine.board().find(name).is_none()
         {
-            let names = engine.board().names().join(", ");
+            let names = self.providers().join(", ");
             let error = format!("no provider is called {name:?}; there is {names}");
             return Err(NotSent { id: None, provider: None, error, cause: Cause::NoProvider });
         }

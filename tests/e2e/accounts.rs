@@ -26,6 +26,7 @@ const TWO: &str = "re_two_Secret222";
 fn setup(fake: &FakeProvider) -> Setup {
     Setup::bare()
         .set("smtp.auth", "provider")
+        .set("log.level", "trace")
         .set("providers.resend.base_url", &fake.url())
         .set("providers.resend.rate", "10000/s")
         .set("delivery.retry_min", "100ms")

@@ -11,7 +11,7 @@ use super::scripted::{Scripted, World, pass, rules, settings, submission};
 use crate::clock::{SharedClock, TimerClock};
 use crate::config::ProviderKind;
 use crate::delivery::{
-    AccountSettings, Delivery, LaneMaker, LaneSetup, ProviderState, RetryRules, Settings,
+    AccountSettings, Cause, Delivery, LaneMaker, LaneSetup, ProviderState, RetryRules, Settings,
 };
 use crate::message::{Account, QueueId, Submission};
 use crate::provider::{Provider, Rate, Verdict};
@@ -385,6 +385,18 @@ async fn an_account_is_refused_where_nobody_can_use_it() {
     assert!(matches!(world.intake.accept(brought("re_one")).await, Err(Refusal::NoRoom(_))));
     pass(Duration::from_secs(10)).await;
     assert!(configured.seen().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_else_can_name_a_brought_account() {
+    let one = Arc::new(Scripted::new());
+    let world = world(&[], &Service::knows(&[("re_one", &one)]));
+    let id = bring(&world, "re_one").await;
+    let name = world.until(id, State::Delivered).await.summary.provider.unwrap();
+    let not_sent = world.delivery.send_now(submission(BOB), Some(&name)).await.unwrap_err();
+    assert_eq!(not_sent.cause, Cause::NoProvider);
+    assert!(world.delivery.providers().is_empty());
+    assert_eq!(one.seen().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
