@@ -1,5 +1,7 @@
 //! Puts the stations together. Only `main` and the command line import this.
 
+mod accounts;
+
 use std::sync::Arc;
 
 use fastrand::Rng;
@@ -7,11 +9,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, Mode, ProviderConfig, QueueUrl};
-use crate::delivery::{Backoff, Cause, Delivery, LaneSetup, NotSent, RetryRules, Sent, Settings};
+use crate::delivery::{
+    AccountSettings, Backoff, Cause, Delivery, NotSent, RetryRules, Sent, Settings,
+};
 use crate::http::{self, SmtpStatus};
 use crate::message::Draft;
 use crate::provider::{self, BuildError, HttpClient, NamedProvider, Provider};
 use crate::queue::{MemoryStore, Retention, SqliteStore, Store, StoreError};
+use crate::seal::SealError;
 use crate::shutdown::{self, Signals};
 use crate::smtp::tls::{Keeping, Reload, Tls, TlsError, Watch};
 use crate::smtp::{BindError, Inherited, Listener, MemoryBudget};
@@ -28,6 +33,12 @@ pub enum AppError {
     /// A provider cannot be set up.
     #[error(transparent)]
     Provider(#[from] BuildError),
+    /// What locks brought accounts up cannot be used.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// A user's route is none.
+    #[error("smtp.users: the route {route:?} of {user:?} is none of [[routes]]")]
+    Route { user: String, route: String },
     /// The certificate of the SMTP side cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -49,10 +60,11 @@ impl AppError {
     /// Whether the configuration has to be mended first: the exit code says so, and a supervisor need not try again.
     pub fn is_bad_configuration(&self) -> bool {
         match self {
-            Self::Tls(TlsError::Certificate(_)) => true,
+            Self::Tls(TlsError::Certificate(_)) | Self::Route { .. } => true,
             Self::Listen { source, .. } => source.kind() == std::io::ErrorKind::InvalidInput,
             Self::Queue(_)
             | Self::Provider(_)
+            | Self::Seal(_)
             | Self::Tls(TlsError::SelfSigned(_) | TlsError::Library(_))
             | Self::Handed(_)
             | Self::Signals(_)
@@ -120,7 +132,9 @@ async fn run(config: Config, handed: Handed, mut signals: Signals) -> Result<(),
     let direct = config.delivery.mode == Mode::Direct;
     let (store, backend) = open_store(&config, direct)?;
     let recorded = (!direct).then(|| Arc::clone(&store));
-    let delivery = build_delivery(&config, recorded, &clock)?;
+    let client = HttpClient::new().map_err(BuildError::from)?;
+    let brought = accounts::settings(&config, &client, &clock)?;
+    let delivery = build_delivery(&config, &client, recorded, Some(brought), &clock)?;
 
     let (acceptor, certificate) = match set_up_tls(&config, &clock)? {
         Some(Tls { acceptor, watch }) => (Some(acceptor), watch),
@@ -155,7 +169,8 @@ async fn run(config: Config, handed: Handed, mut signals: Signals) -> Result<(),
     // Each station has its own token: they stop one after the other, the way a message goes.
     let (stop_smtp, stop_delivery, stop_http) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-    let mut smtp = tokio::spawn(listener.run(intake, None, memory, stop_smtp.clone()));
+    let mut smtp =
+        tokio::spawn(listener.run(intake, delivery.accounts(), memory, stop_smtp.clone()));
     let mut http = tokio::spawn(server.run(state, stop_http.clone()));
     let reload = certificate.as_ref().map(Watch::reload);
     let mut watching = tokio::spawn({
@@ -212,8 +227,10 @@ pub async fn send(config: Config, draft: Draft, provider: Option<&str>) -> Resul
         |error: String| NotSent { id: None, provider: None, error, cause: Cause::NoProvider };
     let clock: SharedClock = Arc::new(SystemClock);
     let submission = draft.compose(clock.now()).map_err(|error| failed(error.to_string()))?;
-    let delivery =
-        build_delivery(&config, None, &clock).map_err(|error| failed(error.to_string()))?;
+    let delivery = HttpClient::new()
+        .map_err(|error| BuildError::from(error).into())
+        .and_then(|client| build_delivery(&config, &client, None, None, &clock))
+        .map_err(|error: AppError| failed(error.to_string()))?;
     delivery.send_now(submission, provider).await
 }
 
@@ -227,7 +244,8 @@ pub fn store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
 /// The configured providers by name, in the order of preference.
 pub fn providers(config: &Config) -> Result<Vec<NamedProvider>, AppError> {
     let clock: SharedClock = Arc::new(SystemClock);
-    let built = build_providers(config, &clock)?;
+    let client = HttpClient::new().map_err(BuildError::from)?;
+    let built = build_providers(config, &client, &clock)?;
     Ok(built.into_iter().map(|(own, provider)| (own.name, provider)).collect())
 }
 
@@ -235,36 +253,37 @@ pub fn providers(config: &Config) -> Result<Vec<NamedProvider>, AppError> {
 type Built = (ProviderConfig, Arc<dyn Provider>);
 
 /// Builds every configured provider, in the order of the route, then those outside it.
-fn build_providers(config: &Config, clock: &SharedClock) -> Result<Vec<Built>, AppError> {
-    let client = HttpClient::new().map_err(BuildError::from)?;
+fn build_providers(
+    config: &Config,
+    client: &HttpClient,
+    clock: &SharedClock,
+) -> Result<Vec<Built>, AppError> {
     let position = |name: &str| {
         config.delivery.providers.iter().position(|own| own == name).unwrap_or(usize::MAX)
     };
     let mut ordered: Vec<&ProviderConfig> = config.providers.iter().collect();
     ordered.sort_by_key(|provider| position(&provider.name));
     let build = |own: &ProviderConfig| -> Result<_, AppError> {
-        Ok((own.clone(), provider::build(own, &client, Arc::clone(clock))?))
+        Ok((own.clone(), provider::build(own, client, Arc::clone(clock))?))
     };
     ordered.into_iter().map(build).collect()
 }
 
 fn build_delivery(
     config: &Config,
+    client: &HttpClient,
     store: Option<Arc<dyn Store>>,
+    brought: Option<AccountSettings>,
     clock: &SharedClock,
 ) -> Result<Delivery, AppError> {
-    let lanes = build_providers(config, clock)?.into_iter().map(|(own, provider)| {
-        let configured = own.rate.map(|rate| provider::Rate { calls: rate.calls, per: rate.per });
-        LaneSetup {
-            rate: configured.or(provider.capabilities().rate),
-            in_route: config.delivery.providers.contains(&own.name),
-            concurrency: own.concurrency,
-            name: own.name,
-            provider,
-        }
+    let lanes = build_providers(config, client, clock)?.into_iter().map(|(own, provider)| {
+        let in_route = config.delivery.providers.contains(&own.name);
+        accounts::lane(own, provider, in_route)
     });
     let settings = Settings {
         lanes: lanes.collect(),
+        user_routes: accounts::user_routes(config)?,
+        accounts: brought,
         rules: RetryRules {
             backoff: Backoff::new(config.delivery.retry_min, config.delivery.retry_max),
             give_up_after: config.delivery.give_up_after,

@@ -15,6 +15,7 @@ pub mod http;
 pub mod message;
 pub mod provider;
 pub mod queue;
+pub mod seal;
 pub mod secret;
 pub mod shutdown;
 pub mod smtp;

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use super::board::LaneId;
+use super::brought::Way;
 use super::course::Obstacle;
 use super::engine::Engine;
 use super::job::Job;
+use super::lane::LaneId;
+use super::roster::NoLane;
 use super::status::{Cause, NotSent, Sent};
 use crate::message::Message;
 use crate::provider::Verdict;
@@ -17,15 +19,25 @@ impl Engine {
     pub(super) async fn at_once(
         &self,
         message: Arc<Message>,
+        way: Way,
         provider: Option<&str>,
     ) -> Result<Sent, NotSent> {
         let id = message.id;
-        let mut job = Job::new(Claim::fresh(message, 1), self.lease().expires, None);
+        let mut job = Job::new(Claim::fresh(message, 1), self.lease().expires, way, None);
         let mut asked = None;
         let mut problem = (Cause::NoProvider, "no provider is configured".to_owned());
-        for lane in self.lanes_at_once(&job, provider) {
-            let name = self.board().name(lane).to_owned();
-            self.board().force(lane, self.now());
+        let lanes = self.lanes_at_once(&job, provider).unwrap_or_else(|no_lane| {
+            problem = (Cause::Unavailable, no_lane.to_string());
+            Vec::new()
+        });
+        for lane in lanes {
+            let name = {
+                let mut board = self.board();
+                if !board.force(lane, self.now()) {
+                    continue;
+                }
+                board.name(lane).to_owned()
+            };
             let result = self.attempt(&mut job, lane).await;
             self.board().release(lane);
             asked = Some(name.clone());
@@ -59,17 +71,19 @@ impl Engine {
         Err(NotSent { id: self.store.as_ref().map(|_| id), provider: asked, error, cause })
     }
 
-    fn lanes_at_once(&self, job: &Job, provider: Option<&str>) -> Vec<LaneId> {
+    /// The lanes to be asked, in their order.
+    fn lanes_at_once(&self, job: &Job, provider: Option<&str>) -> Result<Vec<LaneId>, NoLane> {
         let now = self.now();
-        let board = self.board();
-        match provider {
-            Some(name) => board.find(name).into_iter().collect(),
-            None => {
+        let mut board = self.board();
+        board.open_lane(&job.way, now)?;
+        Ok(match (provider, &job.way) {
+            (Some(name), Way::Route) => board.find(name).into_iter().collect(),
+            (None, _) | (Some(_), Way::Account(_) | Way::Locked(_)) => {
                 let mut lanes = board.candidates(job);
                 lanes.sort_by_key(|lane| !board.is_open(*lane, now));
                 lanes
             }
-        }
+        })
     }
 }
 

@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
 
-use super::board::LaneId;
 use super::caught::caught;
 use super::course::{self, Obstacle};
 use super::engine::Engine;
 use super::events::Event;
 use super::job::Job;
+use super::lane::LaneId;
 use crate::message::{Address, Addressing, Email};
 use crate::provider::{Call, Form, IdempotencyKey, Letter, Provider, Receipt, SendError, Verdict};
 use crate::queue::{Attempt, Next, Outcome, RecipientState};

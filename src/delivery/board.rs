@@ -2,51 +2,31 @@
 //!
 //! Pure decisions under one short lock; `engine` carries them out.
 
-use std::collections::VecDeque;
-use std::num::NonZeroUsize;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fastrand::Rng;
 
 use super::Backoff;
+use super::brought::{LaneMaker, Way};
 use super::job::Job;
-use super::pace::Pace;
-use super::standing::{Admission, Standing};
-use super::status::ProviderStatus;
+use super::lane::{Lane, LaneId, LaneSetup};
+use super::roster::{NoLane, Roster};
+use super::standing::Admission;
+use super::status::{ProviderState, ProviderStatus};
 use crate::clock::Timestamp;
-use crate::provider::{Provider, Rate, SendError};
+use crate::provider::{Provider, SendError};
 
-/// Messages that may wait in memory for one open lane.
-const PARKED_PER_LANE: usize = 64;
 /// The queue is read when this many messages fit, so that one read brings many.
 const ROOM_MIN: usize = 32;
-
-/// A provider and how it may be used.
-#[derive(Clone, Debug)]
-pub struct LaneSetup {
-    /// The configured name.
-    pub name: String,
-    /// The account.
-    pub provider: Arc<dyn Provider>,
-    /// Calls in flight at the most.
-    pub concurrency: NonZeroUsize,
-    /// Calls per time; `None`: as fast as it answers.
-    pub rate: Option<Rate>,
-    /// Takes part in the default route. Otherwise only mail that names it goes there.
-    pub in_route: bool,
-}
-
-/// The number of a lane on the board.
-pub(super) type LaneId = usize;
-
-#[derive(Debug)]
-struct Lane {
-    setup: LaneSetup,
-    standing: Standing,
-    pace: Option<Pace>,
-    in_flight: usize,
-    waiting: VecDeque<Job>,
-}
+/// Messages of brought accounts that one read brings, and how many may be in memory.
+const ACCOUNT_ROOM: usize = 72;
+const ACCOUNT_JOBS_MAX: usize = 2_048;
+/// How long a message waits whose account finds no place among those in use.
+const NO_LANE_WAIT: Duration = Duration::from_secs(30);
+/// Mail for a closed lane is looked at this often although the lane may open later: an operator may have mended it.
+const LOOK_AGAIN: Duration = Duration::from_mins(5);
 
 /// Where a message goes.
 #[derive(Debug)]
@@ -55,52 +35,87 @@ pub(super) enum Placement {
     Run(LaneId, Box<Job>),
     /// It waits on the board: for a time to come, or for a call to end.
     Parked { for_time: bool },
-    /// Every provider that it could use is closed; the first may open at the time, if that is known.
-    Closed(Box<Job>, Option<Timestamp>),
+    /// Back to the queue until then: every provider that it could use is closed, or has a crowd waiting.
+    Back { job: Box<Job>, due: Timestamp, why: Option<String> },
     /// No provider is left that it could use.
     Nobody(Box<Job>),
 }
 
 #[derive(Debug)]
 pub(super) struct Board {
-    lanes: Vec<Lane>,
+    roster: Roster,
+    /// The default order of preference.
+    route: Vec<LaneId>,
+    /// The orders of users who have their own.
+    user_routes: HashMap<String, Vec<LaneId>>,
+    /// All lanes of any route.
+    routed: BTreeSet<LaneId>,
+    /// Clients bring accounts: the queue may hold mail for any.
+    accounts_expected: bool,
+    /// The shortest wait of a message that found no open lane.
+    wait_min: Duration,
     pub(super) rng: Rng,
 }
 
+/// Which lanes there are, and who may use which.
+#[derive(Debug)]
+pub(super) struct Ways {
+    /// Every configured provider; those of the default route in the order of preference.
+    pub(super) lanes: Vec<LaneSetup>,
+    /// Names of providers, in the order of preference, by user.
+    pub(super) user_routes: HashMap<String, Vec<String>>,
+    /// What makes lanes for accounts that clients bring.
+    pub(super) maker: Option<LaneMaker>,
+    /// See [`super::AccountSettings::expected`].
+    pub(super) accounts_expected: bool,
+}
+
 impl Board {
-    /// Lanes in the order of preference; closed ones are checked by `checks`.
-    pub(super) fn new(lanes: Vec<LaneSetup>, checks: Backoff, rng: Rng) -> Self {
-        let lane = |setup: LaneSetup| Lane {
-            standing: Standing::new(checks),
-            pace: setup.rate.map(Pace::new),
-            in_flight: 0,
-            waiting: VecDeque::new(),
-            setup,
-        };
-        Self { lanes: lanes.into_iter().map(lane).collect(), rng }
+    /// Closed lanes are checked by `checks`.
+    pub(super) fn new(ways: Ways, checks: Backoff, rng: Rng) -> Self {
+        let in_route = |(id, lane): (LaneId, &LaneSetup)| lane.in_route.then_some(id);
+        let route: Vec<LaneId> = ways.lanes.iter().enumerate().filter_map(in_route).collect();
+        let roster = Roster::new(ways.lanes, ways.maker, checks);
+        let lanes =
+            |names: Vec<String>| names.iter().filter_map(|name| roster.find(name)).collect();
+        let user_routes: HashMap<String, Vec<LaneId>> =
+            ways.user_routes.into_iter().map(|(user, names)| (user, lanes(names))).collect();
+        let routed = user_routes.values().flatten().chain(&route).copied().collect();
+        let accounts_expected = ways.accounts_expected;
+        let wait_min = checks.ceiling(0);
+        Self { roster, route, user_routes, routed, accounts_expected, wait_min, rng }
     }
 
     pub(super) fn name(&self, lane: LaneId) -> &str {
-        &self.lanes[lane].setup.name
+        &self.roster.lane(lane).setup.name
     }
 
     pub(super) fn provider(&self, lane: LaneId) -> Arc<dyn Provider> {
-        Arc::clone(&self.lanes[lane].setup.provider)
+        Arc::clone(&self.roster.lane(lane).setup.provider)
     }
 
-    /// The lane of the provider of this name.
+    /// The lane of the configured provider of this name.
     pub(super) fn find(&self, name: &str) -> Option<LaneId> {
-        self.lanes.iter().position(|lane| lane.setup.name == name)
+        self.roster.find(name)
     }
 
-    /// The lanes that a message may use, in the order of preference, closed ones included.
+    /// True for the lane of an account that a client brought.
+    pub(super) fn is_brought(&self, lane: LaneId) -> bool {
+        self.roster.is_brought(lane)
+    }
+
+    /// The lanes that a message may use, in the order of preference, closed ones included. That of a brought account
+    /// must have been made.
     pub(super) fn candidates(&self, job: &Job) -> Vec<LaneId> {
-        let pinned = job.claim.pinned_provider.as_deref().and_then(|name| self.find(name));
-        let route = self.lanes.iter().enumerate();
-        let route = route.filter(|(_, lane)| lane.setup.in_route).map(|(id, _)| id);
-        let wanted: Vec<LaneId> = match pinned {
-            Some(lane) => vec![lane],
-            None => route.collect(),
+        let claim = &job.claim;
+        let wanted: Vec<LaneId> = match &job.way {
+            // Whatever an operator may have named: it goes by this account or not at all.
+            Way::Account(brought) => self.roster.of(brought).into_iter().collect(),
+            Way::Locked(_) => Vec::new(),
+            Way::Route => match claim.pinned_provider.as_deref().and_then(|name| self.find(name)) {
+                Some(lane) => vec![lane],
+                None => self.route_of(claim.message.user.as_deref()).to_vec(),
+            },
         };
         wanted
             .into_iter()
@@ -108,113 +123,212 @@ impl Board {
             .collect()
     }
 
-    /// Finds a lane for a message, or a place to wait.
-    pub(super) fn place(&mut self, job: Job, now: Timestamp) -> Placement {
-        let candidates = self.candidates(&job);
-        if candidates.is_empty() {
-            return Placement::Nobody(Box::new(job));
+    /// The order of preference for mail of this user.
+    fn route_of(&self, user: Option<&str>) -> &[LaneId] {
+        let own = user.and_then(|user| self.user_routes.get(user));
+        own.unwrap_or(&self.route)
+    }
+
+    /// True where mail of several ways shares the memory and the queue: one that does not move on must not hold up the
+    /// others.
+    fn is_shared(&self) -> bool {
+        self.reads_for_accounts() || !self.user_routes.is_empty()
+    }
+
+    /// True when the queue may hold mail of accounts of which nothing is known yet.
+    pub(super) fn reads_for_accounts(&self) -> bool {
+        self.accounts_expected || self.roster.has_accounts()
+    }
+
+    /// Whether a fresh message may go on from memory: something that it may use takes mail.
+    pub(super) fn takes(&self, user: Option<&str>, way: &Way, now: Timestamp) -> bool {
+        let shared = self.is_shared();
+        let takes = |id: LaneId| {
+            let lane = self.roster.lane(id);
+            lane.is_open(now) && !(shared && lane.is_crowded())
+        };
+        match way {
+            Way::Route => self.route_of(user).iter().any(|id| takes(*id)),
+            Way::Account(brought) => self.roster.of(brought).is_none_or(takes),
+            Way::Locked(_) => false,
         }
+    }
+
+    /// Sees to it that there is a lane for mail that goes this way.
+    pub(super) fn open_lane(&mut self, way: &Way, now: Timestamp) -> Result<(), NoLane> {
+        match way {
+            Way::Account(brought) => self.roster.open_for(brought, now),
+            Way::Route | Way::Locked(_) => Ok(()),
+        }
+    }
+
+    /// Finds a lane for a message, or a place to wait.
+    pub(super) fn place(&mut self, mut job: Job, now: Timestamp) -> Placement {
+        match self.open_lane(&job.way, now) {
+            Ok(()) => {}
+            Err(full @ NoLane::Full) => {
+                let due = now + NO_LANE_WAIT.mul_f64(1.0 + self.rng.f64());
+                let why = Some(full.to_string());
+                return Placement::Back { job: Box::new(job), due, why };
+            }
+            Err(NoLane::Unusable(reason)) => job.way = Way::Locked(reason),
+        }
+        let candidates = self.candidates(&job);
+        let Some(first) = candidates.first().copied() else {
+            return Placement::Nobody(Box::new(job));
+        };
+        let shared = self.is_shared();
         let mut opens: Option<Timestamp> = None;
         for id in candidates {
-            let lane = &mut self.lanes[id];
+            let lane = self.roster.lane(id);
             match lane.standing.admission(now) {
                 Admission::Closed(at) => opens = earlier(opens, at),
                 Admission::Open if lane.waiting.is_empty() && lane.is_free(now) => {
-                    lane.take_slot(now);
+                    self.roster.change(id, |lane| lane.take_slot(now));
                     return Placement::Run(id, Box::new(job));
                 }
+                Admission::Open | Admission::Soon(_) if shared && lane.is_crowded() => {
+                    let earliest = lane.drained(now).max(now + self.wait_min);
+                    let due = self.turn(id, earliest);
+                    return Placement::Back { job: Box::new(job), due, why: None };
+                }
                 admission @ (Admission::Open | Admission::Soon(_)) => {
-                    lane.waiting.push_back(job);
-                    let slots = lane.in_flight < lane.setup.concurrency.get();
-                    let for_time = slots || admission != Admission::Open;
+                    let for_time = lane.has_slot() || admission != Admission::Open;
+                    self.roster.change(id, |lane| lane.waiting.push_back(job));
                     return Placement::Parked { for_time };
                 }
             }
         }
-        Placement::Closed(Box::new(job), opens)
+        let (due, why) = (self.due_when_closed(first, opens, now), self.why_closed(&job));
+        Placement::Back { job: Box::new(job), due, why }
+    }
+
+    /// When to look again at a message whose lanes are all closed, `first` the one that it would like best. While others
+    /// are open the queue is being read, and the message would come round and round; else it is read only when one opens.
+    fn due_when_closed(
+        &mut self,
+        first: LaneId,
+        opens: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Timestamp {
+        let soonest = now + self.wait_min;
+        if self.is_shared() {
+            let earliest = opens.unwrap_or(now).min(now + LOOK_AGAIN).max(soonest);
+            self.turn(first, earliest)
+        } else if self.any_open(now) {
+            opens.unwrap_or(now).max(soonest)
+        } else {
+            now
+        }
+    }
+
+    /// When a message that this lane cannot take is to come round again.
+    fn turn(&mut self, lane: LaneId, earliest: Timestamp) -> Timestamp {
+        let rng = &mut self.rng;
+        self.roster.change(lane, |lane| lane.turn(earliest, rng))
     }
 
     /// A waiting message whose lane has a free slot now; the slot is taken for it.
     pub(super) fn next_ready(&mut self, now: Timestamp) -> Option<(LaneId, Job)> {
-        self.lanes.iter_mut().enumerate().find_map(|(id, lane)| {
-            if lane.standing.admission(now) != Admission::Open || !lane.is_free(now) {
-                return None;
-            }
+        let id = self.roster.first_ready(now)?;
+        let job = self.roster.change(id, |lane| {
             let job = lane.waiting.pop_front()?;
             lane.take_slot(now);
-            Some((id, job))
-        })
+            Some(job)
+        });
+        Some((id, job?))
     }
 
     /// Takes the messages off closed lanes, to be placed anew.
     pub(super) fn displaced(&mut self, now: Timestamp) -> Vec<Job> {
-        let closed =
-            |lane: &&mut Lane| matches!(lane.standing.admission(now), Admission::Closed(_));
-        self.lanes.iter_mut().filter(closed).flat_map(|lane| lane.waiting.drain(..)).collect()
+        self.take_waiting(|lane| {
+            if lane.is_open(now) { Vec::new() } else { lane.waiting.drain(..).collect() }
+        })
     }
 
     /// Takes the messages off the front that have waited until their lease ends.
     pub(super) fn outstayed(&mut self, now: Timestamp) -> Vec<Job> {
-        let mut outstayed = Vec::new();
-        for lane in &mut self.lanes {
-            while let Some(job) = lane.waiting.pop_front_if(|job| job.lease_ends(now)) {
-                outstayed.push(job);
-            }
-        }
-        outstayed
+        self.take_waiting(|lane| {
+            let next = || lane.waiting.pop_front_if(|job| job.lease_ends(now));
+            std::iter::from_fn(next).collect()
+        })
     }
 
     /// Takes all waiting messages, for the shutdown.
     pub(super) fn drain(&mut self) -> Vec<Job> {
-        self.lanes.iter_mut().flat_map(|lane| lane.waiting.drain(..)).collect()
+        self.take_waiting(|lane| lane.waiting.drain(..).collect())
     }
 
-    /// A slot is taken although the lane may be full or closed: somebody wants an answer now.
-    pub(super) fn force(&mut self, lane: LaneId, now: Timestamp) {
-        self.lanes[lane].take_slot(now);
+    fn take_waiting(&mut self, take: impl Fn(&mut Lane) -> Vec<Job>) -> Vec<Job> {
+        let lanes = self.roster.waiting().into_iter();
+        lanes.flat_map(|id| self.roster.change(id, &take)).collect()
+    }
+
+    /// Drops lanes of brought accounts that nobody has used for long.
+    pub(super) fn drop_unused(&mut self, now: Timestamp) {
+        self.roster.drop_unused(now);
+    }
+
+    /// A slot is taken although the lane may be full or closed: somebody wants an answer now. False when the lane has
+    /// been dropped meanwhile.
+    pub(super) fn force(&mut self, lane: LaneId, now: Timestamp) -> bool {
+        let exists = self.roster.contains(lane);
+        if exists {
+            self.roster.change(lane, |lane| lane.take_slot(now));
+        }
+        exists
     }
 
     /// The slot of a lane is free again.
     pub(super) fn release(&mut self, lane: LaneId) {
-        let lane = &mut self.lanes[lane];
-        lane.in_flight = lane.in_flight.saturating_sub(1);
-        lane.standing.abandoned();
+        self.roster.change(lane, |lane| {
+            lane.in_flight = lane.in_flight.saturating_sub(1);
+            lane.standing.abandoned();
+        });
     }
 
     /// When the next call of a message that has its slot already may be made; it is counted when that is now.
     pub(super) fn pace(&mut self, lane: LaneId, now: Timestamp) -> Result<(), Timestamp> {
-        match &mut self.lanes[lane].pace {
+        self.roster.change(lane, |lane| match &mut lane.pace {
             Some(pace) if pace.next(now) > now => Err(pace.next(now)),
             Some(pace) => {
                 pace.count(now);
                 Ok(())
             }
             None => Ok(()),
-        }
+        })
     }
 
     /// A call succeeded. True when the provider was closed before.
     pub(super) fn succeeded(&mut self, lane: LaneId, now: Timestamp) -> bool {
-        self.lanes[lane].standing.succeeded(now)
+        self.roster.change(lane, |lane| {
+            let recovered = lane.standing.succeeded(now);
+            if recovered {
+                lane.forget_turns();
+            }
+            recovered
+        })
     }
 
     /// A call failed. True when the provider closes by this.
     pub(super) fn failed(&mut self, lane: LaneId, error: &SendError, now: Timestamp) -> bool {
-        self.lanes[lane].standing.failed(error, now, &mut self.rng)
+        let rng = &mut self.rng;
+        self.roster.change(lane, |lane| lane.standing.failed(error, now, rng))
     }
 
     pub(super) fn is_open(&self, lane: LaneId, now: Timestamp) -> bool {
-        !matches!(self.lanes[lane].standing.admission(now), Admission::Closed(_))
+        self.roster.lane(lane).is_open(now)
     }
 
-    /// True when at least one provider of the route takes mail, now or soon.
-    pub(super) fn any_open(&self, now: Timestamp) -> bool {
-        (0..self.lanes.len()).any(|id| self.lanes[id].setup.in_route && self.is_open(id, now))
+    /// True when at least one provider of a route takes mail, now or soon.
+    fn any_open(&self, now: Timestamp) -> bool {
+        self.routed.iter().any(|id| self.is_open(*id, now))
     }
 
-    /// Since when every provider of the route has been down, if they all are.
-    pub(super) fn route_down_since(&self) -> Option<Timestamp> {
-        self.down_since((0..self.lanes.len()).filter(|id| self.lanes[*id].setup.in_route))
+    /// True when every provider of some route is down, so that mail may be waiting in vain.
+    pub(super) fn is_any_route_down(&self) -> bool {
+        let mut routes = self.user_routes.values().chain([&self.route]);
+        routes.any(|route| self.down_since(route.iter().copied()).is_some())
     }
 
     /// Since when every provider that a message may use has been down, if they all are.
@@ -223,28 +337,28 @@ impl Board {
     }
 
     fn down_since(&self, lanes: impl Iterator<Item = LaneId>) -> Option<Timestamp> {
-        let since: Option<Vec<_>> = lanes.map(|id| self.lanes[id].standing.down_since()).collect();
+        let since: Option<Vec<_>> =
+            lanes.map(|id| self.roster.lane(id).standing.down_since()).collect();
         since?.into_iter().max()
     }
 
     /// Closed lanes whose check is due; each is named once until its check has ended.
     pub(super) fn due_checks(&mut self, now: Timestamp) -> Vec<LaneId> {
-        let lanes = self.lanes.iter_mut().enumerate();
-        lanes.filter_map(|(id, lane)| lane.standing.start_check(now).then_some(id)).collect()
+        self.roster.due_checks(now)
     }
 
     pub(super) fn checked(&mut self, id: LaneId, result: Result<(), &SendError>, now: Timestamp) {
-        self.lanes[id].standing.checked(result, now, &mut self.rng);
+        let rng = &mut self.rng;
+        self.roster.change(id, |lane| {
+            lane.checking = false;
+            lane.standing.checked(result, now, rng);
+        });
     }
 
-    /// True when nothing is under way on an open lane of the route.
+    /// True when nothing is under way on an open lane of a route.
     fn is_idle(&self, now: Timestamp) -> bool {
-        let mut lanes = self.lanes.iter().enumerate();
-        lanes.all(|(id, lane)| {
-            !lane.setup.in_route
-                || !self.is_open(id, now)
-                || (lane.in_flight == 0 && lane.waiting.is_empty())
-        })
+        let mut lanes = self.routed.iter().map(|id| self.roster.lane(*id));
+        lanes.all(|lane| !lane.is_open(now) || lane.jobs() == 0)
     }
 
     /// True when enough fits in memory that reading the queue is worth it.
@@ -255,62 +369,49 @@ impl Board {
 
     /// How many more messages it is worth to have in memory.
     pub(super) fn room(&self, now: Timestamp) -> usize {
-        let room = |lane: &Lane| match lane.standing.admission(now) {
-            Admission::Open | Admission::Soon(_) if lane.setup.in_route => {
-                if lane.standing.is_trial() {
-                    1_usize.saturating_sub(lane.waiting.len() + lane.in_flight)
-                } else {
-                    (PARKED_PER_LANE + lane.setup.concurrency.get())
-                        .saturating_sub(lane.waiting.len() + lane.in_flight)
-                }
-            }
-            Admission::Open | Admission::Soon(_) | Admission::Closed(_) => 0,
-        };
-        self.lanes.iter().map(room).max().unwrap_or(0)
+        let routed = self.routed.iter().map(|id| self.roster.lane(*id).room(now)).max();
+        let accounts = self.reads_for_accounts() && self.roster.account_jobs() < ACCOUNT_JOBS_MAX;
+        routed.unwrap_or(0).max(if accounts { ACCOUNT_ROOM } else { 0 })
     }
 
     /// When something on the board changes by itself.
     pub(super) fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
-        self.lanes.iter().fold(None, |next, lane| {
-            let paced =
-                lane.pace.as_ref().filter(|_| !lane.waiting.is_empty()).map(|pace| pace.next(now));
-            let paced = paced.filter(|at| *at > now);
-            earlier(earlier(next, lane.standing.next_change().filter(|at| *at > now)), paced)
-        })
+        self.roster.next_change(now)
     }
 
-    /// What the outside is told.
+    /// What the outside is told: the configured providers, then some of the accounts that clients brought.
     pub(super) fn status(&self, now: Timestamp) -> Vec<ProviderStatus> {
-        let status = |lane: &Lane| ProviderStatus {
-            name: lane.setup.name.clone(),
-            state: lane.standing.state(now),
-            last_success: lane.standing.last_success(),
-            last_error: lane.standing.last_error().cloned(),
-        };
-        self.lanes.iter().map(status).collect()
+        self.roster.status(now)
+    }
+
+    /// The names of the configured providers.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.roster.configured().map(|lane| lane.setup.name.clone()).collect()
+    }
+
+    /// True when a new message could be delivered now. An account that nobody has brought yet counts as good, unless the
+    /// services of all that are in use are down: what one account has against it says nothing about the next.
+    pub(super) fn is_ready(&self, now: Timestamp) -> bool {
+        let state = |lane: &Lane| lane.standing.state(now);
+        let mut accounts = self.roster.accounts().peekable();
+        let accounts_may = self.accounts_expected
+            && (accounts.peek().is_none()
+                || accounts.any(|lane| state(lane) != ProviderState::Down));
+        accounts_may || self.roster.configured().any(|lane| state(lane) == ProviderState::Up)
+    }
+
+    /// True where clients bring the accounts by which their mail is sent.
+    pub(super) fn expects_accounts(&self) -> bool {
+        self.accounts_expected
     }
 
     /// The newest error of the lanes that a message could have used.
     pub(super) fn why_closed(&self, job: &Job) -> Option<String> {
         let candidates = self.candidates(job).into_iter();
-        let errors = candidates.filter_map(|id| Some((id, self.lanes[id].standing.last_error()?)));
+        let errors =
+            candidates.filter_map(|id| Some((id, self.roster.lane(id).standing.last_error()?)));
         let (id, (_, error)) = errors.max_by_key(|(_, (at, _))| *at)?;
         Some(format!("{}: {error}", self.name(id)))
-    }
-}
-
-impl Lane {
-    fn is_free(&self, now: Timestamp) -> bool {
-        self.in_flight < self.setup.concurrency.get()
-            && self.pace.as_ref().is_none_or(|pace| pace.next(now) <= now)
-    }
-
-    fn take_slot(&mut self, now: Timestamp) {
-        self.in_flight += 1;
-        self.standing.began(now);
-        if let Some(pace) = &mut self.pace {
-            pace.count(now);
-        }
     }
 }
 

@@ -7,10 +7,12 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
-use super::board::{Board, LaneId, Placement};
+use super::board::{Board, Placement};
+use super::brought::{AccountSettings, Way};
 use super::course::{self, Course, Obstacle, RetryRules};
 use super::events::EventLog;
 use super::job::Job;
+use super::lane::LaneId;
 use crate::clock::{SharedClock, Timestamp};
 use crate::config::SenderConfig;
 use crate::queue::{Claim, Lease, Next, Store};
@@ -25,6 +27,8 @@ const MEMORY_KIB: usize = 32 * 1024;
 pub(super) struct Engine {
     board: Mutex<Board>,
     pub(super) store: Option<StoreHandle>,
+    /// What opens accounts that clients bring; `None`: there are none here.
+    pub(super) accounts: Option<AccountSettings>,
     pub(super) rules: RetryRules,
     pub(super) sender: SenderConfig,
     pub(super) log: EventLog,
@@ -53,9 +57,11 @@ impl std::fmt::Debug for StoreHandle {
 }
 
 impl Engine {
+    #[expect(clippy::too_many_arguments, reason = "its parts, put together in one place")]
     pub(super) fn new(
         board: Board,
         store: Option<Arc<dyn Store>>,
+        accounts: Option<AccountSettings>,
         rules: RetryRules,
         sender: SenderConfig,
         log: EventLog,
@@ -65,6 +71,7 @@ impl Engine {
         Self {
             board: Mutex::new(board),
             store: store.map(StoreHandle),
+            accounts,
             rules,
             sender,
             log,
@@ -112,14 +119,15 @@ impl Engine {
         })
     }
 
-    /// Finds the way for a claimed message and starts it.
+    /// Finds the lane for a message claimed from the queue and starts it.
     pub(super) fn offer(
         self: &Arc<Self>,
         claim: Claim,
         lease_expires: Timestamp,
         room: Option<OwnedSemaphorePermit>,
     ) {
-        self.dispatch(Job::new(claim, lease_expires, room));
+        let way = self.way(&claim.message);
+        self.dispatch(Job::new(claim, lease_expires, way, room));
     }
 
     /// Starts a message, parks it, or returns it to the queue.
@@ -133,8 +141,8 @@ impl Engine {
                     self.pump.notify_one();
                 }
             }
-            Placement::Closed(job, opens) => {
-                self.tasks.spawn(async move { engine.give_back(*job, opens).await });
+            Placement::Back { job, due, why } => {
+                self.tasks.spawn(async move { engine.give_back(*job, due, why).await });
             }
             Placement::Nobody(job) => {
                 self.tasks.spawn(async move { engine.nobody(*job).await });
@@ -215,8 +223,7 @@ impl Engine {
                 self.pump.notify_one();
                 AfterAttempt::Parked
             }
-            Placement::Closed(job, opens) => {
-                let due = self.due_when_closed(board, opens, now);
+            Placement::Back { job, due, why: _ } => {
                 let rng = &mut board.rng;
                 let next =
                     course::others_closed(&obstacle, &name, due, &job, &self.rules, now, rng);
@@ -239,21 +246,6 @@ impl Engine {
         }
     }
 
-    /// When to look again at a message whose providers are all closed. While others are open the queue is being
-    /// read, and the message would come round and round; else it is read only when a provider opens.
-    fn due_when_closed(
-        &self,
-        board: &Board,
-        opens: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Timestamp {
-        if board.any_open(now) {
-            opens.unwrap_or(now).max(now + self.rules.backoff.ceiling(0))
-        } else {
-            now
-        }
-    }
-
     /// Returns a message to the queue as it is, due at once. In a task of its own, so that many share a commit.
     pub(super) fn hand_back(self: &Arc<Self>, mut job: Job) {
         let engine = Arc::clone(self);
@@ -263,20 +255,34 @@ impl Engine {
         });
     }
 
-    /// Returns a message to the queue, because every provider that it could use is closed.
-    async fn give_back(&self, mut job: Job, opens: Option<Timestamp>) {
-        let (due, why) = {
-            let board = self.board();
-            (self.due_when_closed(&board, opens, self.now()), board.why_closed(&job))
+    /// Returns a message to the queue, because no provider that it could use takes it now. One that has waited long
+    /// enough for providers that are down is given up instead.
+    async fn give_back(&self, mut job: Job, due: Timestamp, why: Option<String>) {
+        let now = self.now();
+        let down_since = self.board().all_down_since(&job);
+        let in_vain =
+            down_since.is_some_and(|since| course::waits_in_vain(&job, since, &self.rules, now));
+        let next = if in_vain {
+            course::given_up(&job, why.as_deref().unwrap_or("no provider answers"), now)
+        } else {
+            course::wait(due, why)
         };
-        self.settle(&mut job, course::wait(due, why)).await;
+        self.settle(&mut job, next).await;
     }
 
     /// A message that every provider has refused to carry in earlier deliveries, or that none is configured for.
     async fn nobody(&self, mut job: Job) {
-        let error = match job.passed_over.last() {
-            Some(name) => format!("no provider is left after {name}; mailferry's log says why"),
-            None => "no provider is configured for this message".to_owned(),
+        let error = match (&job.way, job.passed_over.last()) {
+            (Way::Locked(reason), _) => {
+                tracing::error!(queue_id = %job.claim.message.id, error = reason, "a message waits, because the account that it is to be sent by cannot be used");
+                reason.clone()
+            }
+            (Way::Route | Way::Account(_), Some(name)) => {
+                format!("no provider is left after {name}; mailferry's log says why")
+            }
+            (Way::Route | Way::Account(_), None) => {
+                "no provider is configured for this message".to_owned()
+            }
         };
         let next = {
             let board = &mut *self.board();

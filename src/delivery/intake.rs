@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use aws_lc_rs::digest;
 
+use super::brought::Way;
 use super::engine::{Engine, StoreHandle};
+use super::job::Job;
 use super::status::{Cause, NotSent};
 use crate::clock::Timestamp;
 use crate::message::{IndexFields, Message, QueueId, Submission};
@@ -26,33 +28,62 @@ impl Intake for QueueFirst {
             return Err(Refusal::NoRoom("there is no queue".to_owned()));
         };
         let now = engine.now();
-        let message = Arc::new(message(QueueId::new(now), submission, now));
-        engine.enqueue(store, message).await.map_err(|error| {
+        let refusal = "the message could not be stored; try again later";
+        let (message, way) = engine.admit(QueueId::new(now), submission, now).map_err(|error| {
+            tracing::error!(error, "a message was not accepted");
+            Refusal::NoRoom(refusal.to_owned())
+        })?;
+        engine.enqueue(store, Arc::new(message), way).await.map_err(|error| {
             tracing::error!(error = %error, "a message was not accepted");
             Refusal::NoRoom(match error {
                 StoreError::Full(_) => "the queue is full; try again later".to_owned(),
-                _ => "the message could not be stored; try again later".to_owned(),
+                _ => refusal.to_owned(),
             })
         })
     }
 }
 
 impl Engine {
+    /// The message that a submission becomes, and by which way it goes. An account that its client brought is kept sealed,
+    /// where something is kept at all.
+    pub(super) fn admit(
+        &self,
+        id: QueueId,
+        submission: Submission,
+        now: Timestamp,
+    ) -> Result<(Message, Way), String> {
+        let Submission { envelope, raw, user, peer: _, account } = submission;
+        let way = self.fresh_way(account)?;
+        let account = match (&way, &self.accounts, &self.store) {
+            (Way::Account(brought), Some(accounts), Some(_)) => {
+                let sealed = accounts.seal.seal(id, &brought.account);
+                Some(sealed.map_err(|error| error.to_string())?)
+            }
+            (Way::Route | Way::Account(_) | Way::Locked(_), _, _) => None,
+        };
+        let index = IndexFields::read(&raw);
+        Ok((Message { id, received_at: now, index, envelope, raw, user, account }, way))
+    }
+
     /// Keeps a message and, while there is room, delivers it from memory without reading it back.
     async fn enqueue(
         self: &Arc<Self>,
         store: &Arc<dyn Store>,
         message: Arc<Message>,
+        way: Way,
     ) -> Result<QueueId, StoreError> {
         let id = message.id;
-        let open = !self.closing.load(Ordering::Relaxed) && self.board().any_open(self.now());
+        let open = !self.closing.load(Ordering::Relaxed)
+            && self.board().takes(message.user.as_deref(), &way, self.now());
         let room = if open { self.reserve(message.raw.len()) } else { None };
         let lease = room.is_some().then(|| self.lease());
         let expires = lease.as_ref().map(|lease| lease.expires);
         store.insert(Arc::clone(&message), lease).await?;
         self.log.accepted(&message);
         match expires {
-            Some(expires) => self.offer(Claim::fresh(message, BIRTH_LEASE), expires, room),
+            Some(expires) => {
+                self.dispatch(Job::new(Claim::fresh(message, BIRTH_LEASE), expires, way, room));
+            }
             None => {
                 self.backlog.store(true, Ordering::Relaxed);
                 if open {
@@ -71,24 +102,18 @@ pub(super) struct Direct(pub(super) Arc<Engine>);
 impl Intake for Direct {
     async fn accept(&self, submission: Submission) -> Result<QueueId, Refusal> {
         let now = self.0.now();
-        let mut message = message(QueueId::new(now), submission, now);
+        let admitted = self.0.admit(QueueId::new(now), submission, now);
+        let (mut message, way) = admitted.map_err(Refusal::TryAgain)?;
         if !message.index.message_id.is_empty() {
             message.id = repeatable_id(&message);
         }
         let id = message.id;
-        match self.0.at_once(Arc::new(message), None).await {
+        match self.0.at_once(Arc::new(message), way, None).await {
             Ok(_) => Ok(id),
             Err(NotSent { cause: Cause::Rejected, error, .. }) => Err(Refusal::Rejected(error)),
             Err(NotSent { error, .. }) => Err(Refusal::TryAgain(error)),
         }
     }
-}
-
-/// The message that a submission becomes.
-pub(super) fn message(id: QueueId, submission: Submission, now: Timestamp) -> Message {
-    let Submission { envelope, raw, user, peer: _, account: _ } = submission;
-    let index = IndexFields::read(&raw);
-    Message { id, received_at: now, index, envelope, raw, user, account: None }
 }
 
 /// An id made from the message itself: when the client repeats the submission after a 451, the idempotency key is the

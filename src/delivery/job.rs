@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::brought::Way;
 use crate::clock::Timestamp;
 use crate::message::{Address, Email};
 use crate::queue::{Attempt, Claim, Outcome, RecipientState};
@@ -18,6 +19,8 @@ pub(super) struct Job {
     pub(super) claim: Claim,
     /// When the queue would hand the message to somebody else.
     pub(super) lease_expires: Timestamp,
+    /// By which way it goes.
+    pub(super) way: Way,
     /// The parsed message, once somebody needed it.
     pub(super) email: Option<Arc<Email>>,
     /// Calls that are not recorded in the queue yet.
@@ -34,6 +37,7 @@ impl Job {
     pub(super) fn new(
         claim: Claim,
         lease_expires: Timestamp,
+        way: Way,
         room: Option<OwnedSemaphorePermit>,
     ) -> Self {
         // What an earlier attempt has shown holds on: a malformed request will not get better by itself.
@@ -49,6 +53,7 @@ impl Job {
         Self {
             claim,
             lease_expires,
+            way,
             email: None,
             attempts: Vec::new(),
             receipts: Vec::new(),

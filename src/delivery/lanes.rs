@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::board::LaneId;
 use super::caught::caught;
 use super::course;
 use super::engine::Engine;
+use super::lane::LaneId;
 use crate::provider::{SendError, Verdict};
 
 /// A check that has not answered by then has failed.
@@ -50,17 +50,24 @@ impl Engine {
 
     pub(super) fn note_failure(&self, lane: LaneId, error: &SendError) {
         let mut board = self.board();
-        if board.failed(lane, error, self.now()) {
+        if !board.failed(lane, error, self.now()) {
+            return;
+        }
+        let (provider, outcome) = (board.name(lane), course::outcome(error).name());
+        if board.is_brought(lane) {
+            // It stops nobody else's mail.
+            tracing::warn!(provider, outcome, error = %error, "a provider account that a client brought is set aside; its mail waits");
+        } else {
             tracing::error!(
-                provider = board.name(lane),
-                outcome = course::outcome(error).name(),
+                provider,
+                outcome,
                 error = %error,
                 "the provider is set aside; its mail waits or goes to the next provider{}",
                 advice(error.verdict)
             );
-            drop(board);
-            self.pump.notify_one();
         }
+        drop(board);
+        self.pump.notify_one();
     }
 
     /// Asks a closed provider, without mail, whether it works again.

@@ -11,21 +11,26 @@ mod at_once;
 mod attempt;
 mod backoff;
 mod board;
+mod brought;
 mod caught;
 mod course;
 mod engine;
 mod events;
 mod intake;
 mod job;
+mod known;
+mod lane;
 mod lanes;
 mod pace;
 mod pump;
+mod roster;
 mod settle;
 mod standing;
 mod status;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,17 +38,19 @@ use fastrand::Rng;
 use tokio_util::sync::CancellationToken;
 
 pub use backoff::Backoff;
-pub use board::LaneSetup;
+pub use brought::{AccountSettings, LaneMaker};
 pub use course::RetryRules;
+pub use lane::LaneSetup;
 pub use status::{Cause, NotSent, ProviderState, ProviderStatus, Sent};
 
 use crate::clock::SharedClock;
 use crate::config::SenderConfig;
 use crate::message::{QueueId, Submission};
-use crate::queue::{Intake, Store};
-use board::Board;
+use crate::queue::{Accounts, Intake, Store};
+use board::{Board, Ways};
 use engine::{Engine, StoreHandle};
 use events::EventLog;
+use known::KnownAccounts;
 
 /// The longest wait between two checks of a closed provider.
 const CHECK_MAX: Duration = Duration::from_mins(1);
@@ -53,6 +60,10 @@ const CHECK_MAX: Duration = Duration::from_mins(1);
 pub struct Settings {
     /// Every configured provider; those of the route in the order of preference.
     pub lanes: Vec<LaneSetup>,
+    /// Users whose mail takes an order of providers of its own: its providers' names, in the order of preference.
+    pub user_routes: HashMap<String, Vec<String>>,
+    /// How mail is sent whose account came with it; `None`: not at all, and none is accepted.
+    pub accounts: Option<AccountSettings>,
     /// How long and how often messages are tried.
     pub rules: RetryRules,
     /// The From rules.
@@ -75,11 +86,18 @@ impl Delivery {
         clock: SharedClock,
         rng: Rng,
     ) -> Self {
-        let Settings { lanes, rules, sender, log_subject, instance } = settings;
+        let Settings { lanes, user_routes, accounts, rules, sender, log_subject, instance } =
+            settings;
         let checks = Backoff::new(rules.backoff.ceiling(0), CHECK_MAX.min(rules.backoff.max()));
-        let board = Board::new(lanes, checks, rng);
+        let ways = Ways {
+            lanes,
+            user_routes,
+            maker: accounts.as_ref().map(|accounts| accounts.lanes.clone()),
+            accounts_expected: accounts.as_ref().is_some_and(|accounts| accounts.expected),
+        };
+        let board = Board::new(ways, checks, rng);
         let log = EventLog { subject: log_subject };
-        Self(Arc::new(Engine::new(board, store, rules, sender, log, clock, instance)))
+        Self(Arc::new(Engine::new(board, store, accounts, rules, sender, log, clock, instance)))
     }
 
     /// Reads the queue and checks closed providers until `shutdown`; then finishes the calls that are under way and
@@ -106,14 +124,32 @@ impl Delivery {
         Arc::new(intake::Direct(Arc::clone(&self.0)))
     }
 
-    /// How each provider does, in the order of preference.
+    /// Whether providers take the accounts that clients bring; `None` where clients bring none.
+    pub fn accounts(&self) -> Option<Arc<dyn Accounts>> {
+        let settings = self.0.accounts.clone().filter(|accounts| accounts.expected)?;
+        Some(Arc::new(KnownAccounts::new(settings, Arc::clone(&self.0.clock))))
+    }
+
+    /// How each provider does, in the order of preference, and behind them some of the accounts that clients brought, the
+    /// worst first.
     pub fn status(&self) -> Vec<ProviderStatus> {
         self.0.board().status(self.0.now())
     }
 
-    /// True when a new message could be delivered now: at least one provider is up.
+    /// The names of the configured providers.
+    pub fn providers(&self) -> Vec<String> {
+        self.0.board().names()
+    }
+
+    /// True when a new message could be delivered now: at least one provider is up, or mail comes with accounts against
+    /// which nothing is known.
     pub fn ready(&self) -> bool {
-        self.status().iter().any(|provider| provider.state == ProviderState::Up)
+        self.0.board().is_ready(self.0.now())
+    }
+
+    /// True where clients bring the accounts by which their mail is sent, so that none needs to be configured.
+    pub fn expects_accounts(&self) -> bool {
+        self.0.board().expects_accounts()
     }
 
     /// Delivers a message at once through the route, or through the one provider that is named, and records it in
@@ -127,12 +163,19 @@ impl Delivery {
         if let Some(name) = provider
             && engine.board().find(name).is_none()
         {
-            let names: Vec<String> = self.status().into_iter().map(|status| status.name).collect();
-            let error = format!("no provider is called {name:?}; there is {}", names.join(", "));
+            let names = self.providers().join(", ");
+            let error = format!("no provider is called {name:?}; there is {names}");
             return Err(NotSent { id: None, provider: None, error, cause: Cause::NoProvider });
         }
         let now = engine.now();
-        let message = Arc::new(intake::message(QueueId::new(now), submission, now));
+        let admitted = engine.admit(QueueId::new(now), submission, now);
+        let (message, way) = admitted.map_err(|error| NotSent {
+            id: None,
+            provider: None,
+            error,
+            cause: Cause::Store,
+        })?;
+        let message = Arc::new(message);
         if let Some(StoreHandle(store)) = &engine.store {
             store.insert(Arc::clone(&message), Some(engine.lease())).await.map_err(|error| {
                 let error = error.to_string();
@@ -142,8 +185,9 @@ impl Delivery {
         engine.log.accepted(&message);
         // In a task of its own: the caller may hang up, the record must be completed all the same.
         let (task, provider) = (Arc::clone(engine), provider.map(str::to_owned));
-        let sending =
-            engine.tasks.spawn(async move { task.at_once(message, provider.as_deref()).await });
+        let sending = engine
+            .tasks
+            .spawn(async move { task.at_once(message, way, provider.as_deref()).await });
         sending.await.unwrap_or_else(|_| {
             let error = "the delivery was interrupted".to_owned();
             Err(NotSent { id: None, provider: None, error, cause: Cause::Unavailable })

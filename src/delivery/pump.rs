@@ -55,6 +55,7 @@ impl Engine {
                 self.backlog.store(true, Ordering::Relaxed);
             }
             let mut board = self.board();
+            board.drop_unused(now);
             (board.due_checks(now), board.outstayed(now), board.displaced(now))
         };
         for lane in checks {
@@ -113,7 +114,7 @@ impl Engine {
         None
     }
 
-    /// While every provider is down no message is tried. Those that have waited too long end all the same.
+    /// While every provider of a route is down its messages are not tried. Those that have waited too long end all the same.
     pub(super) async fn give_up_waiting(&self) {
         let Some(StoreHandle(store)) = &self.store else { return };
         for _ in 0..READS_PER_TURN {
@@ -122,7 +123,11 @@ impl Engine {
             let overdue = |oldest: Timestamp| {
                 now.duration_since(oldest).unsigned_abs() >= self.rules.give_up_after
             };
-            let down = self.board().route_down_since().is_some();
+            let down = {
+                let board = self.board();
+                // A queue that is being read brings the messages by itself.
+                board.is_any_route_down() && !board.reads_for_accounts()
+            };
             let stopping = self.closing.load(Ordering::Relaxed);
             if stopping || !down || !oldest.is_some_and(overdue) {
                 return;
@@ -135,7 +140,8 @@ impl Engine {
             };
             let mut given_up = 0;
             for claim in claims {
-                let mut job = Job::new(claim, expires, None);
+                let way = self.way(&claim.message);
+                let mut job = Job::new(claim, expires, way, None);
                 let (down_since, why) = {
                     let board = self.board();
                     (board.all_down_since(&job), board.why_closed(&job))

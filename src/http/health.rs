@@ -57,8 +57,10 @@ impl Report {
         let counts = counts.ok().and_then(Result::ok);
         let providers = side.delivery.status();
         let now = context.now();
+        let full_at = side.queue_messages_max;
+        let needs_providers = !side.delivery.expects_accounts();
         Self {
-            status: judge(&side.smtp.listening, counts, side.queue_messages_max, &providers),
+            status: judge(&side.smtp.listening, counts, full_at, &providers, needs_providers),
             listening: side.smtp.listening.clone(),
             connections: side.smtp.connections.load(Ordering::Relaxed),
             backend: side.queue_backend,
@@ -70,18 +72,20 @@ impl Report {
     }
 }
 
-/// From the parts to the one word.
+/// From the parts to the one word. Where clients bring their accounts, no provider needs to be there.
 fn judge(
     listening: &[SocketAddr],
     counts: Option<Counts>,
     queue_max: u64,
     providers: &[ProviderStatus],
+    needs_providers: bool,
 ) -> Status {
     let Some(counts) = counts.filter(|_| !listening.is_empty()) else { return Status::Down };
     let open = counts.queued.saturating_add(counts.sending);
     let nearly_full = open >= queue_max - queue_max / 10;
     let all_up = providers.iter().all(|provider| provider.state == ProviderState::Up);
-    if nearly_full || !all_up || providers.is_empty() { Status::Degraded } else { Status::Ok }
+    let nobody = needs_providers && providers.is_empty();
+    if nearly_full || !all_up || nobody { Status::Degraded } else { Status::Ok }
 }
 
 /// Whole seconds; 0 when the clock was set back meanwhile.
@@ -180,7 +184,7 @@ impl<'a> HealthJson<'a> {
     }
 }
 
-/// An object in the order of preference.
+/// An object in the order of preference. Brought accounts stand behind the configured providers, the worst first.
 fn by_name<S: Serializer>(providers: &&[ProviderStatus], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(providers.iter().map(|provider| {
         let error = provider.last_error.as_ref();
@@ -212,9 +216,9 @@ mod tests {
     #[test]
     fn down_means_that_mail_cannot_be_taken() {
         let up = [sample::provider("resend", ProviderState::Up)];
-        assert_eq!(judge(&listening(), counts(0, 0), 10, &up), Status::Ok);
-        assert_eq!(judge(&[], counts(0, 0), 10, &up), Status::Down);
-        assert_eq!(judge(&listening(), None, 10, &up), Status::Down);
+        assert_eq!(judge(&listening(), counts(0, 0), 10, &up, true), Status::Ok);
+        assert_eq!(judge(&[], counts(0, 0), 10, &up, true), Status::Down);
+        assert_eq!(judge(&listening(), None, 10, &up, true), Status::Down);
     }
 
     #[test]
@@ -227,18 +231,20 @@ mod tests {
         ] {
             let providers =
                 [sample::provider("resend", ProviderState::Up), sample::provider("ses", state)];
-            let status = judge(&listening(), counts(0, 0), 10, &providers);
+            let status = judge(&listening(), counts(0, 0), 10, &providers, true);
             assert_eq!(status, Status::Degraded, "{state:?}");
         }
-        assert_eq!(judge(&listening(), counts(0, 0), 10, &[]), Status::Degraded);
+        assert_eq!(judge(&listening(), counts(0, 0), 10, &[], true), Status::Degraded);
+        let accounts_come = judge(&listening(), counts(0, 0), 10, &[], false);
+        assert_eq!(accounts_come, Status::Ok, "clients bring their accounts");
     }
 
     #[test]
     fn a_queue_near_its_limit_degrades() {
         let up = [sample::provider("resend", ProviderState::Up)];
-        assert_eq!(judge(&listening(), counts(89, 0), 100, &up), Status::Ok);
-        assert_eq!(judge(&listening(), counts(80, 10), 100, &up), Status::Degraded);
-        assert_eq!(judge(&listening(), counts(100, 0), 100, &up), Status::Degraded);
+        assert_eq!(judge(&listening(), counts(89, 0), 100, &up, true), Status::Ok);
+        assert_eq!(judge(&listening(), counts(80, 10), 100, &up, true), Status::Degraded);
+        assert_eq!(judge(&listening(), counts(100, 0), 100, &up, true), Status::Degraded);
     }
 
     #[test]

@@ -93,11 +93,10 @@ async fn read(request: Request) -> Result<Bytes, Problem> {
 }
 
 fn check_provider(context: &Context, name: &str) -> Result<(), Problem> {
-    let providers = context.side.delivery.status();
-    if providers.iter().any(|provider| provider.name == name) {
+    let names = context.side.delivery.providers();
+    if names.iter().any(|known| known == name) {
         return Ok(());
     }
-    let names: Vec<_> = providers.iter().map(|provider| provider.name.as_str()).collect();
     let names = names.join(", ");
     let message = format!("\"provider\": there is no provider {name:?}; there are: {names}");
     Err(Problem::bad_input("invalid_field", message))

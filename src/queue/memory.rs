@@ -159,11 +159,15 @@ impl Record {
             self.provider_message_id = Some(name.to_owned());
         }
         self.attempts.extend(settlement.attempts.iter().cloned());
+        if self.state == State::Delivered && self.message.account.is_some() {
+            let message = Message { account: None, ..Message::clone(&self.message) };
+            self.message = Arc::new(message);
+        }
     }
 
     fn forget_content(&mut self) {
         self.has_content = false;
-        let message = Message { raw: Bytes::new(), ..Message::clone(&self.message) };
+        let message = Message { raw: Bytes::new(), account: None, ..Message::clone(&self.message) };
         self.message = Arc::new(message);
     }
 
@@ -301,6 +305,7 @@ impl Store for MemoryStore {
         let mut queue = self.queue();
         let record = queue.record(id)?;
         rules::may_retry(id, record.state)?;
+        rules::may_name(id, record.state, provider.as_deref(), record.message.account.is_some())?;
         if !record.has_content {
             return Err(StoreError::ContentGone(id));
         }
@@ -369,7 +374,13 @@ mod tests {
     use crate::queue::conformance::{Harness, conformance};
 
     fn open(messages_max: u64) -> Harness {
-        Harness::new(Arc::new(MemoryStore::new(messages_max)), ())
+        let store = Arc::new(MemoryStore::new(messages_max));
+        let kept = Arc::clone(&store);
+        let account = move |id| {
+            let queue = kept.queue();
+            queue.records.get(&id).and_then(|record| record.message.account.clone())
+        };
+        Harness::new(store, (), account)
     }
 
     conformance!(open);

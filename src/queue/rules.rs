@@ -103,6 +103,23 @@ pub(super) fn may_retry(id: QueueId, state: State) -> Result<(), StoreError> {
     }
 }
 
+/// Whether a retry may name this provider: what a client wants to have sent by its own account goes by no other.
+pub(super) fn may_name(
+    id: QueueId,
+    state: State,
+    provider: Option<&str>,
+    has_account: bool,
+) -> Result<(), StoreError> {
+    if provider.is_some() && has_account {
+        return Err(StoreError::WrongState {
+            id,
+            state,
+            hint: "it goes only by the provider account that its client brought: retry it without naming a provider",
+        });
+    }
+    Ok(())
+}
+
 /// Whether an operator may stop a message of this state.
 pub(super) fn may_cancel(id: QueueId, state: State) -> Result<(), StoreError> {
     let hint = match state {

@@ -42,7 +42,7 @@ pub trait Store: Send + Sync {
     ) -> Result<Vec<Claim>, StoreError>;
 
     /// Records attempts and what follows. Fails with [`StoreError::LeaseLost`] and writes nothing when the lease
-    /// is not held any more.
+    /// is not held any more. With the delivery the message's account goes.
     async fn settle(&self, settlement: Settlement) -> Result<(), StoreError>;
 
     /// When there is something to claim next: a queued message that becomes due, or a lease that runs out.
@@ -60,7 +60,8 @@ pub trait Store: Send + Sync {
 
     /// Makes a queued, failed or cancelled message due now, for everybody who has not got it, and lets
     /// `give_up_after` count from now. With a provider, only that one is used. The last error stays until the next
-    /// attempt. Fails with [`StoreError::ContentGone`] when there is nothing left to send.
+    /// attempt. Fails with [`StoreError::ContentGone`] when there is nothing left to send. A message with an account of its
+    /// own takes no provider.
     async fn retry(
         &self,
         id: QueueId,
@@ -75,7 +76,7 @@ pub trait Store: Send + Sync {
     async fn counts(&self) -> Result<Counts, StoreError>;
 
     /// Removes one small slice of what is past its time: contents of messages delivered or cancelled more than `keep_bodies`
-    /// ago, records of messages finished more than `keep_records` ago. Returns how many were removed; call again
+    /// ago, and with them their accounts, records of messages finished more than `keep_records` ago. Returns how many were removed; call again
     /// until it is zero.
     async fn sweep(
         &self,

@@ -1,7 +1,10 @@
 //! Delivery as a whole, over the in-memory store, with providers that play a script and time that does not wait.
 
+mod accounts;
 mod at_once;
 mod failover;
+mod known;
 mod outcomes;
 mod queue;
-mod scripted;
+mod routes;
+pub(in crate::delivery) mod scripted;

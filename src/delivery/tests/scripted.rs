@@ -1,6 +1,6 @@
 //! A provider that answers as it is told, and a delivery around it.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -30,7 +30,7 @@ pub(super) struct Seen {
 }
 
 #[derive(Debug)]
-pub(super) struct Scripted {
+pub(in crate::delivery) struct Scripted {
     capabilities: Capabilities,
     /// Answers to the next calls; `usual` when there are none.
     script: Mutex<VecDeque<Result<(), Verdict>>>,
@@ -54,7 +54,7 @@ pub(super) fn error(verdict: Verdict) -> SendError {
 }
 
 impl Scripted {
-    pub(super) fn new() -> Self {
+    pub(in crate::delivery) fn new() -> Self {
         let capabilities = Capabilities {
             form: Form::Structured,
             request_bytes_max: 1 << 20,
@@ -168,6 +168,7 @@ impl Provider for Scripted {
 
     async fn probe(&self) -> Result<(), SendError> {
         self.probes.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(self.latency).await;
         self.probe.lock().unwrap().map_err(error)
     }
 }
@@ -199,6 +200,8 @@ pub(super) fn settings(providers: &[(&str, &Arc<Scripted>)], rules: RetryRules) 
     };
     Settings {
         lanes: providers.iter().map(lane).collect(),
+        user_routes: HashMap::new(),
+        accounts: None,
         rules,
         sender: SenderConfig::default(),
         log_subject: true,
@@ -214,7 +217,11 @@ impl World {
     pub(super) fn with(settings: Settings) -> Self {
         let start = "2026-11-21T00:00:00Z".parse().unwrap();
         let clock: SharedClock = Arc::new(TimerClock::starting_at(start));
-        let store = Arc::new(MemoryStore::new(1_000));
+        Self::over(Arc::new(MemoryStore::new(50_000)), clock, settings)
+    }
+
+    /// Over a store that there is, for the time after a restart.
+    pub(super) fn over(store: Arc<MemoryStore>, clock: SharedClock, settings: Settings) -> Self {
         let recorded = Arc::clone(&store) as Arc<dyn Store>;
         let delivery =
             Delivery::new(settings, Some(recorded), Arc::clone(&clock), Rng::with_seed(7));

@@ -7,6 +7,7 @@ mod provider;
 pub(super) mod sample;
 mod store;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -63,6 +64,8 @@ fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
     };
     let settings = Settings {
         lanes: providers.iter().map(lane).collect(),
+        user_routes: HashMap::new(),
+        accounts: None,
         rules: RetryRules {
             backoff: Backoff::new(Duration::from_secs(2), Duration::from_mins(15)),
             give_up_after: Duration::from_hours(24),

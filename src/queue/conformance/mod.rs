@@ -21,17 +21,30 @@ use super::{
     Store, Summary,
 };
 use crate::clock::Timestamp;
-use crate::message::{Envelope, IndexFields, Message, QueueId};
+use crate::message::{Envelope, IndexFields, Message, QueueId, SealedAccount};
 
 /// An empty store, and what must live as long as it (a folder).
 pub(super) struct Harness {
     pub(super) store: Arc<dyn Store>,
+    account: AccountOf,
     _keep: Box<dyn Any + Send + Sync>,
 }
 
+/// Looks at what is kept of a message's account; the contract has no way to ask.
+type AccountOf = Box<dyn Fn(QueueId) -> Option<SealedAccount> + Send + Sync>;
+
 impl Harness {
-    pub(super) fn new(store: Arc<dyn Store>, keep: impl Any + Send + Sync) -> Self {
-        Self { store, _keep: Box::new(keep) }
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        keep: impl Any + Send + Sync,
+        account: impl Fn(QueueId) -> Option<SealedAccount> + Send + Sync + 'static,
+    ) -> Self {
+        Self { store, account: Box::new(account), _keep: Box::new(keep) }
+    }
+
+    /// What the store keeps of a message's account.
+    pub(super) fn account(&self, id: QueueId) -> Option<SealedAccount> {
+        (self.account)(id)
     }
 }
 
@@ -72,10 +85,12 @@ macro_rules! conformance {
                 a_deferred_message_comes_back_when_due, a_message_put_back_is_not_counted_as_deferred,
                 a_partial_delivery_keeps_the_lease, attempts_are_kept_whole_and_in_order,
                 a_late_settlement_writes_nothing, an_expired_lease_that_nobody_took_may_settle,
-                a_message_is_settled_once, a_stranger_is_not_settled;
+                a_message_is_settled_once, a_stranger_is_not_settled,
+                an_account_goes_with_the_delivery_and_not_before;
             operating: a_retry_makes_a_waiting_message_due, a_retry_revives_a_failed_message,
                 a_retry_revives_a_cancelled_message, a_retry_spares_who_has_got_it,
-                a_retry_may_name_the_provider, a_retry_leaves_sending_and_delivered_alone,
+                a_retry_may_name_the_provider, a_retry_names_no_provider_beside_an_account,
+                a_retry_leaves_sending_and_delivered_alone,
                 a_retry_needs_the_content, a_cancelled_message_is_not_sent,
                 only_a_waiting_message_can_be_cancelled, a_stranger_cannot_be_operated_on;
             looking: a_list_is_newest_first_in_pages, a_list_keeps_to_its_longest_page,
@@ -84,7 +99,7 @@ macro_rules! conformance {
                 a_search_is_not_about_names_of_states, filters_work_together,
                 an_unknown_message_is_nowhere, counts_follow_every_change, the_oldest_is_an_open_one;
             sweeping: contents_go_after_their_time, contents_of_failed_messages_stay_with_the_record,
-                records_go_after_their_time, open_messages_are_never_swept,
+                an_account_goes_with_the_content, records_go_after_their_time, open_messages_are_never_swept,
                 a_sweep_works_in_small_slices_until_nothing_is_left;
         }
     };
@@ -131,6 +146,12 @@ pub(super) fn message(seconds: i64) -> Message {
         user: Some("lemmy".to_owned()),
         account: None,
     }
+}
+
+/// A message that brings a sealed account along.
+pub(super) fn with_account(seconds: i64) -> Arc<Message> {
+    let account = SealedAccount(Bytes::from_static(b"\x01sealed\0"));
+    Arc::new(Message { account: Some(account), ..message(seconds) })
 }
 
 /// A lease until `at(seconds)`.

@@ -136,3 +136,15 @@ pub(in crate::queue) async fn a_stranger_cannot_be_operated_on(open: Open) {
     assert_eq!(store.retry(id, None, at(1)).await, Err(StoreError::NotFound(id)));
     assert_eq!(store.cancel(id, at(1)).await, Err(StoreError::NotFound(id)));
 }
+
+pub(in crate::queue) async fn a_retry_names_no_provider_beside_an_account(open: Open) {
+    let store = open(ROOMY);
+    let message = with_account(0);
+    let id = message.id;
+    store.insert(message, None).await.unwrap();
+    let refusal = store.retry(id, Some("ses".to_owned()), at(1)).await.unwrap_err();
+    assert!(matches!(refusal, StoreError::WrongState { .. }), "{refusal}");
+    assert!(refusal.to_string().contains("without naming a provider"), "{refusal}");
+    store.retry(id, None, at(1)).await.unwrap();
+    assert_eq!(claim_one(&*store, 1).await.pinned_provider, None);
+}

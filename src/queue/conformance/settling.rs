@@ -168,3 +168,27 @@ pub(in crate::queue) async fn a_stranger_is_not_settled(open: Open) {
     assert_eq!(settled, Err(StoreError::LeaseLost(claim.message.id)));
     assert!(store.show(claim.message.id).await.unwrap().is_none());
 }
+
+pub(in crate::queue) async fn an_account_goes_with_the_delivery_and_not_before(open: Open) {
+    let store = open(ROOMY);
+    let message = with_account(0);
+    let id = message.id;
+    store.insert(Arc::clone(&message), None).await.unwrap();
+    let kept = message.account.clone();
+    let first = claim_one(&*store, 0).await;
+    assert_eq!(first.message.account, kept);
+
+    store.settle(settlement(&first, Next::Continue, 1)).await.unwrap();
+    assert_eq!(store.account(id), kept);
+    let next = Next::Queue { due: at(5), error: None, deferred: true };
+    store.settle(settlement(&first, next, 1)).await.unwrap();
+    assert_eq!(store.account(id), kept);
+    let second = claim_one(&*store, 5).await;
+    store.settle(refused(&second, "resend", 6)).await.unwrap();
+    assert_eq!(store.account(id), kept, "an operator may have it tried again");
+    store.retry(id, None, at(7)).await.unwrap();
+    let third = claim_one(&*store, 7).await;
+    assert_eq!(third.message.account, kept);
+    store.settle(delivered(&third, "resend", 8)).await.unwrap();
+    assert_eq!(store.account(id), None);
+}

@@ -46,6 +46,19 @@ pub(in crate::queue) async fn contents_of_failed_messages_stay_with_the_record(o
     assert_eq!(claim.message.raw, message(0).raw);
 }
 
+pub(in crate::queue) async fn an_account_goes_with_the_content(open: Open) {
+    let store = open(ROOMY);
+    let message = with_account(0);
+    let id = message.id;
+    store.insert(message, None).await.unwrap();
+    store.cancel(id, at(1)).await.unwrap();
+    assert!(store.account(id).is_some(), "an operator may have it sent after all");
+
+    assert_eq!(sweep(&*store, LONG, MINUTE, 61).await, (1, 1));
+    assert_eq!(store.account(id), None);
+    assert_eq!(summary(&*store, id).await.state, State::Cancelled);
+}
+
 pub(in crate::queue) async fn records_go_after_their_time(open: Open) {
     let store = open(ROOMY);
     let mut over = Vec::new();

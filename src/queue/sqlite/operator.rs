@@ -17,8 +17,9 @@ pub(super) fn retry(
     provider: Option<&str>,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let Current { state, mut recipients } = current(connection, id)?;
+    let Current { state, mut recipients, has_account } = current(connection, id)?;
     rules::may_retry(id, state)?;
+    rules::may_name(id, state, provider, has_account)?;
     if !has_content(connection, id)? {
         return Err(StoreError::ContentGone(id).into());
     }
@@ -45,7 +46,7 @@ pub(super) fn cancel(
     id: QueueId,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let Current { state, mut recipients } = current(connection, id)?;
+    let Current { state, mut recipients, has_account: _ } = current(connection, id)?;
     rules::may_cancel(id, state)?;
     rules::stop(&mut recipients);
     connection
@@ -60,13 +61,21 @@ pub(super) fn cancel(
 struct Current {
     state: State,
     recipients: Vec<RecipientStatus>,
+    /// It goes by the account that its client brought.
+    has_account: bool,
 }
 
 fn current(connection: &Connection, id: QueueId) -> Result<Current, Fault> {
     connection
-        .prepare_cached("SELECT state, recipients FROM messages WHERE id = ?1")?
+        .prepare_cached(
+            "SELECT state, recipients, account IS NOT NULL FROM messages WHERE id = ?1",
+        )?
         .query_row([Id(id)], |row| {
-            Ok(Current { state: rows::state(row, 0)?, recipients: rows::json(row, 1)? })
+            Ok(Current {
+                state: rows::state(row, 0)?,
+                recipients: rows::json(row, 1)?,
+                has_account: row.get(2)?,
+            })
         })
         .optional()?
         .ok_or_else(|| StoreError::NotFound(id).into())

@@ -9,7 +9,8 @@ use crate::message::QueueId;
 use crate::queue::rules::{Change, LastError};
 use crate::queue::{Attempt, Settlement, State, StoreError};
 
-/// Writes the new state under the lease that is expected, and the attempts.
+/// Writes the new state under the lease that is expected, and the attempts. A delivered message needs the account
+/// that its client brought no more.
 pub(super) fn settle(
     connection: &Connection,
     tally: &mut Tally,
@@ -26,7 +27,7 @@ pub(super) fn settle(
             "UPDATE messages SET state = ?3, due_at = coalesce(?4, due_at), deferrals = deferrals + ?5, \
              finished_at = ?6, recipients = ?7, provider = coalesce(?8, provider), \
              provider_message_id = coalesce(?9, provider_message_id), error = iif(?10, error, ?11), \
-             lease_owner = iif(?3 = 1, lease_owner, NULL) \
+             lease_owner = iif(?3 = 1, lease_owner, NULL), account = iif(?3 = 2, NULL, account) \
              WHERE id = ?1 AND state = 1 AND lease = ?2",
         )?
         .execute(params![

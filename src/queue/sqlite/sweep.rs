@@ -133,13 +133,20 @@ fn remove_body(
     id: QueueId,
     finished_before: Timestamp,
 ) -> rusqlite::Result<usize> {
-    let place = connection
+    let found = connection
         .prepare_cached(
-            "SELECT body, body_rows FROM messages WHERE id = ?1 AND state IN (2, 4) AND finished_at <= ?2",
+            "SELECT body, body_rows, account IS NOT NULL FROM messages \
+             WHERE id = ?1 AND state IN (2, 4) AND finished_at <= ?2",
         )?
-        .query_row((Id(id), rows::millis(finished_before)), place)
+        .query_row((Id(id), rows::millis(finished_before)), |row| Ok((place(row)?, row.get(2)?)))
         .optional()?;
-    let Some(place) = place else { return Ok(0) };
+    let Some((place, has_account)) = found else { return Ok(0) };
+    if has_account {
+        // Without content it is never sent again.
+        connection
+            .prepare_cached("UPDATE messages SET account = NULL WHERE id = ?1")?
+            .execute([Id(id)])?;
+    }
     // However many rows it had, it was one content.
     Ok(delete_body(connection, id, place)?.min(1))
 }

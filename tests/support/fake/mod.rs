@@ -13,7 +13,7 @@ pub(crate) use script::Behaviour;
 pub(crate) use service::{INACTIVE, Mail, Service};
 pub(crate) use wire::Reply;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -62,6 +62,8 @@ struct Shared {
     standing: Behaviour,
     script: VecDeque<Behaviour>,
     probes: Behaviour,
+    /// Keys that are answered with 401, whatever else is to happen.
+    revoked: HashSet<String>,
     requests: Vec<Recorded>,
     /// How many of them have been held against the description.
     judged: usize,
@@ -80,6 +82,7 @@ impl FakeProvider {
             standing: Behaviour::Normal,
             script: VecDeque::new(),
             probes: Behaviour::Normal,
+            revoked: HashSet::new(),
             requests: Vec::new(),
             judged: 0,
             outbox: Outbox::default(),
@@ -110,6 +113,16 @@ impl FakeProvider {
     /// From now on, questions about the account end so.
     pub(crate) fn answer_probes(&self, behaviour: Behaviour) {
         self.lock().probes = behaviour;
+    }
+
+    /// From now on, this key is refused in everything.
+    pub(crate) fn revoke(&self, key: &str) {
+        self.lock().revoked.insert(key.to_owned());
+    }
+
+    /// The key is good again.
+    pub(crate) fn restore(&self, key: &str) {
+        self.lock().revoked.remove(key);
     }
 
     /// Both: calls that send mail and questions about the account.
@@ -179,7 +192,10 @@ async fn serve(stream: TcpStream, shared: Arc<Mutex<Shared>>) -> io::Result<()> 
         let (service, sends, behaviour) = {
             let mut shared = shared.lock().unwrap();
             let sends = shared.service.sends(&head.method, &head.path);
-            let behaviour = shared.next(sends);
+            let behaviour = match shared.refusal(&head) {
+                Some(refusal) => refusal,
+                None => shared.next(sends),
+            };
             (shared.service, sends, behaviour)
         };
         let early = matches!(behaviour, Behaviour::ResetEarly);
@@ -239,6 +255,13 @@ async fn serve(stream: TcpStream, shared: Arc<Mutex<Shared>>) -> io::Result<()> 
 }
 
 impl Shared {
+    /// What a request gets whose key has been revoked, in Resend's words.
+    fn refusal(&self, head: &Head) -> Option<Behaviour> {
+        let key = head.header("authorization")?.strip_prefix("Bearer ")?;
+        let refusal = || Behaviour::resend_error(401, "validation_error", "API key is invalid");
+        self.revoked.contains(key).then(refusal)
+    }
+
     fn next(&mut self, sends: bool) -> Behaviour {
         if !sends {
             return self.probes.clone();

@@ -9,19 +9,30 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::SqliteStore;
 use super::line::Job;
+use crate::message::{QueueId, SealedAccount};
 use crate::queue::StoreError;
 use crate::queue::conformance::{Harness, ROOMY, conformance};
 
 fn open(messages_max: u64) -> Harness {
     let (folder, path) = place();
     let store = SqliteStore::open(&path, messages_max).unwrap();
-    Harness::new(Arc::new(store), folder)
+    let account = move |id: QueueId| {
+        let kept: Option<Option<Vec<u8>>> = Connection::open(&path)
+            .unwrap()
+            .query_row("SELECT account FROM messages WHERE id = ?1", [id.as_bytes()], |row| {
+                row.get(0)
+            })
+            .optional()
+            .unwrap();
+        kept.flatten().map(|seal| SealedAccount(seal.into()))
+    };
+    Harness::new(Arc::new(store), folder, account)
 }
 
 conformance!(open);

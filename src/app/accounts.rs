@@ -1,0 +1,64 @@
+//! Accounts that clients bring along, and routes by user: from the configuration to what delivery needs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::AppError;
+use crate::clock::SharedClock;
+use crate::config::{AuthMode, Config, Mode, ProviderConfig, QueueUrl};
+use crate::delivery::{AccountSettings, LaneMaker, LaneSetup};
+use crate::provider::{self, HttpClient, Provider};
+use crate::seal::SealKey;
+
+/// How brought accounts are sealed and used. Also where no client brings one any more: the queue may hold some.
+pub(super) fn settings(
+    config: &Config,
+    client: &HttpClient,
+    clock: &SharedClock,
+) -> Result<AccountSettings, AppError> {
+    let seal = match (config.delivery.mode, &config.queue.url) {
+        (Mode::Direct, _) => SealKey::in_memory(),
+        (Mode::Queue, QueueUrl::Sqlite(path)) => SealKey::beside(path),
+    };
+    let expected = config.smtp.auth == AuthMode::Provider;
+    if expected {
+        seal.prepare()?;
+    }
+    let (config, client, clock) = (config.clone(), client.clone(), Arc::clone(clock));
+    let lanes = LaneMaker::new(move |name, account| {
+        let own =
+            ProviderConfig { api_key: account.key.clone(), ..config.template_for(account.kind) };
+        let provider = provider::build(&own, &client, Arc::clone(&clock))
+            .map_err(|error| error.to_string())?;
+        Ok(lane(ProviderConfig { name, ..own }, provider, false))
+    });
+    Ok(AccountSettings { seal: Arc::new(seal), lanes, expected })
+}
+
+/// How a provider is used, by its settings.
+pub(super) fn lane(own: ProviderConfig, provider: Arc<dyn Provider>, in_route: bool) -> LaneSetup {
+    let configured = own.rate.map(|rate| provider::Rate { calls: rate.calls, per: rate.per });
+    LaneSetup {
+        rate: configured.or(provider.capabilities().rate),
+        in_route,
+        concurrency: own.concurrency,
+        name: own.name,
+        provider,
+    }
+}
+
+/// The orders of providers of users who have their own.
+pub(super) fn user_routes(config: &Config) -> Result<HashMap<String, Vec<String>>, AppError> {
+    let named = config.smtp.users.iter().filter_map(|user| Some((user, user.route.as_ref()?)));
+    named
+        .map(|(user, name)| {
+            let route = config.routes.iter().find(|route| route.name == *name);
+            // Mail must not take another way than the one that was meant.
+            let route = route.ok_or_else(|| AppError::Route {
+                user: user.username.clone(),
+                route: name.clone(),
+            })?;
+            Ok((user.username.clone(), route.providers.clone()))
+        })
+        .collect()
+}

@@ -1,0 +1,228 @@
+//! One provider account: how it may be used, how it stands, and the messages that wait for it.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use super::Backoff;
+use super::job::Job;
+use super::pace::Pace;
+use super::standing::{Admission, Standing};
+use super::status::ProviderStatus;
+use crate::clock::Timestamp;
+use crate::provider::{Provider, Rate};
+
+/// Messages that may wait in memory for one open lane.
+const PARKED_PER_LANE: usize = 64;
+/// Where several ways share the memory: with this many waiting, others that come for the lane are sent back to the queue.
+const CROWD: usize = 256;
+/// Messages sent back come round again one after the other, as fast as the lane's rate, within these bounds, and the
+/// last of very many not later than this.
+const TURN_MIN: Duration = Duration::from_millis(20);
+const TURN_MAX: Duration = Duration::from_secs(1);
+const SPREAD_MAX: Duration = Duration::from_mins(5);
+
+/// A provider and how it may be used.
+#[derive(Clone, Debug)]
+pub struct LaneSetup {
+    /// The configured name.
+    pub name: String,
+    /// The account.
+    pub provider: Arc<dyn Provider>,
+    /// Calls in flight at the most.
+    pub concurrency: NonZeroUsize,
+    /// Calls per time; `None`: as fast as it answers.
+    pub rate: Option<Rate>,
+    /// Takes part in the default route. Otherwise only mail that names it goes there.
+    pub in_route: bool,
+}
+
+/// The number of a lane on the board; never given again.
+pub(super) type LaneId = usize;
+
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) setup: LaneSetup,
+    pub(super) standing: Standing,
+    pub(super) pace: Option<Pace>,
+    pub(super) in_flight: usize,
+    pub(super) waiting: VecDeque<Job>,
+    /// A check is under way; whoever makes it knows the lane by its number.
+    pub(super) checking: bool,
+    /// When a message last came for it.
+    pub(super) used: Timestamp,
+    /// When a call last began, or when the lane was made.
+    pub(super) called: Timestamp,
+    /// When the last of those that were sent back comes round again.
+    returns: Timestamp,
+}
+
+impl Lane {
+    /// Open and empty; once closed it is checked by `checks`.
+    pub(super) fn new(setup: LaneSetup, checks: Backoff, now: Timestamp) -> Self {
+        Self {
+            standing: Standing::new(checks),
+            pace: setup.rate.map(Pace::new),
+            in_flight: 0,
+            waiting: VecDeque::new(),
+            checking: false,
+            used: now,
+            called: now,
+            returns: Timestamp::MIN,
+            setup,
+        }
+    }
+
+    /// True while it takes mail, now or soon.
+    pub(super) fn is_open(&self, now: Timestamp) -> bool {
+        !matches!(self.standing.admission(now), Admission::Closed(_))
+    }
+
+    /// True when a call may begin, as far as slots and rate go.
+    pub(super) fn is_free(&self, now: Timestamp) -> bool {
+        self.has_slot() && self.pace.as_ref().is_none_or(|pace| pace.next(now) <= now)
+    }
+
+    /// True when a message that waits can go now.
+    pub(super) fn is_ready(&self, now: Timestamp) -> bool {
+        self.standing.admission(now) == Admission::Open && self.is_free(now)
+    }
+
+    /// True when a call more may be in flight.
+    pub(super) fn has_slot(&self) -> bool {
+        self.in_flight < self.setup.concurrency.get()
+    }
+
+    pub(super) fn take_slot(&mut self, now: Timestamp) {
+        self.in_flight += 1;
+        self.used = now;
+        self.called = now;
+        self.standing.began(now);
+        if let Some(pace) = &mut self.pace {
+            pace.count(now);
+        }
+    }
+
+    /// Messages of this lane that are in memory.
+    pub(super) fn jobs(&self) -> usize {
+        self.in_flight + self.waiting.len()
+    }
+
+    /// True when nobody outside holds the lane's number or waits for it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.jobs() == 0 && !self.checking
+    }
+
+    /// True when no more should wait for it in memory.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.waiting.len() >= CROWD
+    }
+
+    /// How many more messages for it are worth to have in memory.
+    pub(super) fn room(&self, now: Timestamp) -> usize {
+        if !self.is_open(now) {
+            return 0;
+        }
+        let whole = if self.standing.is_trial() {
+            1
+        } else {
+            PARKED_PER_LANE + self.setup.concurrency.get()
+        };
+        whole.saturating_sub(self.jobs())
+    }
+
+    /// When half of those that wait will have gone, if they go at the lane's rate.
+    pub(super) fn drained(&self, now: Timestamp) -> Timestamp {
+        let waiting = u32::try_from(self.waiting.len() / 2).unwrap_or(u32::MAX);
+        now + self.turn_length().saturating_mul(waiting).min(SPREAD_MAX)
+    }
+
+    /// When a message that the lane cannot take is to come round again: not before `earliest`, and behind those that
+    /// were sent back before it. A large crowd that came back at once would keep everybody else's mail waiting.
+    pub(super) fn turn(&mut self, earliest: Timestamp, rng: &mut Rng) -> Timestamp {
+        let at = self.returns.max(earliest);
+        if at > earliest + SPREAD_MAX {
+            // A very large crowd, or a clock that was set back.
+            return next_second(earliest + SPREAD_MAX.mul_f64(0.5 + rng.f64() / 2.0));
+        }
+        self.returns = at + self.turn_length();
+        // Those that stand in a row come by the second, so that they share reads and commits.
+        if at == earliest { at } else { next_second(at) }
+    }
+
+    /// The crowd is not sent back any more.
+    pub(super) fn forget_turns(&mut self) {
+        self.returns = Timestamp::MIN;
+    }
+
+    /// What the outside is told.
+    pub(super) fn status(&self, now: Timestamp) -> ProviderStatus {
+        ProviderStatus {
+            name: self.setup.name.clone(),
+            state: self.standing.state(now),
+            last_success: self.standing.last_success(),
+            last_error: self.standing.last_error().cloned(),
+        }
+    }
+
+    fn turn_length(&self) -> Duration {
+        let rate = self.setup.rate.map_or(TURN_MIN, |rate| rate.per / rate.calls.max(1));
+        rate.clamp(TURN_MIN, TURN_MAX)
+    }
+}
+
+/// The next whole second; the time itself where there is none.
+fn next_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second() + 1).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::tests::scripted::Scripted;
+
+    fn start() -> Timestamp {
+        "2026-11-21T00:00:00Z".parse().unwrap()
+    }
+
+    fn lane(rate: Option<Rate>) -> Lane {
+        let setup = LaneSetup {
+            name: "resend".to_owned(),
+            provider: Arc::new(Scripted::new()),
+            concurrency: NonZeroUsize::MIN,
+            rate,
+            in_route: true,
+        };
+        let checks = Backoff::new(Duration::from_secs(2), Duration::from_mins(1));
+        Lane::new(setup, checks, start())
+    }
+
+    #[tokio::test]
+    async fn a_crowd_that_is_sent_back_comes_round_at_the_lanes_rate() {
+        let mut lane = lane(Some(Rate { calls: 10, per: Duration::from_secs(1) }));
+        let mut rng = Rng::with_seed(1);
+        let earliest = start() + Duration::from_secs(2);
+        let turns: Vec<_> = (0..10_000).map(|_| lane.turn(earliest, &mut rng)).collect();
+        assert_eq!(turns[0], earliest);
+        let within = |seconds: u64| {
+            turns.iter().filter(|turn| **turn <= earliest + Duration::from_secs(seconds)).count()
+        };
+        assert!((90..=110).contains(&within(10)), "{}", within(10));
+        assert!((990..=1_010).contains(&within(100)), "{}", within(100));
+        assert_eq!(within(301), 10_000, "nobody waits longer");
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_works_again_gives_the_next_a_short_turn() {
+        let mut lane = lane(None);
+        let mut rng = Rng::with_seed(1);
+        for _ in 0..1_000 {
+            lane.turn(start(), &mut rng);
+        }
+        lane.forget_turns();
+        assert_eq!(lane.turn(start(), &mut rng), start());
+    }
+}
