@@ -16,6 +16,7 @@ use crate::config::{AuthMode, UserConfig};
 use crate::message::Account;
 use crate::queue::{AccountCheck, Accounts};
 use crate::secret::Secret;
+use crate::smtp::occasional::Occasional;
 use crate::smtp::session::Peer;
 
 /// Hashes that are computed at once for trusted peers, and as many for strangers, so that a flood from outside does not
@@ -54,6 +55,8 @@ pub struct Authenticator {
     names: HashMap<String, usize>,
     accounts: Option<Arc<dyn Accounts>>,
     throttle: Throttle,
+    /// Questions to a provider that got no answer: nothing slows down whoever causes them.
+    unanswered: Occasional,
     turns_of_trusted: Arc<Semaphore>,
     turns_of_strangers: Arc<Semaphore>,
 }
@@ -90,6 +93,7 @@ impl Authenticator {
             names,
             accounts,
             throttle: Throttle::default(),
+            unanswered: Occasional::default(),
             turns_of_trusted: Arc::new(Semaphore::new(HASHES_AT_ONCE)),
             turns_of_strangers: Arc::new(Semaphore::new(HASHES_AT_ONCE)),
         }
@@ -219,7 +223,9 @@ impl Authenticator {
                 Authentication::Wrong
             }
             AccountCheck::Unknown(reason) => {
-                warn!(peer = %address, provider, reason, "the provider cannot be asked about credentials");
+                if let Some(unlogged) = self.unanswered.take() {
+                    warn!(peer = %address, provider, reason, unlogged, "the provider cannot be asked about credentials");
+                }
                 Authentication::Unavailable(PROVIDER_AWAY.to_owned())
             }
         }
