@@ -259,6 +259,11 @@ fn codes_of(wire: &[u8]) -> Vec<u16> {
                 codes.push(221);
                 return codes;
             }
+            // Part of a PROXY header, from one who must not send any.
+            Some(b"\0") => {
+                codes.push(421);
+                return codes;
+            }
             Some(_) | None => codes.push(500),
         }
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use figment::value::Value;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use url::Url;
 
 use super::units::{self, RateLimit, Size};
@@ -263,12 +263,21 @@ impl Setting for IpNet {
 
     fn parse(text: &str) -> Option<Self> {
         let network = text.parse::<Self>().or_else(|_| text.parse::<IpAddr>().map(Self::from));
-        network.ok().map(|network| network.trunc())
+        network.ok().map(|network| as_ipv4(network.trunc()))
     }
 
     fn show(&self) -> String {
         toml_text(&self.to_string())
     }
+}
+
+/// A network of IPv4 addresses that is written as one of IPv6 (`::ffff:10.0.0.0/104`), as itself: clients are looked up
+/// by their IPv4 address, however they came.
+fn as_ipv4(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else { return network };
+    let length = mapped.prefix_len().checked_sub(96);
+    let ipv4 = mapped.network().to_ipv4_mapped().zip(length);
+    ipv4.and_then(|(address, length)| Ipv4Net::new(address, length).ok()).map_or(network, IpNet::V4)
 }
 
 impl Setting for Address {
@@ -390,3 +399,22 @@ macro_rules! choice {
     };
 }
 pub(super) use choice;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ipv4_written_as_ipv6_is_ipv4() {
+        for (text, expected) in [
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:192.0.2.1", "192.0.2.1/32"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::/0", "::/0"),
+            ("fc00::/7", "fc00::/7"),
+            ("10.1.2.3/8", "10.0.0.0/8"),
+        ] {
+            assert_eq!(<IpNet as Setting>::parse(text).unwrap().to_string(), expected, "{text}");
+        }
+    }
+}

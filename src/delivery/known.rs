@@ -74,7 +74,7 @@ impl KnownAccounts {
         };
         // Never closed; were it, asking at once would do no harm.
         let _turn = self.questions.acquire().await;
-        match timeout(QUESTION_TIMEOUT, provider.probe()).await {
+        match timeout(QUESTION_TIMEOUT, provider.vouch()).await {
             Ok(Ok(())) => AccountCheck::Good,
             Ok(Err(error)) if error.verdict == Verdict::Misconfigured => {
                 AccountCheck::Refused(error.to_string())

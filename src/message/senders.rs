@@ -6,6 +6,8 @@
 
 use std::str::Chars;
 
+use memchr::memchr_iter;
+
 use super::mime::fields::Fields;
 use super::mime::mailboxes::Mailboxes;
 use super::{Address, Mailbox};
@@ -24,6 +26,11 @@ pub fn senders_of(raw: &[u8]) -> Result<Vec<Address>, UnreadableSender> {
     let mut senders = Vec::new();
     let mut octets = 0;
     for field in Fields::of_message(raw) {
+        // To some readers a bare CR ends a line, and what follows it is another field. It is only there in content that
+        // came as BINARYMIME; otherwise it has become a line end.
+        if memchr_iter(b'\r', field.value).any(|at| field.value.get(at + 1) != Some(&b'\n')) {
+            return Err(UnreadableSender);
+        }
         if !field.is("From") && !field.is("Sender") {
             continue;
         }
@@ -246,6 +253,8 @@ mod tests {
             "From: root",
             "From: Ada <root>",
             "From: undisclosed:;",
+            "Subject: x\rFrom: boss@bank.example\r\nFrom: ada@x.org",
+            "From: ada@x.org\r\nX-A: x\r\r\nFrom: boss@bank.example",
             "From: ada@x.org, root",
             "From: ada@x.org\r\nSender: nobody",
             "From: <@evil.example:ada@x.org>",

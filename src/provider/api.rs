@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::Request;
 
 use super::exchange::{Answer, HttpClient};
+use super::refusal::json;
 use super::{
     Call, Capabilities, IdempotencyKey, Letter, Provider, Receipt, SendError, Unfit, Verdict,
 };
@@ -41,6 +42,11 @@ pub(super) trait Api: fmt::Debug + Send + Sync + 'static {
 
     /// Whether the answer to the question is a clear sign that the account cannot send.
     fn refused_for_good(&self, answer: &Answer, now: Timestamp) -> Option<SendError>;
+
+    /// Whether the answer to the question can only be had with a key that the service knows.
+    fn shows_life(&self, answer: &Answer) -> bool {
+        answer.status == 200 && json(answer).is_some()
+    }
 
     /// Texts that must not appear in an error, should the provider repeat them.
     fn secrets(&self) -> Vec<&str>;
@@ -117,6 +123,23 @@ impl<A: Api> Provider for HttpProvider<A> {
             Err(error) => Some(SendError { unclear: false, ..error }),
         };
         refused.map_or(Ok(()), |error| Err(self.censored(error)))
+    }
+
+    async fn vouch(&self) -> Result<(), SendError> {
+        let error = match self.ask(self.api.question()).await {
+            Ok(answer) => match self.api.refused_for_good(&answer, self.clock.now()) {
+                Some(error) => error,
+                None if self.api.shows_life(&answer) => return Ok(()),
+                None => SendError {
+                    verdict: Verdict::Temporary { retry_after: None },
+                    status: Some(answer.status),
+                    reason: format!("{}: the answer does not tell about the key", answer.status),
+                    unclear: false,
+                },
+            },
+            Err(error) => SendError { unclear: false, ..error },
+        };
+        Err(self.censored(error))
     }
 }
 

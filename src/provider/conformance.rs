@@ -304,6 +304,33 @@ async fn a_probe_fails_only_when_the_key_is_clearly_dead() {
     }
 }
 
+#[tokio::test]
+async fn an_account_is_vouched_for_by_a_clear_answer_only() {
+    let living = [
+        (ProviderKind::Resend, 200, r#"{"object":"list","data":[]}"#),
+        (ProviderKind::Resend, 401, r#"{"name":"restricted_api_key","message":"only send"}"#),
+        (ProviderKind::SendGrid, 200, r#"{"scopes":["mail.send"]}"#),
+        (ProviderKind::SendGrid, 403, r#"{"errors":[{"message":"access forbidden"}]}"#),
+        (ProviderKind::Postmark, 200, r#"{"ID":1,"Name":"Production"}"#),
+    ];
+    for (kind, status, body) in living {
+        let fake = Fake::start([Act::Answer(status, "", body.to_owned())]).await;
+        assert_eq!(made_at(kind, &fake).vouch().await, Ok(()), "{kind} {status}");
+    }
+    for kind in [ProviderKind::Resend, ProviderKind::SendGrid, ProviderKind::Postmark] {
+        let fake = Fake::start([dead_key(kind)]).await;
+        let error = made_at(kind, &fake).vouch().await.unwrap_err();
+        assert_eq!(error.verdict, Verdict::Misconfigured, "{kind}");
+        for (status, body) in
+            [(200, ""), (401, ""), (403, "{}"), (404, "{}"), (429, "{}"), (500, "{}"), (302, "")]
+        {
+            let fake = Fake::start([Act::Answer(status, "", body.to_owned())]).await;
+            let error = made_at(kind, &fake).vouch().await.unwrap_err();
+            assert_ne!(error.verdict, Verdict::Misconfigured, "{kind} {status}: it cannot be told");
+        }
+    }
+}
+
 #[test]
 fn keys_name_the_message_and_its_bytes() {
     let now: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();

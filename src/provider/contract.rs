@@ -117,4 +117,10 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// Asks, without sending mail, whether the account works again. `Ok` means that it may; only a clear sign that
     /// the key is still refused, or no answer at all, is an error.
     async fn probe(&self) -> Result<(), SendError>;
+
+    /// Asks, without sending mail, whether the service knows this account. Where `probe` gives the benefit of the doubt,
+    /// this does not: `Ok` is a clear yes, `Misconfigured` a clear no, and everything else cannot be told now.
+    async fn vouch(&self) -> Result<(), SendError> {
+        self.probe().await
+    }
 }

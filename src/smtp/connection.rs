@@ -133,6 +133,8 @@ where
         envelope: EnvelopeMemory::new(&service.memory),
         stranger_noticed: false,
     };
+    // Over STARTTLS there is no greeting, and the time to be silent begins all the same.
+    connection.give_time();
     if let Some(greeting) = first {
         connection.say(&greeting);
     }

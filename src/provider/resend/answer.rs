@@ -3,6 +3,8 @@
 //! Status and name do not separate the cases; the text does. A bad key, a missing domain and a bad address all come
 //! as `validation_error`.
 
+use serde_json::Value;
+
 use crate::clock::Timestamp;
 use crate::provider::api::clear_refusal;
 use crate::provider::exchange::Answer;
@@ -27,15 +29,28 @@ pub(super) fn read(answer: &Answer, now: Timestamp) -> Result<Receipt, SendError
     Err(no_receipt(answer, "Resend"))
 }
 
-/// Reads the answer to `GET /domains`: the refusal, if it is a clear one. A key that may only send is refused here for
-/// want of permission, which proves that it is alive.
+/// Reads the answer to `GET /domains`: the refusal, if it is a clear one.
 pub(super) fn read_domains(answer: &Answer, now: Timestamp) -> Option<SendError> {
     let body = json(answer)?;
     let name = body.get("name")?.as_str()?;
-    if matches!(name, "restricted_api_key" | "invalid_permission") {
+    if lacks_permission(name) {
         return None;
     }
     clear_refusal(answer, read(answer, now))
+}
+
+/// Whether the answer to `GET /domains` is to a key that Resend knows.
+pub(super) fn is_of_a_known_key(answer: &Answer) -> bool {
+    let Some(body) = json(answer) else { return false };
+    match body.get("name").and_then(Value::as_str) {
+        Some(name) => lacks_permission(name),
+        None => answer.status == 200,
+    }
+}
+
+/// A key that may only send is refused the question for want of permission, which proves that it is alive.
+fn lacks_permission(name: &str) -> bool {
+    matches!(name, "restricted_api_key" | "invalid_permission")
 }
 
 fn refused(answer: &Answer, now: Timestamp) -> SendError {

@@ -91,6 +91,10 @@ impl Api for Resend {
         answer::read_domains(answer, now)
     }
 
+    fn shows_life(&self, answer: &Answer) -> bool {
+        answer::is_of_a_known_key(answer)
+    }
+
     fn secrets(&self) -> Vec<&str> {
         vec![self.key.text()]
     }

@@ -44,6 +44,17 @@ pub(super) fn read_scopes(answer: &Answer, now: Timestamp) -> Option<SendError> 
     clear_refusal(answer, read(answer, now)).filter(|_| answer.status == 401)
 }
 
+/// Whether the answer to `GET /v3/scopes` is to a key that SendGrid knows: one that it does not know gets 401.
+pub(super) fn is_of_a_known_key(answer: &Answer) -> bool {
+    let says =
+        |key: &str| json(answer).is_some_and(|body| body.get(key).is_some_and(Value::is_array));
+    match answer.status {
+        200 => says("scopes"),
+        403 => says("errors"),
+        _ => false,
+    }
+}
+
 fn refused(answer: &Answer, now: Timestamp) -> SendError {
     let body = json(answer);
     let errors = body.as_ref().and_then(|body| body.get("errors")?.as_array());

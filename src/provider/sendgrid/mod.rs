@@ -82,6 +82,10 @@ impl Api for SendGrid {
         answer::read_scopes(answer, now)
     }
 
+    fn shows_life(&self, answer: &Answer) -> bool {
+        answer::is_of_a_known_key(answer)
+    }
+
     fn secrets(&self) -> Vec<&str> {
         vec![self.key.text()]
     }

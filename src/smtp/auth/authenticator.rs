@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher as _;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +10,13 @@ use tokio::time::timeout;
 use tracing::{debug, error, warn};
 
 use super::password::Password;
-use super::throttle::Throttle;
+use super::throttle::{Guesser, Throttle};
 use super::{Credentials, Identity, brought};
 use crate::config::{AuthMode, UserConfig};
 use crate::message::Account;
 use crate::queue::{AccountCheck, Accounts};
 use crate::secret::Secret;
+use crate::smtp::occasional::Occasional;
 use crate::smtp::session::Peer;
 
 /// Hashes that are computed at once for trusted peers, and as many for strangers, so that a flood from outside does not
@@ -55,6 +55,8 @@ pub struct Authenticator {
     names: HashMap<String, usize>,
     accounts: Option<Arc<dyn Accounts>>,
     throttle: Throttle,
+    /// Questions to a provider that got no answer: nothing slows down whoever causes them.
+    unanswered: Occasional,
     turns_of_trusted: Arc<Semaphore>,
     turns_of_strangers: Arc<Semaphore>,
 }
@@ -91,6 +93,7 @@ impl Authenticator {
             names,
             accounts,
             throttle: Throttle::default(),
+            unanswered: Occasional::default(),
             turns_of_trusted: Arc::new(Semaphore::new(HASHES_AT_ONCE)),
             turns_of_strangers: Arc::new(Semaphore::new(HASHES_AT_ONCE)),
         }
@@ -98,7 +101,8 @@ impl Authenticator {
 
     /// Compares what `peer` presents. Takes as long for a user who does not exist as for one who does.
     pub async fn verify(&self, credentials: Credentials, peer: Peer) -> Authentication {
-        if self.throttle.refuses(peer.address, &credentials.username) {
+        let guesser = self.guesser(&credentials, peer);
+        if self.throttle.refuses(guesser, &credentials.username) {
             return Authentication::Unavailable(TOO_MANY_FAILURES.to_owned());
         }
         let username = credentials.username.clone();
@@ -112,16 +116,21 @@ impl Authenticator {
             AuthMode::Provider => self.verify_account(&credentials, peer).await,
         };
         match result {
-            Authentication::Accepted(_) => self.throttle.succeeded(peer.address, &username),
-            Authentication::Wrong => self.throttle.failed(peer.address, &username),
+            Authentication::Accepted(_) => self.throttle.succeeded(guesser, &username),
+            Authentication::Wrong => self.throttle.failed(guesser, &username),
             Authentication::Unavailable(_) => {}
         }
         result
     }
 
-    /// Failed logins from this address that are not forgotten yet.
-    pub fn failures(&self, address: IpAddr) -> u32 {
-        self.throttle.failures(address)
+    /// Whom it is counted for when these credentials of this peer are wrong.
+    pub(in crate::smtp) fn guesser(&self, credentials: &Credentials, peer: Peer) -> Guesser {
+        self.throttle.guesser(peer, &credentials.username)
+    }
+
+    /// Failed logins of this client that are not forgotten yet.
+    pub(in crate::smtp) fn failures(&self, guesser: Guesser) -> u32 {
+        self.throttle.failures(guesser)
     }
 
     /// The user name, if it may stand in a log: one that somebody has made up may be a password in the wrong field.
@@ -179,7 +188,7 @@ impl Authenticator {
             return Err(TOO_BUSY);
         };
         // Others from this address may have failed meanwhile.
-        if self.throttle.refuses(peer.address, username) {
+        if self.throttle.refuses(self.throttle.guesser(peer, username), username) {
             return Err(TOO_MANY_FAILURES);
         }
         let comparing = tokio::task::spawn_blocking(move || {
@@ -214,7 +223,9 @@ impl Authenticator {
                 Authentication::Wrong
             }
             AccountCheck::Unknown(reason) => {
-                warn!(peer = %address, provider, reason, "the provider cannot be asked about credentials");
+                if let Some(unlogged) = self.unanswered.take() {
+                    warn!(peer = %address, provider, reason, unlogged, "the provider cannot be asked about credentials");
+                }
                 Authentication::Unavailable(PROVIDER_AWAY.to_owned())
             }
         }

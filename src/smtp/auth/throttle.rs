@@ -1,4 +1,4 @@
-//! Counts failed logins by address, so that guessing becomes slow and then stops.
+//! Counts failed logins by client, so that guessing becomes slow and then stops.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Failures after which an address must wait. An app with a wrong password that sends a burst of mail gets there, and so
+use crate::smtp::session::Peer;
+
+/// Failures after which a client must wait. An app with a wrong password that sends a burst of mail gets there, and so
 /// does whoever guesses.
 const FAILURES_MAX: u32 = 20;
 
@@ -19,10 +21,10 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 const DELAY_MIN: Duration = Duration::from_millis(250);
 const DELAY_MAX: Duration = Duration::from_secs(15);
 
-/// Addresses that are remembered: some megabytes.
-const ADDRESSES_MAX: usize = 20_000;
+/// Clients that are remembered: some megabytes.
+const CLIENTS_MAX: usize = 20_000;
 
-/// Users of one address that are remembered to have logged in.
+/// Users of one client that are remembered to have logged in.
 const USERS_MAX: usize = 16;
 
 /// How long the answer to the last of so many failures is held back.
@@ -31,14 +33,24 @@ pub(in crate::smtp) fn delay(failures: u32) -> Duration {
     (DELAY_MIN * (1 << doublings)).min(DELAY_MAX)
 }
 
-/// The failures of all addresses. IPv6 addresses count by their /64, which is one customer.
+/// Whom failures are counted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::smtp) enum Guesser {
+    /// An app of ours, by its address and the hash of the user name. Many apps may come by one address (the bridge of
+    /// containers, NAT): one with a wrong password must not lock out the others.
+    Trusted(IpAddr, u64),
+    /// By the address, with IPv6 by its /64, which is one customer. Whatever names it tries, it is one.
+    Stranger(IpAddr),
+}
+
+/// The failures of all clients.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
-    records: Mutex<HashMap<IpAddr, Record>>,
+    records: Mutex<HashMap<Guesser, Record>>,
     names: RandomState,
 }
 
-/// What is known of one address.
+/// What is known of one client.
 #[derive(Debug)]
 struct Record {
     failures: u32,
@@ -69,34 +81,45 @@ impl Record {
 }
 
 impl Throttle {
-    /// True when this address has failed so often that `username` is not to be looked at.
-    pub(super) fn refuses(&self, address: IpAddr, username: &str) -> bool {
+    /// Whom a failure of this peer with this user name is counted for.
+    pub(super) fn guesser(&self, peer: Peer, username: &str) -> Guesser {
+        match peer.address {
+            address if peer.trusted => Guesser::Trusted(address, self.hash(username)),
+            address @ IpAddr::V4(_) => Guesser::Stranger(address),
+            IpAddr::V6(v6) => {
+                Guesser::Stranger(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into())
+            }
+        }
+    }
+
+    /// True when this client has failed so often that `username` is not to be looked at.
+    pub(super) fn refuses(&self, guesser: Guesser, username: &str) -> bool {
         let name = self.hash(username);
         let records = self.records();
-        records.get(&network(address)).is_some_and(|record| {
+        records.get(&guesser).is_some_and(|record| {
             record.failures(Instant::now()) >= FAILURES_MAX && !record.known.contains(&name)
         })
     }
 
-    /// The failures of this address that are not forgotten yet.
-    pub(super) fn failures(&self, address: IpAddr) -> u32 {
+    /// The failures of this client that are not forgotten yet.
+    pub(super) fn failures(&self, guesser: Guesser) -> u32 {
         let records = self.records();
-        records.get(&network(address)).map_or(0, |record| record.failures(Instant::now()))
+        records.get(&guesser).map_or(0, |record| record.failures(Instant::now()))
     }
 
     /// Counts a failure.
-    pub(super) fn failed(&self, address: IpAddr, username: &str) {
+    pub(super) fn failed(&self, guesser: Guesser, username: &str) {
         let name = self.hash(username);
-        self.with_record(address, |record| {
+        self.with_record(guesser, |record| {
             record.failures = record.failures.saturating_add(1).min(2 * FAILURES_MAX);
             record.known.retain(|known| *known != name);
         });
     }
 
     /// Remembers who has logged in.
-    pub(super) fn succeeded(&self, address: IpAddr, username: &str) {
+    pub(super) fn succeeded(&self, guesser: Guesser, username: &str) {
         let name = self.hash(username);
-        self.with_record(address, |record| {
+        self.with_record(guesser, |record| {
             record.known.retain(|known| *known != name);
             if record.known.len() == USERS_MAX {
                 record.known.remove(0);
@@ -105,14 +128,13 @@ impl Throttle {
         });
     }
 
-    fn with_record(&self, address: IpAddr, change: impl FnOnce(&mut Record)) {
+    fn with_record(&self, guesser: Guesser, change: impl FnOnce(&mut Record)) {
         let now = Instant::now();
         let mut records = self.records();
-        let network = network(address);
-        if records.len() >= ADDRESSES_MAX && !records.contains_key(&network) {
+        if records.len() >= CLIENTS_MAX && !records.contains_key(&guesser) {
             make_room(&mut records, now);
         }
-        let record = records.entry(network).or_insert_with(|| Record {
+        let record = records.entry(guesser).or_insert_with(|| Record {
             failures: 0,
             since: now,
             known: Vec::new(),
@@ -126,15 +148,15 @@ impl Throttle {
         self.names.hash_one(username)
     }
 
-    fn records(&self) -> MutexGuard<'_, HashMap<IpAddr, Record>> {
+    fn records(&self) -> MutexGuard<'_, HashMap<Guesser, Record>> {
         // Nothing panics while it is held, and a record is valid after every step.
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Drops a tenth of the addresses, those with the fewest failures first: whoever has many addresses pushes out records
+/// Drops a tenth of the clients, those with the fewest failures first: whoever has many addresses pushes out records
 /// with as few failures as its own, and not those of persistent guessers.
-fn make_room(records: &mut HashMap<IpAddr, Record>, now: Instant) {
+fn make_room(records: &mut HashMap<Guesser, Record>, now: Instant) {
     let mut failures: Vec<u32> = records.values().map(|record| record.failures(now)).collect();
     let tenth = failures.len() / 10;
     let (_, most, _) = failures.select_nth_unstable(tenth);
@@ -147,27 +169,20 @@ fn make_room(records: &mut HashMap<IpAddr, Record>, now: Instant) {
     });
 }
 
-/// Whom an address belongs to.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const ADDRESS: Guesser = Guesser::Stranger(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)));
 
-    fn v6(text: &str) -> IpAddr {
-        text.parse().unwrap()
+    fn guesser(throttle: &Throttle, address: &str, trusted: bool, name: &str) -> Guesser {
+        let peer = Peer { address: address.parse().unwrap(), trusted, secure: true };
+        throttle.guesser(peer, name)
     }
 
-    fn failed(throttle: &Throttle, address: IpAddr, times: u32) {
+    fn failed(throttle: &Throttle, guesser: Guesser, times: u32) {
         for _ in 0..times {
-            throttle.failed(address, "ada");
+            throttle.failed(guesser, "ada");
         }
     }
 
@@ -186,7 +201,8 @@ mod tests {
         assert!(!throttle.refuses(ADDRESS, "ada"));
         failed(&throttle, ADDRESS, 1);
         assert!(throttle.refuses(ADDRESS, "ada"));
-        assert!(!throttle.refuses(v6("2001:db8::1"), "ada"));
+        let other = guesser(&throttle, "2001:db8::1", false, "ada");
+        assert!(!throttle.refuses(other, "ada"));
         tokio::time::advance(FORGOTTEN_AFTER - Duration::from_secs(1)).await;
         assert!(throttle.refuses(ADDRESS, "ada"));
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -230,23 +246,37 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn ipv6_counts_by_the_64() {
         let throttle = Throttle::default();
-        for host in 0..u128::from(FAILURES_MAX) {
-            let base = 0x2001_0db8_0000_0001_u128 << 64;
-            throttle.failed(Ipv6Addr::from_bits(base | host).into(), "ada");
+        for host in 0..FAILURES_MAX {
+            let address = format!("2001:db8:0:1::{host:x}");
+            throttle.failed(guesser(&throttle, &address, false, "ada"), "ada");
         }
-        assert!(throttle.refuses(v6("2001:db8:0:1:ffff::1"), "ada"));
-        assert!(!throttle.refuses(v6("2001:db8:0:2::1"), "ada"));
+        let refused = |address| throttle.refuses(guesser(&throttle, address, false, "eve"), "eve");
+        assert!(refused("2001:db8:0:1:ffff::1"));
+        assert!(!refused("2001:db8:0:2::1"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trusted_app_with_a_wrong_password_locks_out_itself_only() {
+        let throttle = Throttle::default();
+        let app = |address, name| guesser(&throttle, address, true, name);
+        failed(&throttle, app("172.18.0.1", "ada"), FAILURES_MAX);
+        failed(&throttle, app("fd00::1", "ada"), FAILURES_MAX);
+        assert!(throttle.refuses(app("172.18.0.1", "ada"), "ada"));
+        assert!(throttle.refuses(app("fd00::1", "ada"), "ada"));
+        assert!(!throttle.refuses(app("172.18.0.1", "bob"), "bob"), "of the same address");
+        assert!(!throttle.refuses(app("fd00::2", "ada"), "ada"), "of the same /64");
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_table_is_bounded_and_keeps_the_worst() {
         let throttle = Throttle::default();
         failed(&throttle, ADDRESS, FAILURES_MAX);
-        for host in 0..3 * u32::try_from(ADDRESSES_MAX).unwrap() {
+        for host in 0..3 * u32::try_from(CLIENTS_MAX).unwrap() {
             let base = 0x2001_0db8_u128 << 96;
-            throttle.failed(Ipv6Addr::from_bits(base | u128::from(host) << 64).into(), "ada");
+            let address = Ipv6Addr::from_bits(base | u128::from(host) << 64).into();
+            throttle.failed(Guesser::Stranger(address), "ada");
         }
-        assert!(throttle.records().len() <= ADDRESSES_MAX);
+        assert!(throttle.records().len() <= CLIENTS_MAX);
         assert!(throttle.refuses(ADDRESS, "ada"));
     }
 

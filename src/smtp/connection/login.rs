@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{debug, warn};
 
 use super::{Connection, End};
-use crate::smtp::auth::{Authentication, Authenticator, Credentials, delay};
+use crate::smtp::auth::{Authentication, Authenticator, Credentials, Guesser, delay};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     /// Has credentials checked, and says what came of it.
@@ -18,10 +18,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         let peer = self.session.peer();
         let service = self.service;
         let user = service.authenticator.known_name(&credentials);
+        let guesser = service.authenticator.guesser(&credentials, peer);
         let checking = async {
             let result = service.authenticator.verify(credentials, peer).await;
             if matches!(result, Authentication::Wrong) {
-                hold_back(&service.authenticator, peer.address, user).await;
+                hold_back(&service.authenticator, guesser, peer.address, user).await;
             }
             result
         };
@@ -46,8 +47,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 }
 
 /// Tells the operator about a wrong guess, and makes the next one slower.
-async fn hold_back(authenticator: &Authenticator, address: IpAddr, user: Option<&str>) {
-    let failures = authenticator.failures(address);
+async fn hold_back(
+    authenticator: &Authenticator,
+    guesser: Guesser,
+    address: IpAddr,
+    user: Option<&str>,
+) {
+    let failures = authenticator.failures(guesser);
     warn!(peer = %address, user, attempts = failures, "a login failed: wrong credentials");
     tokio::time::sleep(delay(failures)).await;
 }

@@ -13,6 +13,7 @@ use super::super::super::occasional::Notices;
 use super::super::super::session::{Policy, TlsRule};
 use super::super::super::testing::Recorder;
 use super::super::super::tls::testing::{Files, Pair, connector, server_name};
+use super::super::STRANGER_IDLE_MAX;
 use super::*;
 use crate::config::AuthMode;
 use crate::queue::Intake;
@@ -26,6 +27,7 @@ struct Bench {
     pair: Pair,
     service: Arc<Service>,
     intake: Arc<Recorder>,
+    peer: Peer,
 }
 
 impl Bench {
@@ -50,14 +52,14 @@ impl Bench {
             notices: Notices::default(),
             shutdown: CancellationToken::new(),
         };
-        Self { pair, service: Arc::new(service), intake }
+        Self { pair, service: Arc::new(service), intake, peer: PEER }
     }
 
     /// A client on a port that begins in plaintext, and what serves it.
     fn plain(&self) -> (Client<DuplexStream>, JoinHandle<()>) {
         let (client, server) = duplex(64 * 1024);
-        let service = Arc::clone(&self.service);
-        let served = tokio::spawn(async move { serve(server, PEER, &service).await });
+        let (service, peer) = (Arc::clone(&self.service), self.peer);
+        let served = tokio::spawn(async move { serve(server, peer, &service).await });
         (Client(client), served)
     }
 
@@ -239,6 +241,18 @@ async fn silence_over_tls_is_answered_and_ended() {
     let begun = Instant::now();
     client.expect("421 4.4.2 ").await;
     assert_eq!(begun.elapsed().as_secs(), IDLE.as_secs());
+    client.expect_end().await;
+    served.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_who_says_nothing_over_tls_has_no_more_time_than_before() {
+    let stranger = Peer { trusted: false, ..PEER };
+    let bench = Bench { peer: stranger, ..Bench::new(TlsRule::Offered) };
+    let (mut client, served) = bench.upgraded(&[], "").await;
+    let begun = Instant::now();
+    client.expect("421 4.4.2 ").await;
+    assert_eq!(begun.elapsed(), STRANGER_IDLE_MAX);
     client.expect_end().await;
     served.await.unwrap();
 }
