@@ -313,7 +313,9 @@ fn open_store(config: &Config, direct: bool) -> Result<(Arc<dyn Store>, &'static
 /// as well: there is no other folder that is ours.
 fn set_up_tls(config: &Config, clock: &SharedClock) -> Result<Option<Tls>, TlsError> {
     let QueueUrl::Sqlite(store) = &config.queue.url;
-    Tls::set_up(&config.smtp.tls, &Keeping::beside(store, hostname(config)), clock)
+    let keeping = Keeping::beside(store, hostname(config));
+    let keeping = if config.smtp.hostname.is_empty() { keeping } else { keeping.chosen() };
+    Tls::set_up(&config.smtp.tls, &keeping, clock)
 }
 
 /// The name in the SMTP greeting.

@@ -47,6 +47,8 @@ pub(super) struct Report {
     pub(super) oldest_seconds: u64,
     pub(super) uptime_seconds: u64,
     pub(super) providers: Vec<ProviderStatus>,
+    /// False where clients bring their accounts: then none has to be configured.
+    pub(super) needs_providers: bool,
 }
 
 impl Report {
@@ -68,6 +70,7 @@ impl Report {
             counts,
             uptime_seconds: seconds_since(side.started, now),
             providers,
+            needs_providers,
         }
     }
 }
@@ -261,6 +264,7 @@ mod tests {
             oldest_seconds: 60,
             uptime_seconds: 7,
             providers: vec![resend, ses],
+            needs_providers: true,
         };
         let stranger = serde_json::to_value(HealthJson::new(&report, false)).unwrap();
         assert_eq!(stranger, json!({ "status": "degraded" }));

@@ -92,7 +92,8 @@ impl Reply {
         550,
         7,
         1,
-        "This address may not send mail here: add its network to smtp.trusted_networks",
+        "This address may not send mail here: add its network to smtp.trusted_networks if it is yours, \
+         or set up smtp.users",
     );
     pub const LINE_TOO_LONG: Self =
         Self::fixed(500, 5, 6, "A command line has at most 2048 octets; this one was ignored");

@@ -133,7 +133,12 @@ fn tls(smtp: &SmtpConfig, now: Timestamp, findings: &mut Vec<Finding>) {
             Err(reason) => findings.push(error(reason.to_string())),
         },
         None if smtp.tls.self_signed => findings.push(ok(format!(
-            "tls: with a certificate that is made at the start{required}; apps that check who answers refuse it"
+            "tls: with a certificate that is made at the start for {} and localhost{required}; apps that check who \
+             answers must be given that file or told to trust it",
+            match smtp.hostname.as_str() {
+                "" => "this machine's name",
+                name => name,
+            }
         ))),
         None => findings.push(ok("tls: none (smtp.tls.certificate and smtp.tls.self_signed are not set)")),
     }

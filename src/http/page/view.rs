@@ -72,6 +72,8 @@ struct Overview {
     uptime: String,
     queue: Option<QueueView>,
     providers: Vec<ProviderView>,
+    /// Without one, no mail goes out.
+    needs_providers: bool,
 }
 
 #[derive(Debug)]
@@ -203,6 +205,7 @@ impl Overview {
             uptime: words::span(report.uptime_seconds),
             queue,
             providers: report.providers.iter().map(|p| ProviderView::new(p, now)).collect(),
+            needs_providers: report.needs_providers,
         }
     }
 }
@@ -345,8 +348,8 @@ mod tests {
     use super::*;
     use crate::http::tests::sample;
 
-    fn messages(page: &Page, filter: &Filter) -> String {
-        let report = Report {
+    fn report(providers: Vec<ProviderStatus>, needs_providers: bool) -> Report {
+        Report {
             status: Status::Degraded,
             listening: vec!["127.0.0.1:1025".parse().unwrap()],
             connections: 2,
@@ -359,9 +362,25 @@ mod tests {
             }),
             oldest_seconds: 0,
             uptime_seconds: 7,
-            providers: vec![sample::provider("resend", ProviderState::Misconfigured)],
-        };
+            providers,
+            needs_providers,
+        }
+    }
+
+    fn messages(page: &Page, filter: &Filter) -> String {
+        let report = report(vec![sample::provider("resend", ProviderState::Misconfigured)], true);
         MessagesPage::new(&report, page, filter, sample::now()).render().unwrap()
+    }
+
+    #[test]
+    fn no_provider_is_missing_where_apps_bring_their_accounts() {
+        let page = |needs_providers| {
+            let (report, none) = (report(Vec::new(), needs_providers), Page::default());
+            let page = MessagesPage::new(&report, &none, &Filter::default(), sample::now());
+            page.render().unwrap()
+        };
+        assert!(page(true).contains("none is configured"));
+        assert!(!page(false).contains("none is configured") && page(false).contains("apps bring"));
     }
 
     #[test]

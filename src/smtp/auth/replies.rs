@@ -83,7 +83,7 @@ impl Reply {
         535,
         7,
         8,
-        "Not the credentials of a provider: the user is resend (password: its API key), \
+        "No provider takes these credentials: the user is resend (password: its API key), \
          apikey (SendGrid's API key), or Postmark's server token, which is the password as well",
     );
     pub(in crate::smtp) const TOO_MANY_LOGINS: Self =

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
+use memchr::memmem;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, SanType,
@@ -32,6 +33,8 @@ const COMMON_NAME_MAX: usize = 64;
 pub struct Keeping {
     files: CertificateFiles,
     hostname: String,
+    /// The operator has chosen the name, so a pair for another one is worth a word.
+    chosen: bool,
 }
 
 impl Keeping {
@@ -40,7 +43,13 @@ impl Keeping {
     pub fn beside(store: &Path, hostname: String) -> Self {
         let certificate = store.with_extension("tls.crt");
         let key = store.with_extension("tls.key");
-        Self { files: CertificateFiles { certificate, key }, hostname }
+        Self { files: CertificateFiles { certificate, key }, hostname, chosen: false }
+    }
+
+    /// Says that the operator has chosen the name. The machine's own may be another one at every start, and nobody uses
+    /// it then.
+    pub fn chosen(self) -> Self {
+        Self { chosen: true, ..self }
     }
 }
 
@@ -50,7 +59,17 @@ pub(super) fn obtain(keeping: &Keeping, now: Timestamp) -> Result<Loaded, TlsErr
     let files = &keeping.files;
     let path = files.certificate.display();
     match certificate::load(files, now) {
-        Ok(loaded) if now <= loaded.expires => return Ok(loaded),
+        Ok(mut loaded) if now <= loaded.expires => {
+            let leaf = loaded.key.cert.first().map(AsRef::as_ref).unwrap_or_default();
+            if keeping.chosen && !is_for(leaf, &keeping.hostname) {
+                loaded.warnings.push(format!(
+                    "the self-signed certificate was made for another name than smtp.hostname ({}); for a new one \
+                     remove {path} and restart, and tell the clients that pin it",
+                    keeping.hostname
+                ));
+            }
+            return Ok(loaded);
+        }
         Ok(_) => {
             warn!(certificate = %path, "the self-signed certificate has expired and is made anew");
         }
@@ -120,6 +139,26 @@ fn names(hostname: &str) -> Vec<SanType> {
         }
     }
     names
+}
+
+/// Whether a certificate of ours has the name that one made now would have first. It is looked for in the form that it
+/// has there (RFC 5280, `GeneralName`): a tag, the length, the octets.
+fn is_for(certificate: &[u8], hostname: &str) -> bool {
+    const NAME: u8 = 0x82;
+    const ADDRESS: u8 = 0x87;
+    let (tag, octets) = match names(hostname).first() {
+        Some(SanType::DnsName(name)) => (NAME, name.as_str().as_bytes().to_vec()),
+        Some(SanType::IpAddress(IpAddr::V4(address))) => (ADDRESS, address.octets().to_vec()),
+        Some(SanType::IpAddress(IpAddr::V6(address))) => (ADDRESS, address.octets().to_vec()),
+        // Of these `names` makes none.
+        Some(_) | None => return true,
+    };
+    // A longer name has its length in another form; it is not worth a false alarm.
+    let Some(length) = u8::try_from(octets.len()).ok().filter(|length| *length < 0x80) else {
+        return true;
+    };
+    let name = [&[tag, length], octets.as_slice()].concat();
+    memmem::find(certificate, &name).is_some()
 }
 
 /// Writes both files, each as a whole. A crash between the two leaves a pair that does not match, which the next start

@@ -24,6 +24,24 @@ fn it_stays_the_same_over_restarts() {
     assert!(folder.path().join("mailferry.tls.crt").is_file());
 }
 
+#[test]
+fn a_chosen_name_that_is_not_in_it_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    obtain(&keeping(&folder), at("2026-11-21T12:00:00Z")).unwrap();
+    let warnings = |hostname: &str| {
+        let keeping = Keeping::beside(&folder.path().join(STORE), hostname.to_owned());
+        assert!(obtain(&keeping, at("2026-11-22T12:00:00Z")).unwrap().warnings.is_empty());
+        obtain(&keeping.chosen(), at("2026-11-22T12:00:00Z")).unwrap().warnings
+    };
+    for there in ["relay.example", "localhost", "127.0.0.1", "[::1]"] {
+        assert_eq!(warnings(there), Vec::<String>::new(), "{there}");
+    }
+    for another in ["another.example", "elay.example", "relay.exampl", "192.0.2.1"] {
+        let warnings = warnings(another);
+        assert!(warnings.len() == 1 && warnings[0].contains(another), "{warnings:?}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn its_key_is_for_nobody_else() {
