@@ -39,7 +39,7 @@ const LINGER_OCTETS_MAX: usize = 256 * 1024;
 const OUTPUT_MAX: usize = 16 * 1024;
 
 /// What all connections of a listener work with.
-pub(super) struct Service {
+pub struct Service {
     pub(super) policy: Arc<Policy>,
     pub(super) idle_timeout: Duration,
     pub(super) intake: Arc<dyn Intake>,
@@ -49,6 +49,28 @@ pub(super) struct Service {
     pub(super) memory: Arc<MemoryBudget>,
     pub(super) notices: Notices,
     pub(super) shutdown: CancellationToken,
+}
+
+impl Service {
+    /// Without TLS, which a listener adds.
+    pub fn new(
+        policy: Policy,
+        idle_timeout: Duration,
+        intake: Arc<dyn Intake>,
+        authenticator: Authenticator,
+        memory: Arc<MemoryBudget>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let notices = Notices::default();
+        let policy = Arc::new(policy);
+        Self { policy, idle_timeout, intake, authenticator, tls: None, memory, notices, shutdown }
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("policy", &self.policy).finish_non_exhaustive()
+    }
 }
 
 /// Why a connection ended.
@@ -355,7 +377,8 @@ mod content;
 mod encrypted;
 mod limits;
 
-pub(super) use encrypted::{serve, serve_tls};
+pub use encrypted::serve;
+pub(super) use encrypted::serve_tls;
 
 #[cfg(test)]
 mod tests;

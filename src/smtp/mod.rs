@@ -31,6 +31,7 @@ pub mod tls;
 
 pub use body::{Body, Content, Fed, Kept};
 pub use command::{Command, Fault};
+pub use connection::{Service, serve};
 pub use input::{AUTH_LINE_MAX, COMMAND_LINE_MAX, Input, Line};
 pub use listener::{BindError, Listener};
 pub use memory::{MemoryBudget, Reservation};

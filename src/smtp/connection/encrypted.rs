@@ -10,7 +10,9 @@ use super::super::tls::{Acceptor, Failure, Opening, TlsStream};
 use super::{Service, talk};
 
 /// Serves one client until it leaves or is sent away. TLS begins when it asks for it.
-pub(in crate::smtp) async fn serve<S>(stream: S, peer: Peer, service: &Service)
+///
+/// A [`Listener`](crate::smtp::Listener) does this for every connection that it has admitted; any stream will do.
+pub async fn serve<S>(stream: S, peer: Peer, service: &Service)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
