@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::smtp::network;
 
 /// Failures after which an address must wait. An app with a wrong password that sends a burst of mail gets there, and so
 /// does whoever guesses.
@@ -31,7 +33,7 @@ pub(in crate::smtp) fn delay(failures: u32) -> Duration {
     (DELAY_MIN * (1 << doublings)).min(DELAY_MAX)
 }
 
-/// The failures of all addresses. IPv6 addresses count by their /64, which is one customer.
+/// The failures of all addresses. Addresses count by their [`network`].
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
     records: Mutex<HashMap<IpAddr, Record>>,
@@ -73,7 +75,7 @@ impl Throttle {
     pub(super) fn refuses(&self, address: IpAddr, username: &str) -> bool {
         let name = self.hash(username);
         let records = self.records();
-        records.get(&network(address)).is_some_and(|record| {
+        records.get(&network::of(address)).is_some_and(|record| {
             record.failures(Instant::now()) >= FAILURES_MAX && !record.known.contains(&name)
         })
     }
@@ -81,7 +83,7 @@ impl Throttle {
     /// The failures of this address that are not forgotten yet.
     pub(super) fn failures(&self, address: IpAddr) -> u32 {
         let records = self.records();
-        records.get(&network(address)).map_or(0, |record| record.failures(Instant::now()))
+        records.get(&network::of(address)).map_or(0, |record| record.failures(Instant::now()))
     }
 
     /// Counts a failure.
@@ -108,7 +110,7 @@ impl Throttle {
     fn with_record(&self, address: IpAddr, change: impl FnOnce(&mut Record)) {
         let now = Instant::now();
         let mut records = self.records();
-        let network = network(address);
+        let network = network::of(address);
         if records.len() >= ADDRESSES_MAX && !records.contains_key(&network) {
             make_room(&mut records, now);
         }
@@ -147,19 +149,13 @@ fn make_room(records: &mut HashMap<IpAddr, Record>, now: Instant) {
     });
 }
 
-/// Whom an address belongs to.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use super::*;
 
-    const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
     fn v6(text: &str) -> IpAddr {
         text.parse().unwrap()
