@@ -1,5 +1,8 @@
 //! One client's connection: carries octets between a stream and the pure parts, which decide.
 
+mod content;
+mod encrypted;
+mod limits;
 mod login;
 mod submit;
 
@@ -23,6 +26,7 @@ use super::session::{Policy, Session, Step};
 use super::timer::Timer;
 use super::tls::Acceptor;
 use content::Growing;
+pub(super) use encrypted::{serve, serve_tls};
 use limits::{EnvelopeMemory, STRANGER_IDLE_MAX, STRANGER_TIME_MAX, TRANSACTION_TIME_MAX};
 
 /// How long content waits for memory that others hold.
@@ -348,12 +352,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         }
     }
 }
-
-mod content;
-mod encrypted;
-mod limits;
-
-pub(super) use encrypted::{serve, serve_tls};
 
 #[cfg(test)]
 mod tests;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::super::input::{Input, Line};
-use super::super::memory::{MemoryBudget, Reservation};
+use crate::smtp::input::{Input, Line};
+use crate::smtp::memory::{MemoryBudget, Reservation};
 
 /// The longest that one transaction may take from MAIL to the final dot, however busy the client is.
 pub(super) const TRANSACTION_TIME_MAX: Duration = Duration::from_secs(30 * 60);
