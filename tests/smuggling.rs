@@ -259,6 +259,11 @@ fn codes_of(wire: &[u8]) -> Vec<u16> {
                 codes.push(221);
                 return codes;
             }
+            // The third line of a PROXY header of version 2, which nobody may send here.
+            Some(b"\0") => {
+                codes.push(421);
+                return codes;
+            }
             Some(_) | None => codes.push(500),
         }
     }
