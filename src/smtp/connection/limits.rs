@@ -71,14 +71,14 @@ impl EnvelopeMemory {
     }
 }
 
-/// Reads once. While there is nothing to read, no buffer is set aside for it.
-pub(super) async fn read<S>(stream: &mut S, input: &mut Input) -> io::Result<usize>
+/// Reads once. With `rests`, no buffer is set aside while there is nothing to read.
+pub(super) async fn read<S>(stream: &mut S, input: &mut Input, rests: bool) -> io::Result<usize>
 where
     S: AsyncRead + Unpin,
 {
     std::future::poll_fn(|context| {
         let polled = pin!(stream.read_buf(input.room())).poll(context);
-        if polled.is_pending() {
+        if rests && polled.is_pending() {
             input.rest();
         }
         polled
