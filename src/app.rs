@@ -142,7 +142,7 @@ async fn run(config: Config, handed: Handed, mut signals: Signals) -> Result<(),
     };
     let handed = handed.sort(&config.smtp.listen_tls, config.http.listen)?;
     let inherited = Inherited { plain: handed.smtp, tls: handed.smtps };
-    let listener = Listener::open(&config.smtp, hostname(&config), acceptor, inherited).await?;
+    let listener = Listener::open(&config.smtp, hostname(&config), acceptor, inherited)?;
     let server = http::bind(&config.http, handed.http)
         .await
         .map_err(|source| AppError::Listen { key: "http.listen", source })?;

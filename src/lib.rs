@@ -21,3 +21,4 @@ pub mod shutdown;
 pub mod smtp;
 pub mod systemd;
 pub mod telemetry;
+mod whole_file;

@@ -5,8 +5,8 @@
 //! message: moved to another one it does not open.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,6 +16,7 @@ use aws_lc_rs::{hmac, rand};
 use crate::config::ProviderKind;
 use crate::message::{Account, QueueId, SealedAccount};
 use crate::secret::Secret;
+use crate::whole_file;
 
 /// Octets of the secret.
 const SECRET_LEN: usize = 32;
@@ -256,10 +257,10 @@ fn warn_if_open_to_others(file: &File, path: &Path) {
 #[cfg(not(unix))]
 fn warn_if_open_to_others(_: &File, _: &Path) {}
 
-/// Makes the file as a whole: after a crash it is there with all its octets, or not there.
+/// Makes the file. The store's lock keeps a second daemon, and so a second writer, away.
 fn make_file(path: &Path) -> Result<[u8; SECRET_LEN], SealError> {
     let secret = new_secret()?;
-    write_file(path, &secret).map_err(|error| SealError::Unusable {
+    whole_file::write(path, &secret, 0o600).map_err(|error| SealError::Unusable {
         path: path.display().to_string(),
         problem: format!(
             "it cannot be made ({error}); its folder must be writable for the user that mailferry runs as"
@@ -269,32 +270,9 @@ fn make_file(path: &Path) -> Result<[u8; SECRET_LEN], SealError> {
     Ok(secret)
 }
 
-/// The store's lock keeps a second daemon, and so a second writer, away.
-fn write_file(path: &Path, secret: &[u8]) -> io::Result<()> {
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(".new");
-    // What a crash has left may have another mode.
-    match fs::remove_file(&draft) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&draft)?;
-    file.write_all(secret)?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    // The name as well must survive a power cut, before anything is sealed with it.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    #[cfg(unix)]
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;

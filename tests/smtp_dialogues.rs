@@ -43,7 +43,7 @@ use mailferry::message::{Address, Envelope, QueueId, Submission};
 use mailferry::queue::{Intake, Refusal};
 use mailferry::secret::Secret;
 use mailferry::smtp::tls::{Keeping, Tls};
-use mailferry::smtp::{Listener, MemoryBudget, Peer, Policy, TlsRule};
+use mailferry::smtp::{Inherited, Listener, MemoryBudget, Peer, Policy, TlsRule};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -280,7 +280,7 @@ impl Dialogue {
         let certificate = Certificate::of(&config.tls);
         let acceptor = certificate.as_ref().map(|own| own.tls.acceptor.clone());
         let name = String::from("relay.example");
-        let listener = Listener::bind(&config, name, acceptor).await.unwrap();
+        let listener = Listener::open(&config, name, acceptor, Inherited::default()).unwrap();
         let address = listener.addresses()[0];
         let intake = Arc::new(Recorder::new(settings));
         let memory = Arc::new(MemoryBudget::new(1 << 20));

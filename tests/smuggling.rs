@@ -259,7 +259,7 @@ fn codes_of(wire: &[u8]) -> Vec<u16> {
                 codes.push(221);
                 return codes;
             }
-            // Part of a PROXY header, from one who must not send any.
+            // The third line of a PROXY header of version 2, which nobody may send here.
             Some(b"\0") => {
                 codes.push(421);
                 return codes;

@@ -1,11 +1,13 @@
 //! When and by whom a message leaves.
 //!
-//! Each provider has a lane. Delivery takes due messages from the queue, picks the lane, makes the calls and settles
-//! what came of them. Waiting, retrying, failing over and pausing happen here and nowhere else.
+//! Each provider has a lane, and so has each account that a client brought. Delivery takes due messages from the queue,
+//! picks the lane, makes the calls and settles what came of them. Waiting, retrying, failing over and pausing happen here
+//! and nowhere else.
 //!
-//! The decisions are plain functions: [`standing`] (does a provider take mail), [`board`] (which lane), [`course`]
-//! (what follows for the message), [`pace`] and [`backoff`] (when). `engine`, `attempt`, `pump`, `at_once` and `intake`
-//! carry them out.
+//! The decisions are plain functions: [`standing`] (does a provider take mail), [`board`] with [`roster`] and [`lane`]
+//! (which lane), [`course`] (what follows for the message), [`pace`] and [`backoff`] (when). `engine`, `attempt`,
+//! `health`, `pump`, `settle`, `at_once` and `intake` carry them out. [`brought`] says by which way a message goes,
+//! `known` whether a provider takes an account.
 
 mod at_once;
 mod attempt;
@@ -16,11 +18,11 @@ mod caught;
 mod course;
 mod engine;
 mod events;
+mod health;
 mod intake;
 mod job;
 mod known;
 mod lane;
-mod lanes;
 mod pace;
 mod pump;
 mod roster;

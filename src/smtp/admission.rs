@@ -4,10 +4,11 @@
 //! PROXY header has told it.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::network;
 use super::reply::Reply;
 
 /// One seat in so many is kept for trusted networks. An app opens a handful of connections, seldom a hundred: a quarter of
@@ -36,20 +37,13 @@ struct Named {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Client {
     Trusted(IpAddr),
-    /// With IPv6 the network of 64 bits: whoever has one address of it has all.
+    /// By its [`network`].
     Stranger(IpAddr),
 }
 
 impl Client {
     fn new(address: IpAddr, trusted: bool) -> Self {
-        match address {
-            address if trusted => Self::Trusted(address),
-            IpAddr::V4(_) => Self::Stranger(address),
-            IpAddr::V6(address) => {
-                let network = address.to_bits() & !u128::from(u64::MAX);
-                Self::Stranger(IpAddr::V6(Ipv6Addr::from_bits(network)))
-            }
-        }
+        if trusted { Self::Trusted(address) } else { Self::Stranger(network::of(address)) }
     }
 }
 

@@ -1,5 +1,8 @@
 //! One client's connection: carries octets between a stream and the pure parts, which decide.
 
+mod content;
+mod encrypted;
+mod limits;
 mod login;
 mod submit;
 
@@ -23,6 +26,8 @@ use super::session::{Policy, Session, Step};
 use super::timer::Timer;
 use super::tls::Acceptor;
 use content::Growing;
+pub use encrypted::serve;
+pub(super) use encrypted::serve_tls;
 use limits::{EnvelopeMemory, STRANGER_IDLE_MAX, STRANGER_TIME_MAX, TRANSACTION_TIME_MAX};
 
 /// How long content waits for memory that others hold.
@@ -37,6 +42,9 @@ const LINGER_OCTETS_MAX: usize = 256 * 1024;
 
 /// Replies collected for one write.
 const OUTPUT_MAX: usize = 16 * 1024;
+
+/// Room for replies that a connection keeps while it waits: most replies fit.
+const OUTPUT_KEPT: usize = 256;
 
 /// What all connections of a listener work with.
 pub struct Service {
@@ -246,17 +254,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             written = writing => written.map_err(|_| End::Gone)?,
             () = self.timer.expired() => return Err(End::Stalled),
         }
-        // Given back: this client may be silent for long.
-        self.output = Vec::new();
+        self.output.clear();
+        // Given back but for a reply's worth: this client may be silent for long.
+        self.output.shrink_to(OUTPUT_KEPT);
         Ok(())
     }
 
     /// Reads once. While a command is awaited, shutting down ends the wait; content may come to its end.
     async fn read(&mut self, awaited: Awaited) -> Result<(), End> {
         let for_command = matches!(awaited, Awaited::Command);
+        // Within a transaction the next octets are on their way.
+        let rests = self.transaction_due.is_none() || self.input.is_wide();
         let read = tokio::select! {
             biased;
-            read = limits::read(&mut self.stream, &mut self.input) => read,
+            read = limits::read(&mut self.stream, &mut self.input, rests) => read,
             () = self.service.shutdown.cancelled(), if for_command => {
                 return Err(End::ShuttingDown);
             }
@@ -372,13 +383,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         }
     }
 }
-
-mod content;
-mod encrypted;
-mod limits;
-
-pub use encrypted::serve;
-pub(super) use encrypted::serve_tls;
 
 #[cfg(test)]
 mod tests;

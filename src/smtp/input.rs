@@ -138,6 +138,11 @@ impl Input {
         self.wide = true;
     }
 
+    /// Between [`Input::widen`] and [`Input::narrow`].
+    pub fn is_wide(&self) -> bool {
+        self.wide
+    }
+
     /// The end of [`Input::widen`].
     pub fn narrow(&mut self) {
         self.wide = false;

@@ -47,19 +47,11 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds every address of the configuration; an error names the one that failed. `hostname` is what the
-    /// greeting says. `tls` has the certificate, where there is one.
-    pub async fn bind(
-        config: &SmtpConfig,
-        hostname: String,
-        tls: Option<Acceptor>,
-    ) -> Result<Self, BindError> {
-        Self::open(config, hostname, tls, Inherited::default()).await
-    }
-
-    /// The same with sockets that were handed over, which come in place of those that the configuration names.
-    #[expect(clippy::unused_async, reason = "sockets need a runtime, which this makes sure of")]
-    pub async fn open(
+    /// Binds every address of the configuration, or takes the sockets that were handed over in their place; an error names
+    /// the one that failed. `hostname` is what the greeting says. `tls` has the certificate, where there is one.
+    ///
+    /// Panics outside of a tokio runtime.
+    pub fn open(
         config: &SmtpConfig,
         hostname: String,
         tls: Option<Acceptor>,

@@ -1,8 +1,8 @@
 //! The SMTP station: takes messages from apps and hands them to an [`Intake`](crate::queue::Intake).
 //!
-//! `command`, `path`, `parameters`, `dsn`, `reply`, `session`, `input`, `body` and all but one function of `proxy` are
-//! pure: no socket, no clock, nothing async. They decide, and are tested as dialogues in memory. `listener`, `sockets`,
-//! `door`, `admission`, `connection`, `tls`, `timer` and `memory` act.
+//! `command`, `path`, `parameters`, `dsn`, `reply`, `session`, `input`, `body`, `network` and all but one function of
+//! `proxy` are pure: no socket, no clock, nothing async. They decide, and are tested as dialogues in memory. `listener`,
+//! `sockets`, `door`, `admission`, `connection`, `auth`, `tls`, `timer`, `memory` and `occasional` act.
 //!
 //! Who may send is decided in `session::auth`; what is offered to a client is the one list in `session` that answers EHLO;
 //! `connection` serves any stream.
@@ -17,6 +17,7 @@ mod dsn;
 mod input;
 mod listener;
 mod memory;
+mod network;
 mod occasional;
 mod parameters;
 mod path;

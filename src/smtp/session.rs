@@ -1,6 +1,8 @@
 //! The dialogue as a state machine: what comes next, decided without a socket or a clock.
 
 mod auth;
+mod chunks;
+mod tls;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -370,9 +372,6 @@ fn needs_smtp_utf8(who: &str) -> Reply {
     let text = format!("The {who} is not ASCII: say SMTPUTF8 after the address of MAIL");
     Reply::new(553, Enhanced(6, 7), text)
 }
-
-mod chunks;
-mod tls;
 
 #[cfg(test)]
 mod tests;

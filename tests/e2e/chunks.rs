@@ -64,12 +64,7 @@ async fn a_binary_attachment_arrives_octet_by_octet() {
 #[tokio::test]
 async fn for_a_seven_bit_way_it_is_encoded() {
     let fake = FakeProvider::start(Service::Ses).await;
-    let setup = Setup::bare()
-        .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-        .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
-        .env("AWS_REGION", "eu-central-1")
-        .set("delivery.providers", "ses")
-        .set("providers.ses.base_url", &fake.url());
+    let setup = Setup::ses(&fake);
     let relay = setup.start().await;
     let (content, data) = message();
     delivered(&relay, &content, 10_000).await;

@@ -1,11 +1,11 @@
 //! Mail from the clients that people use arrives whole, at exactly its recipients.
 
-use lettre::message::header::{ContentDisposition, ContentId, ContentType};
-use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
+use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor};
 use tokio::process::Command;
 
+use crate::real_clients::compose;
 use crate::support::fake::FakeProvider;
 use crate::support::letter;
 use crate::support::relay::{Relay, Setup};
@@ -88,41 +88,9 @@ async fn lettre_as_lemmy_uses_it() {
 #[tokio::test]
 async fn lettre_with_everything() {
     let scene = Scene::set().await;
-    let mailbox = |name: &str, address: &str| {
-        let name = Some(name.to_owned()).filter(|name| !name.is_empty());
-        Mailbox::new(name, address.parse().unwrap())
-    };
-    let image = SinglePart::builder()
-        .header("image/png".parse::<ContentType>().unwrap())
-        .header(ContentDisposition::inline_with_name(letter::IMAGE_NAME))
-        .header(ContentId::from(format!("<{}>", letter::IMAGE_CID)))
-        .body(letter::image_bytes());
-    let file = Attachment::new(letter::FILE_NAME.to_owned())
-        .body(letter::file_bytes(), "application/pdf".parse().unwrap());
-    let email = Message::builder()
-        .from(mailbox(letter::FROM_NAME, letter::FROM))
-        .to(mailbox(letter::TO_NAME, letter::TO))
-        .to(mailbox("", letter::TO_PLAIN))
-        .cc(mailbox(letter::CC_NAME, letter::CC))
-        .bcc(mailbox("", letter::BCC))
-        .message_id(Some(format!("<{ID}>")))
-        .subject(letter::SUBJECT)
-        .multipart(
-            MultiPart::mixed()
-                .multipart(
-                    MultiPart::related()
-                        .multipart(MultiPart::alternative_plain_html(
-                            letter::TEXT.to_owned(),
-                            letter::HTML.to_owned(),
-                        ))
-                        .singlepart(image),
-                )
-                .singlepart(file),
-        )
-        .unwrap();
     let connection = format!("smtp://{}", scene.relay.smtp);
     let mailer = AsyncSmtpTransport::<Tokio1Executor>::from_url(&connection).unwrap().build();
-    mailer.send(email).await.unwrap();
+    mailer.send(compose(ID)).await.unwrap();
     scene.assert_arrived(1, |_| ID.to_owned()).await;
 }
 

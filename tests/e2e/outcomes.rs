@@ -330,14 +330,8 @@ async fn sendgrid_tells_used_up_credits_from_a_bad_key() {
 #[tokio::test]
 async fn ses_takes_the_raw_message_and_names_its_errors_in_a_header() {
     let fake = FakeProvider::start(Service::Ses).await;
-    let setup = Setup::bare()
-        .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-        .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
-        .env("AWS_REGION", "eu-central-1")
-        .set("delivery.providers", "ses")
-        .set("delivery.retry_min", "100ms")
-        .set("delivery.retry_max", "400ms")
-        .set("providers.ses.base_url", &fake.url());
+    let setup =
+        Setup::ses(&fake).set("delivery.retry_min", "100ms").set("delivery.retry_max", "400ms");
     let relay = setup.start().await;
     let slow_down = Reply::new(429, r#"{"message":"Maximum sending rate exceeded."}"#)
         .header("x-amzn-ErrorType", "TooManyRequestsException:http://internal");

@@ -56,6 +56,16 @@ impl Setup {
             .set("delivery.retry_max", "400ms")
     }
 
+    /// Delivers to `fake` by SES.
+    pub(crate) fn ses(fake: &FakeProvider) -> Self {
+        Self::bare()
+            .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+            .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
+            .env("AWS_REGION", "eu-central-1")
+            .set("providers.ses.base_url", &fake.url())
+            .set("delivery.providers", "ses")
+    }
+
     /// Adds a fake SendGrid as the next provider.
     pub(crate) fn and_sendgrid(self, fake: &FakeProvider) -> Self {
         self.env("SENDGRID_API_KEY", "SG.test")

@@ -15,7 +15,7 @@ use crate::delivery::{
 };
 use crate::message::{Account, QueueId, Submission};
 use crate::provider::{Provider, Rate, Verdict};
-use crate::queue::{Filter, Outcome, Refusal, State, Store};
+use crate::queue::{Filter, MemoryStore, Outcome, Refusal, State, Store};
 use crate::seal::SealKey;
 use crate::secret::Secret;
 
@@ -75,6 +75,18 @@ pub(super) fn account(key: &str) -> Account {
 
 fn brought(key: &str) -> Submission {
     Submission { account: Some(account(key)), ..submission(BOB) }
+}
+
+/// A message by the account `re_one`, in the queue of a daemon that has ended before it went out.
+async fn left_behind(
+    service: &Service,
+    seal: &Arc<SealKey>,
+) -> (Arc<MemoryStore>, SharedClock, QueueId) {
+    let before = World::with(with_accounts(&[], service, seal));
+    let clock = Arc::clone(&before.clock);
+    let id = bring(&before, "re_one").await;
+    pass(Duration::from_mins(1)).await;
+    (before.stop().await, clock, id)
 }
 
 async fn bring(world: &World, key: &str) -> QueueId {
@@ -153,11 +165,7 @@ async fn after_a_restart_the_sealed_account_is_used_again() {
     one.probe_says(REFUSED);
     let service = Service::knows(&[("re_one", &one)]);
     let seal = Arc::new(SealKey::in_memory());
-    let before = World::with(with_accounts(&[], &service, &seal));
-    let clock = Arc::clone(&before.clock);
-    let id = bring(&before, "re_one").await;
-    pass(Duration::from_mins(1)).await;
-    let store = before.stop().await;
+    let (store, clock, id) = left_behind(&service, &seal).await;
 
     one.now_answers(Ok(()));
     let after = World::over(store, clock, with_accounts(&[], &service, &seal));
@@ -344,11 +352,7 @@ async fn what_is_left_in_the_queue_goes_out_though_nobody_brings_accounts_any_mo
     let configured = Arc::new(Scripted::new());
     let service = Service::knows(&[("re_one", &one)]);
     let seal = Arc::new(SealKey::in_memory());
-    let before = World::with(with_accounts(&[], &service, &seal));
-    let clock = Arc::clone(&before.clock);
-    let id = bring(&before, "re_one").await;
-    pass(Duration::from_mins(1)).await;
-    let store = before.stop().await;
+    let (store, clock, id) = left_behind(&service, &seal).await;
 
     let mut settings = with_accounts(&[("resend", &configured)], &service, &seal);
     if let Some(accounts) = &mut settings.accounts {

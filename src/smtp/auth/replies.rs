@@ -1,6 +1,6 @@
 //! What is said about AUTH, and about mail that needs it.
 
-use super::super::reply::one_line;
+use crate::smtp::reply::one_line;
 use crate::smtp::{Enhanced, Reply};
 
 /// The challenges of RFC 4954 §4: base64, no enhanced code.

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::smtp::network;
 use crate::smtp::session::Peer;
 
 /// Failures after which a client must wait. An app with a wrong password that sends a burst of mail gets there, and so
@@ -39,7 +40,7 @@ pub(in crate::smtp) enum Guesser {
     /// An app of ours, by its address and the hash of the user name. Many apps may come by one address (the bridge of
     /// containers, NAT): one with a wrong password must not lock out the others.
     Trusted(IpAddr, u64),
-    /// By the address, with IPv6 by its /64, which is one customer. Whatever names it tries, it is one.
+    /// By its [`network`]. Whatever names it tries, it is one.
     Stranger(IpAddr),
 }
 
@@ -83,12 +84,10 @@ impl Record {
 impl Throttle {
     /// Whom a failure of this peer with this user name is counted for.
     pub(super) fn guesser(&self, peer: Peer, username: &str) -> Guesser {
-        match peer.address {
-            address if peer.trusted => Guesser::Trusted(address, self.hash(username)),
-            address @ IpAddr::V4(_) => Guesser::Stranger(address),
-            IpAddr::V6(v6) => {
-                Guesser::Stranger(Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into())
-            }
+        if peer.trusted {
+            Guesser::Trusted(peer.address, self.hash(username))
+        } else {
+            Guesser::Stranger(network::of(peer.address))
         }
     }
 
@@ -171,9 +170,11 @@ fn make_room(records: &mut HashMap<Guesser, Record>, now: Instant) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use super::*;
 
-    const ADDRESS: Guesser = Guesser::Stranger(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)));
+    const ADDRESS: Guesser = Guesser::Stranger(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)));
 
     fn guesser(throttle: &Throttle, address: &str, trusted: bool, name: &str) -> Guesser {
         let peer = Peer { address: address.parse().unwrap(), trusted, secure: true };

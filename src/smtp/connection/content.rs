@@ -3,12 +3,12 @@
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::super::body::{Body, Content};
-use super::super::memory::Reservation;
-use super::super::reply::Reply;
-use super::super::session::{Chunk, ChunkFate, Transaction};
 use super::limits::{MEMORY_WAIT_NOTICED, TRANSACTION_TIME_MAX};
 use super::{Awaited, Connection, End, MEMORY_PATIENCE};
+use crate::smtp::body::{Body, Content};
+use crate::smtp::memory::Reservation;
+use crate::smtp::reply::Reply;
+use crate::smtp::session::{Chunk, ChunkFate, Transaction};
 
 /// What is there of a message between two chunks.
 pub(super) struct Growing {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{debug, warn};
 
-use super::super::session::{Peer, Session};
-use super::super::tls::{Acceptor, Failure, Opening, TlsStream};
 use super::{Service, talk};
+use crate::smtp::session::{Peer, Session};
+use crate::smtp::tls::{Acceptor, Failure, Opening, TlsStream};
 
 /// Serves one client until it leaves or is sent away. TLS begins when it asks for it.
 ///

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::super::input::{Input, Line};
-use super::super::memory::{MemoryBudget, Reservation};
+use crate::smtp::input::{Input, Line};
+use crate::smtp::memory::{MemoryBudget, Reservation};
 
 /// The longest that one transaction may take from MAIL to the final dot, however busy the client is.
 pub(super) const TRANSACTION_TIME_MAX: Duration = Duration::from_secs(30 * 60);
@@ -71,14 +71,14 @@ impl EnvelopeMemory {
     }
 }
 
-/// Reads once. While there is nothing to read, no buffer is set aside for it.
-pub(super) async fn read<S>(stream: &mut S, input: &mut Input) -> io::Result<usize>
+/// Reads once. With `rests`, no buffer is set aside while there is nothing to read.
+pub(super) async fn read<S>(stream: &mut S, input: &mut Input, rests: bool) -> io::Result<usize>
 where
     S: AsyncRead + Unpin,
 {
     std::future::poll_fn(|context| {
         let polled = pin!(stream.read_buf(input.room())).poll(context);
-        if polled.is_pending() {
+        if rests && polled.is_pending() {
             input.rest();
         }
         polled

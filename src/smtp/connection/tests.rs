@@ -9,12 +9,12 @@ use std::task::{Context, Poll};
 use tokio::io::{DuplexStream, ReadBuf, duplex};
 use tokio::task::JoinHandle;
 
-use super::super::auth::Authenticator;
-use super::super::session::{Peer, TlsRule};
-use super::super::testing::Recorder;
 use super::*;
 use crate::config::AuthMode;
 use crate::queue::Refusal;
+use crate::smtp::auth::Authenticator;
+use crate::smtp::session::{Peer, TlsRule};
+use crate::smtp::testing::Recorder;
 
 mod attack;
 

@@ -44,8 +44,10 @@ struct Running {
 }
 
 impl Running {
-    async fn with(config: &SmtpConfig) -> Self {
-        let listener = Listener::bind(config, String::from("relay.example"), None).await.unwrap();
+    fn with(config: &SmtpConfig) -> Self {
+        let listener =
+            Listener::open(config, String::from("relay.example"), None, Inherited::default())
+                .unwrap();
         let addresses = listener.addresses();
         let connections = listener.connections();
         let intake = Arc::new(Recorder::open());
@@ -116,7 +118,7 @@ impl Client {
 
 #[tokio::test]
 async fn lettre_delivers_what_it_composed() {
-    let running = Running::with(&config()).await;
+    let running = Running::with(&config());
     let message = Message::builder()
         .from("에이다 <ada@example.org>".parse().unwrap())
         .to("Bob <bob@example.net>".parse().unwrap())
@@ -160,7 +162,7 @@ async fn lettre_delivers_what_it_composed() {
 
 #[tokio::test]
 async fn connections_are_limited_by_address_and_counted() {
-    let running = Running::with(&config()).await;
+    let running = Running::with(&config());
     let mut first = running.connect().await;
     let mut second = running.connect().await;
     assert!(first.line().await.starts_with("220 relay.example ESMTP"));
@@ -189,7 +191,7 @@ async fn connections_are_limited_by_address_and_counted() {
 async fn connections_are_limited_in_all() {
     let mut config = config();
     config.max_connections = NonZeroUsize::MIN;
-    let running = Running::with(&config).await;
+    let running = Running::with(&config);
     let mut first = running.connect().await;
     assert!(first.line().await.starts_with("220 "));
     let mut second = running.connect().await;
@@ -201,7 +203,7 @@ async fn connections_are_limited_in_all() {
 async fn a_stranger_may_not_send() {
     let mut config = config();
     config.trusted_networks = vec!["192.0.2.0/24".parse().unwrap()];
-    let running = Running::with(&config).await;
+    let running = Running::with(&config);
     let mut client = running.connect().await;
     client.send("HELO x\r\nMAIL FROM:<ada@example.org>\r\nQUIT\r\n").await;
     for start in ["220 ", "250 ", "550 5.7.1 ", "221 "] {
@@ -212,7 +214,7 @@ async fn a_stranger_may_not_send() {
 
 #[tokio::test]
 async fn a_fault_in_one_connection_harms_no_other() {
-    let running = Running::with(&config()).await;
+    let running = Running::with(&config());
     let mut unlucky = running.connect().await;
     let mut other = running.connect().await;
     let envelope = "HELO x\r\nMAIL FROM:<>\r\nRCPT TO:<bob@example.net>\r\nDATA\r\n";
@@ -229,7 +231,7 @@ async fn a_fault_in_one_connection_harms_no_other() {
 
 #[tokio::test]
 async fn a_tls_handshake_on_the_plain_port_is_cut_off() {
-    let running = Running::with(&config()).await;
+    let running = Running::with(&config());
     let mut client = running.connect().await;
     client.0.write_all(&[0x16, 0x03, 0x01, 0x00, 0xf4, 0x01, 0x00]).await.unwrap();
     client.0.flush().await.unwrap();
@@ -242,7 +244,7 @@ async fn a_tls_handshake_on_the_plain_port_is_cut_off() {
 
 #[tokio::test]
 async fn stopping_ends_idle_clients_and_closes_the_port() {
-    let running = Running::with(&config()).await;
+    let running = Running::with(&config());
     let address = running.address;
     let mut client = running.connect().await;
     assert!(client.line().await.starts_with("220 "));
@@ -253,10 +255,10 @@ async fn stopping_ends_idle_clients_and_closes_the_port() {
 
 #[tokio::test]
 async fn an_address_that_is_taken_is_named() {
-    let first = Listener::bind(&config(), String::from("x"), None).await.unwrap();
+    let first = Listener::open(&config(), String::from("x"), None, Inherited::default()).unwrap();
     let mut config = config();
     config.listen = first.addresses();
-    let error = Listener::bind(&config, String::from("x"), None).await.unwrap_err();
+    let error = Listener::open(&config, String::from("x"), None, Inherited::default()).unwrap_err();
     assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
     assert!(error.to_string().contains(&config.listen[0].to_string()), "{error}");
 }
@@ -265,7 +267,7 @@ async fn an_address_that_is_taken_is_named() {
 async fn every_address_of_the_list_is_served() {
     let mut config = config();
     config.listen.push(SocketAddr::from(([127, 0, 0, 2], 0)));
-    let mut running = Running::with(&config).await;
+    let mut running = Running::with(&config);
     for address in running.addresses.clone() {
         running.address = address;
         running.connect().await.expect(&["220 relay.example"]).await;
@@ -278,7 +280,7 @@ async fn sockets_that_are_handed_over_come_in_place_of_the_addresses() {
     let handed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = handed.local_addr().unwrap();
     let inherited = Inherited { plain: vec![handed], tls: Vec::new() };
-    let listener = Listener::open(&config(), String::from("x"), None, inherited).await.unwrap();
+    let listener = Listener::open(&config(), String::from("x"), None, inherited).unwrap();
     assert_eq!(listener.addresses(), [address]);
 }
 

@@ -32,7 +32,7 @@ struct Running {
 }
 
 impl Running {
-    async fn with(pair: &Pair, change: impl FnOnce(&mut SmtpConfig)) -> Self {
+    fn with(pair: &Pair, change: impl FnOnce(&mut SmtpConfig)) -> Self {
         let files = Files::of(pair);
         let mut config = config();
         config.listen_tls = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
@@ -40,8 +40,13 @@ impl Running {
         change(&mut config);
         let Tls { acceptor, watch } = files.set_up();
         let watch = watch.unwrap();
-        let listener =
-            Listener::bind(&config, String::from("relay.example"), Some(acceptor)).await.unwrap();
+        let listener = Listener::open(
+            &config,
+            String::from("relay.example"),
+            Some(acceptor),
+            Inherited::default(),
+        )
+        .unwrap();
         let [("smtp", plain), ("smtps", implicit)] = listener.protocols()[..] else {
             panic!("{:?}", listener.protocols());
         };
@@ -90,7 +95,7 @@ impl Client {
 #[tokio::test]
 async fn clients_of_either_version_deliver_on_either_port() {
     let pair = Pair::new();
-    let running = Running::with(&pair, |_| {}).await;
+    let running = Running::with(&pair, |_| {});
     let envelope = "HELO x\r\nMAIL FROM:<>\r\nRCPT TO:<bob@example.net>\r\nDATA\r\n";
     for version in [&TLS12, &TLS13] {
         let connector = TlsConnector::from(Arc::new(client(&pair.der, &[version])));
@@ -120,8 +125,7 @@ async fn the_proxy_header_comes_before_the_handshake() {
     let pair = Pair::new();
     let running = Running::with(&pair, |config| {
         config.proxy_networks = vec!["127.0.0.1/32".parse().unwrap()];
-    })
-    .await;
+    });
     let mut stream = TcpStream::connect(running.implicit).await.unwrap();
     stream.write_all(b"PROXY TCP4 10.1.2.3 192.0.2.25 40000 465\r\n").await.unwrap();
     let connector = TlsConnector::from(Arc::new(client(&pair.der, &[&TLS13])));
@@ -144,7 +148,7 @@ async fn lettre_delivers_by_starttls_and_by_implicit_tls() {
         let address = IpAddr::from([127, 0, 0, 1]);
         params.subject_alt_names = vec![rcgen::SanType::IpAddress(address)];
     });
-    let running = Running::with(&pair, |config| config.tls.required = true).await;
+    let running = Running::with(&pair, |config| config.tls.required = true);
     let message = Message::builder()
         .from("Ada <ada@example.org>".parse().unwrap())
         .to("Bob <bob@example.net>".parse().unwrap())
@@ -174,7 +178,7 @@ async fn lettre_delivers_by_starttls_and_by_implicit_tls() {
 #[tokio::test]
 async fn a_renewed_certificate_is_for_those_who_come_after() {
     let (old, new) = (Pair::new(), Pair::new());
-    let running = Running::with(&old, |_| {}).await;
+    let running = Running::with(&old, |_| {});
     let mut before = running.encrypted(&connector(&old.der)).await.unwrap();
     assert!(before.line().await.starts_with("220 "));
 
@@ -206,7 +210,7 @@ async fn a_renewed_certificate_is_for_those_who_come_after() {
 
 #[tokio::test]
 async fn a_client_without_tls_on_the_port_of_tls_is_cut_off() {
-    let running = Running::with(&Pair::new(), |_| {}).await;
+    let running = Running::with(&Pair::new(), |_| {});
     for text in ["EHLO client.example\r\n", "GET / HTTP/1.1\r\nHost: x\r\n\r\n"] {
         let mut stream = TcpStream::connect(running.implicit).await.unwrap();
         stream.write_all(text.as_bytes()).await.unwrap();
@@ -222,8 +226,7 @@ async fn a_client_without_tls_on_the_port_of_tls_is_cut_off() {
 async fn a_client_within_the_handshake_holds_a_seat() {
     let running = Running::with(&Pair::new(), |config| {
         config.max_connections = std::num::NonZeroUsize::MIN;
-    })
-    .await;
+    });
     let dawdler = TcpStream::connect(running.implicit).await.unwrap();
     // The server sees it when it comes to it.
     for _ in 0..10_000 {
@@ -254,7 +257,8 @@ async fn encryption_that_cannot_be_had_is_an_error() {
         ),
         (with(|config| config.listen_tls = config.listen.clone()), "smtp.listen_tls"),
     ] {
-        let error = Listener::bind(&config, String::from("x"), None).await.unwrap_err();
+        let error =
+            Listener::open(&config, String::from("x"), None, Inherited::default()).unwrap_err();
         assert_eq!(error.key, key);
         assert!(error.to_string().contains("needs a certificate"), "{error}");
     }
@@ -263,11 +267,12 @@ async fn encryption_that_cannot_be_had_is_an_error() {
 #[tokio::test]
 async fn a_port_of_tls_that_is_taken_is_named() {
     let pair = Pair::new();
-    let running = Running::with(&pair, |_| {}).await;
+    let running = Running::with(&pair, |_| {});
     let mut config = config();
     config.listen_tls = vec![running.implicit];
     let acceptor = running.files.set_up().acceptor;
-    let error = Listener::bind(&config, String::from("x"), Some(acceptor)).await.unwrap_err();
+    let error = Listener::open(&config, String::from("x"), Some(acceptor), Inherited::default())
+        .unwrap_err();
     assert_eq!((error.key, error.source.kind()), ("smtp.listen_tls", io::ErrorKind::AddrInUse));
     running.stop().await;
 }

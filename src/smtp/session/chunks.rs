@@ -3,9 +3,9 @@
 //! Whatever is wrong with a chunk, its octets are read as content: the refusal says so behind them. Only a BDAT whose
 //! octets cannot be counted ends the connection.
 
-use super::super::body::{Body, Kept};
-use super::super::reply::Reply;
 use super::{Chunk, ChunkFate, Phase, Session, Transaction};
+use crate::smtp::body::{Body, Kept};
+use crate::smtp::reply::Reply;
 
 /// A transaction of which some content has come.
 #[derive(Debug)]

@@ -15,7 +15,8 @@ fn policy() -> Policy {
     }
 }
 
-fn session_of(trusted: bool) -> Session {
+/// A session that has just begun, of at most 1000 octets and two recipients.
+pub(super) fn session_of(trusted: bool) -> Session {
     let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted, secure: false };
     Session::new(Arc::new(policy()), peer)
 }

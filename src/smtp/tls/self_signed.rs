@@ -3,10 +3,9 @@
 //! No client trusts it by itself: it has to be told to take it, or to pin it by the fingerprint in the log. So it stays
 //! the same over restarts, also when the machine's name changes, which in containers it does at every start.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::tz::TimeZone;
 use memchr::memmem;
@@ -18,6 +17,7 @@ use tracing::{info, warn};
 
 use crate::clock::Timestamp;
 use crate::config::CertificateFiles;
+use crate::whole_file;
 
 use super::TlsError;
 use super::certificate::{self, CertificateError, Loaded, PemPair, Problem};
@@ -164,32 +164,8 @@ fn is_for(certificate: &[u8], hostname: &str) -> bool {
 /// Writes both files, each as a whole. A crash between the two leaves a pair that does not match, which the next start
 /// makes anew.
 fn keep(pair: &PemPair, files: &CertificateFiles) -> io::Result<()> {
-    replace(&files.key, &pair.key, 0o600)?;
-    replace(&files.certificate, &pair.certificate, 0o644)
-}
-
-/// Puts a file with these contents in place of the old one, or leaves the old one.
-fn replace(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push(".new");
-    let fresh = PathBuf::from(fresh);
-    // Of a start that was cut off. What cannot be removed shows in the next step.
-    let _ = fs::remove_file(&fresh);
-    let mut file = create(&fresh, mode)?;
-    file.write_all(contents)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)
-}
-
-/// A file that was not there, with no more rights than these from the first moment on.
-fn create(path: &Path, mode: u32) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
-    #[cfg(not(unix))]
-    let _ = mode;
-    options.open(path)
+    whole_file::write(&files.key, &pair.key, 0o600)?;
+    whole_file::write(&files.certificate, &pair.certificate, 0o644)
 }
 
 #[cfg(test)]

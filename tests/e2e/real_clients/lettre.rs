@@ -24,19 +24,45 @@ async fn lettre_over_tls() {
         assert!(connections <= 2, "{connections} connections: the pool did not keep them");
     }
     trial.also("a pool: 20 mails on two connections over TLS at most");
-    for manner in [Manner::OpenAuth, Manner::StartTls] {
-        let mut login = trial.case(manner, 1);
-        login.mechanism = Some("LOGIN");
-        trial.run(&login, send).await;
-    }
+    trial.log_in_by("LOGIN", send).await;
     trial.also("LOGIN");
     trial.end();
+}
+
+/// The letter of all clients.
+pub(crate) fn compose(message_id: &str) -> Message {
+    let mailbox = |name: &str, address: &str| {
+        let name = Some(name.to_owned()).filter(|name| !name.is_empty());
+        Mailbox::new(name, address.parse().unwrap())
+    };
+    let image = SinglePart::builder()
+        .header("image/png".parse::<ContentType>().unwrap())
+        .header(ContentDisposition::inline_with_name(letter::IMAGE_NAME))
+        .header(ContentId::from(format!("<{}>", letter::IMAGE_CID)))
+        .body(letter::image_bytes());
+    let file = Attachment::new(letter::FILE_NAME.to_owned())
+        .body(letter::file_bytes(), "application/pdf".parse().unwrap());
+    let words = MultiPart::alternative_plain_html(letter::TEXT.to_owned(), letter::HTML.to_owned());
+    Message::builder()
+        .from(mailbox(letter::FROM_NAME, letter::FROM))
+        .to(mailbox(letter::TO_NAME, letter::TO))
+        .to(mailbox("", letter::TO_PLAIN))
+        .cc(mailbox(letter::CC_NAME, letter::CC))
+        .bcc(mailbox("", letter::BCC))
+        .message_id(Some(format!("<{message_id}>")))
+        .subject(letter::SUBJECT)
+        .multipart(
+            MultiPart::mixed()
+                .multipart(MultiPart::related().multipart(words).singlepart(image))
+                .singlepart(file),
+        )
+        .unwrap()
 }
 
 async fn send(case: &Case) -> Outcome {
     let mailer = transport(case);
     for number in 0..case.count {
-        if let Err(error) = mailer.send(compose(case, number)).await {
+        if let Err(error) = mailer.send(compose(&case.message_id(number))).await {
             return Outcome { success: false, said: chain(&error) };
         }
     }
@@ -72,35 +98,6 @@ fn transport(case: &Case) -> AsyncSmtpTransport<Tokio1Executor> {
         None => {}
     }
     builder.build()
-}
-
-fn compose(case: &Case, number: usize) -> Message {
-    let mailbox = |name: &str, address: &str| {
-        let name = Some(name.to_owned()).filter(|name| !name.is_empty());
-        Mailbox::new(name, address.parse().unwrap())
-    };
-    let image = SinglePart::builder()
-        .header("image/png".parse::<ContentType>().unwrap())
-        .header(ContentDisposition::inline_with_name(letter::IMAGE_NAME))
-        .header(ContentId::from(format!("<{}>", letter::IMAGE_CID)))
-        .body(letter::image_bytes());
-    let file = Attachment::new(letter::FILE_NAME.to_owned())
-        .body(letter::file_bytes(), "application/pdf".parse().unwrap());
-    let words = MultiPart::alternative_plain_html(letter::TEXT.to_owned(), letter::HTML.to_owned());
-    Message::builder()
-        .from(mailbox(letter::FROM_NAME, letter::FROM))
-        .to(mailbox(letter::TO_NAME, letter::TO))
-        .to(mailbox("", letter::TO_PLAIN))
-        .cc(mailbox(letter::CC_NAME, letter::CC))
-        .bcc(mailbox("", letter::BCC))
-        .message_id(Some(format!("<{}>", case.message_id(number))))
-        .subject(letter::SUBJECT)
-        .multipart(
-            MultiPart::mixed()
-                .multipart(MultiPart::related().multipart(words).singlepart(image))
-                .singlepart(file),
-        )
-        .unwrap()
 }
 
 /// An error with all that caused it.

@@ -10,3 +10,5 @@ mod scripts;
 mod table;
 mod tools;
 mod trial;
+
+pub(crate) use self::lettre::compose;

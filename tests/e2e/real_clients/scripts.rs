@@ -49,11 +49,7 @@ async fn python_smtplib_over_tls() {
     let mut trial = Trial::begin("Python smtplib", &version).await;
     trial.every_manner(2, None, client).await;
 
-    for manner in [Manner::OpenAuth, Manner::StartTls] {
-        let mut login = trial.case(manner, 1);
-        login.mechanism = Some("LOGIN");
-        trial.run(&login, client).await;
-    }
+    trial.log_in_by("LOGIN", client).await;
     trial.also("LOGIN without an initial response");
     older_tls(&mut trial, client).await;
     trial.end();
@@ -96,11 +92,7 @@ async fn nodemailer_over_tls() {
         assert_eq!(seen.conversations.len(), 1, "the pool did not keep its connection");
     }
     trial.also("a pool: 40 mails on one connection over TLS");
-    for manner in [Manner::OpenAuth, Manner::Implicit] {
-        let mut login = trial.case(manner, 1);
-        login.mechanism = Some("LOGIN");
-        trial.run(&login, client).await;
-    }
+    trial.log_in_by("LOGIN", client).await;
     trial.also("LOGIN");
     older_tls(&mut trial, client).await;
     trial.end();
@@ -116,11 +108,7 @@ async fn phpmailer_over_tls() {
     // Its exception has words of its own for the 535.
     let mut trial = trial.refusal_reads("could not authenticate");
     trial.every_manner(2, None, client).await;
-    for manner in [Manner::OpenAuth, Manner::StartTls] {
-        let mut plain = trial.case(manner, 1);
-        plain.mechanism = Some("PLAIN");
-        trial.run(&plain, client).await;
-    }
+    trial.log_in_by("PLAIN", client).await;
     trial.also("PLAIN; kept-open connection");
     trial.end();
 }
@@ -132,11 +120,7 @@ async fn ruby_mail_over_tls() {
     let client = async |case: &Case| run(interpreter("ruby", "mail_letter.rb"), case).await;
     let mut trial = Trial::begin("Ruby mail", &version).await;
     trial.every_manner(2, None, client).await;
-    for manner in [Manner::OpenAuth, Manner::StartTls] {
-        let mut login = trial.case(manner, 1);
-        login.mechanism = Some("LOGIN");
-        trial.run(&login, client).await;
-    }
+    trial.log_in_by("LOGIN", client).await;
     trial.also("LOGIN");
     trial.end();
 }
@@ -150,11 +134,7 @@ async fn perl_net_smtp_over_tls() {
     let client = async |case: &Case| run(interpreter("perl", "net_smtp_letter.pl"), case).await;
     let mut trial = Trial::begin("Perl Net::SMTP", &version).await;
     trial.every_manner(2, None, client).await;
-    for manner in [Manner::OpenAuth, Manner::StartTls] {
-        let mut login = trial.case(manner, 1);
-        login.mechanism = Some("LOGIN");
-        trial.run(&login, client).await;
-    }
+    trial.log_in_by("LOGIN", client).await;
     trial.also("LOGIN");
 
     for manner in [Manner::Open, Manner::StartTls] {

@@ -68,11 +68,7 @@ async fn msmtp_over_tls() {
     let mut trial = Trial::begin("msmtp", version).await;
     let client = async |case: &Case| msmtp(case, Trust::Authority).await;
     trial.every_manner(1, Some("PLAIN"), client).await;
-    for manner in [Manner::OpenAuth, Manner::StartTls] {
-        let mut login = trial.case(manner, 1);
-        login.mechanism = Some("LOGIN");
-        trial.run(&login, client).await;
-    }
+    trial.log_in_by("LOGIN", client).await;
     trial.also("LOGIN");
     let case = trial.case(Manner::StartTls, 1);
     trial.run(&case, async |case| msmtp(case, Trust::Fingerprint).await).await;
@@ -126,11 +122,7 @@ async fn curl_over_tls() {
     let mut trial = Trial::begin("curl, a ready message", &version).await;
     let client = async |case: &Case| upload(curl(case, &[]), case).await;
     trial.every_manner(1, None, client).await;
-    for manner in [Manner::OpenAuth, Manner::StartTls] {
-        let mut login = trial.case(manner, 1);
-        login.mechanism = Some("LOGIN");
-        trial.run(&login, client).await;
-    }
+    trial.log_in_by("LOGIN", client).await;
     trial.also("LOGIN");
     let case = trial.case(Manner::StartTls, 1);
     let older = async |case: &Case| upload(curl(case, &["--tls-max", "1.2"]), case).await;

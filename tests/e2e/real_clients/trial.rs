@@ -150,6 +150,19 @@ impl Trial {
         }
     }
 
+    /// Lets the client log in by this mechanism: where all can see it, and over TLS.
+    pub(crate) async fn log_in_by(
+        &mut self,
+        mechanism: &'static str,
+        client: impl AsyncFn(&Case) -> Outcome,
+    ) {
+        for manner in [Manner::OpenAuth, Manner::StartTls] {
+            let mut case = self.case(manner, 1);
+            case.mechanism = Some(mechanism);
+            self.run(&case, &client).await;
+        }
+    }
+
     /// One run of the client, with everything that must be true of it.
     pub(crate) async fn run(
         &mut self,

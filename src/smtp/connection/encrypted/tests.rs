@@ -7,16 +7,16 @@ use tokio::time::Instant;
 use tokio_rustls::client::TlsStream as ClientStream;
 use tokio_util::sync::CancellationToken;
 
-use super::super::super::auth::Authenticator;
-use super::super::super::memory::MemoryBudget;
-use super::super::super::occasional::Notices;
-use super::super::super::session::{Policy, TlsRule};
-use super::super::super::testing::Recorder;
-use super::super::super::tls::testing::{Files, Pair, connector, server_name};
 use super::super::STRANGER_IDLE_MAX;
 use super::*;
 use crate::config::AuthMode;
 use crate::queue::Intake;
+use crate::smtp::auth::Authenticator;
+use crate::smtp::memory::MemoryBudget;
+use crate::smtp::occasional::Notices;
+use crate::smtp::session::{Policy, TlsRule};
+use crate::smtp::testing::Recorder;
+use crate::smtp::tls::testing::{Files, Pair, connector, server_name};
 
 const IDLE: Duration = Duration::from_secs(300);
 const PEER: Peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted: true, secure: false };
@@ -78,12 +78,12 @@ impl Bench {
         connector(&self.pair.der).connect(server_name(), stream).await.unwrap()
     }
 
-    /// Through the greeting, these lines and STARTTLS; `behind` goes out with it in one write.
-    async fn upgraded(
+    /// Through the greeting, these lines and STARTTLS, up to the handshake; `behind` goes out with it in one write.
+    async fn before_handshake(
         &self,
         before: &[(&str, &str)],
         behind: &str,
-    ) -> (Client<ClientStream<DuplexStream>>, JoinHandle<()>) {
+    ) -> (Client<DuplexStream>, JoinHandle<()>) {
         let (mut client, served) = self.plain();
         client.expect("220 relay.example ESMTP").await;
         for (line, reply) in before {
@@ -92,6 +92,16 @@ impl Bench {
         }
         client.send(&format!("STARTTLS\r\n{behind}")).await;
         client.expect("220 2.0.0 ").await;
+        (client, served)
+    }
+
+    /// The same with the handshake.
+    async fn upgraded(
+        &self,
+        before: &[(&str, &str)],
+        behind: &str,
+    ) -> (Client<ClientStream<DuplexStream>>, JoinHandle<()>) {
+        let (client, served) = self.before_handshake(before, behind).await;
         (Client(self.shake(client.0).await), served)
     }
 }
@@ -178,10 +188,7 @@ async fn what_comes_in_plaintext_with_starttls_is_thrown_away() {
 async fn plaintext_between_starttls_and_the_handshake_ends_the_connection() {
     for injected in ["NOOP\r\n", &format!("EHLO x\r\n{ENVELOPE}injected\r\n.\r\n"), "Q"] {
         let bench = Bench::new(TlsRule::Offered);
-        let (mut client, served) = bench.plain();
-        client.expect("220 ").await;
-        client.send("STARTTLS\r\n").await;
-        client.expect("220 2.0.0").await;
+        let (mut client, served) = bench.before_handshake(&[], "").await;
         // A later segment: the server's buffer has been thrown away before it comes.
         client.send(injected).await;
         let shaken = connector(&bench.pair.der).connect(server_name(), client.0).await;
@@ -260,10 +267,7 @@ async fn a_stranger_who_says_nothing_over_tls_has_no_more_time_than_before() {
 #[tokio::test(start_paused = true)]
 async fn silence_instead_of_a_handshake_is_ended_sooner() {
     let bench = Bench::new(TlsRule::Offered);
-    let (mut client, served) = bench.plain();
-    client.expect("220 ").await;
-    client.send("STARTTLS\r\n").await;
-    client.expect("220 2.0.0").await;
+    let (client, served) = bench.before_handshake(&[], "").await;
     let begun = Instant::now();
     served.await.unwrap();
     assert_eq!(begun.elapsed().as_secs(), 30);
@@ -273,10 +277,7 @@ async fn silence_instead_of_a_handshake_is_ended_sooner() {
 #[tokio::test(start_paused = true)]
 async fn shutting_down_does_not_wait_for_a_handshake() {
     let bench = Bench::new(TlsRule::Offered);
-    let (mut client, served) = bench.plain();
-    client.expect("220 ").await;
-    client.send("STARTTLS\r\n").await;
-    client.expect("220 2.0.0").await;
+    let (client, served) = bench.before_handshake(&[], "").await;
     let begun = Instant::now();
     bench.service.shutdown.cancel();
     served.await.unwrap();

@@ -175,7 +175,7 @@ async fn shutting_down_ends_a_check_and_the_wait_after_it() {
 async fn an_address_that_has_failed_often_is_not_checked() {
     let users = vec![user("ada", "secret")];
     let authenticator = Authenticator::new(AuthMode::Required, users, None);
-    let credentials = || super::super::super::auth::Credentials {
+    let credentials = || crate::smtp::auth::Credentials {
         username: String::from("ada"),
         password: Secret::new("guess"),
     };

@@ -13,7 +13,7 @@ fn config(seats: usize, per_address: usize) -> SmtpConfig {
 
 #[tokio::test]
 async fn a_flood_from_one_address_keeps_no_other_out() {
-    let running = Running::with(&config(16, 1000)).await;
+    let running = Running::with(&config(16, 1000));
     let mut flood = Vec::new();
     for _ in 0..100 {
         flood.push(running.connect_from(66).await);
@@ -25,7 +25,7 @@ async fn a_flood_from_one_address_keeps_no_other_out() {
 
 #[tokio::test]
 async fn a_flood_from_many_strangers_does_not_keep_the_app_out() {
-    let running = Running::with(&config(16, 4)).await;
+    let running = Running::with(&config(16, 4));
     let mut flood = Vec::new();
     for last in 10..200 {
         flood.push(running.connect_from(last).await);
@@ -41,7 +41,7 @@ async fn a_flood_from_many_strangers_does_not_keep_the_app_out() {
 
 #[tokio::test]
 async fn a_refused_client_that_talks_at_once_reads_why() {
-    let running = Running::with(&config(1, 1)).await;
+    let running = Running::with(&config(1, 1));
     let mut first = running.connect().await;
     first.expect(&["220 "]).await;
     for _ in 0..50 {
@@ -54,7 +54,7 @@ async fn a_refused_client_that_talks_at_once_reads_why() {
 
 #[tokio::test]
 async fn refused_clients_that_stay_hold_up_nobody() {
-    let running = Running::with(&config(4, 2)).await;
+    let running = Running::with(&config(4, 2));
     let mut refused = Vec::new();
     for _ in 0..300 {
         refused.push(running.connect_from(66).await);
@@ -73,7 +73,7 @@ async fn refused_clients_that_stay_hold_up_nobody() {
 
 #[tokio::test]
 async fn clients_that_come_and_go_leave_nothing() {
-    let running = Running::with(&config(8, 8)).await;
+    let running = Running::with(&config(8, 8));
     for round in 0..500_u16 {
         let mut client = running.connect_from(10 + u8::try_from(round % 100).unwrap()).await;
         if round % 3 == 0 {

@@ -23,7 +23,7 @@ const MESSAGE: &str = "HELO x\r\nMAIL FROM:<ada@example.org>\r\nRCPT TO:<bob@exa
 
 #[tokio::test]
 async fn the_address_in_the_header_is_the_client() {
-    let running = Running::with(&config()).await;
+    let running = Running::with(&config());
     let mut client = running.connect_from(BALANCER).await;
     // The dialogue comes in the same segment.
     client.send(&format!("{}{MESSAGE}", header("10.1.2.3"))).await;
@@ -36,7 +36,7 @@ async fn the_address_in_the_header_is_the_client() {
 
 #[tokio::test]
 async fn version_2_is_understood_in_any_pieces() {
-    let running = Running::with(&config()).await;
+    let running = Running::with(&config());
     let mut octets = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
     octets.extend([10, 1, 2, 3, 192, 0, 2, 25, 0x9c, 0x40, 0, 25]);
     octets.extend(MESSAGE.as_bytes());
@@ -52,7 +52,7 @@ async fn version_2_is_understood_in_any_pieces() {
 
 #[tokio::test]
 async fn a_stranger_behind_the_balancer_is_a_stranger() {
-    let running = Running::with(&config()).await;
+    let running = Running::with(&config());
     let mut client = running.connect_from(BALANCER).await;
     client.send(&format!("{}HELO x\r\nMAIL FROM:<>\r\n", header("203.0.113.7"))).await;
     client.expect(&["220 ", "250 ", "550 5.7.1"]).await;
@@ -65,7 +65,7 @@ async fn a_balancer_that_speaks_for_itself_is_trusted_as_it_is() {
     let mut config = config();
     for (trusted, answer) in [("127.0.0.5/32", "250 2.1.0"), ("10.0.0.0/8", "550 5.7.1")] {
         config.trusted_networks = vec![trusted.parse().unwrap()];
-        let running = Running::with(&config).await;
+        let running = Running::with(&config);
         for header in ["PROXY UNKNOWN\r\n", "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"] {
             let mut client = running.connect_from(BALANCER).await;
             client.send(&format!("{header}HELO x\r\nMAIL FROM:<>\r\n")).await;
@@ -77,7 +77,7 @@ async fn a_balancer_that_speaks_for_itself_is_trusted_as_it_is() {
 
 #[tokio::test]
 async fn a_balancer_without_a_header_is_closed_without_a_word() {
-    let running = Running::with(&config()).await;
+    let running = Running::with(&config());
     for text in ["EHLO x\r\n", "PROXY TCP4 nonsense\r\n", "\r\n\r\nQUIT\r\n"] {
         let mut client = running.connect_from(BALANCER).await;
         client.send(text).await;
@@ -88,7 +88,7 @@ async fn a_balancer_without_a_header_is_closed_without_a_word() {
 
 #[tokio::test(start_paused = true)]
 async fn a_balancer_that_says_nothing_is_closed_and_its_seat_is_free() {
-    let running = Running::with(&config()).await;
+    let running = Running::with(&config());
     let mut client = running.connect_from(BALANCER).await;
     client.expect_end().await;
     running.until_open(0).await;
@@ -97,7 +97,7 @@ async fn a_balancer_that_says_nothing_is_closed_and_its_seat_is_free() {
 
 #[tokio::test]
 async fn seats_are_counted_for_the_clients_not_for_the_balancer() {
-    let running = Running::with(&config()).await;
+    let running = Running::with(&config());
     let connect = async |client: &str| {
         let mut connection = running.connect_from(BALANCER).await;
         connection.send(&header(client)).await;
@@ -118,7 +118,7 @@ async fn seats_are_counted_for_the_clients_not_for_the_balancer() {
 
 #[tokio::test]
 async fn others_must_not_send_a_header() {
-    let running = Running::with(&config()).await;
+    let running = Running::with(&config());
     let mut client = running.connect_from(6).await;
     client.send(&format!("{}{MESSAGE}", header("10.1.2.3"))).await;
     client.expect(&["220 ", "421 4.7.0 A PROXY header came from an address"]).await;
@@ -128,7 +128,7 @@ async fn others_must_not_send_a_header() {
 
 #[tokio::test]
 async fn stopping_does_not_wait_for_headers() {
-    let running = Running::with(&config()).await;
+    let running = Running::with(&config());
     let mut client = running.connect_from(BALANCER).await;
     running.until_open(1).await;
     running.stop().await;

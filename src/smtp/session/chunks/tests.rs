@@ -1,25 +1,13 @@
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
-
-use super::super::super::input::Line;
-use super::super::{FAULTS_MAX, Peer, Policy, Step, TlsRule};
 use super::*;
-use crate::config::AuthMode;
+use crate::smtp::input::Line;
+use crate::smtp::session::tests::session_of;
+use crate::smtp::session::{COMMANDS_MAX, FAULTS_MAX, Step};
 
 const MAIL: &str = "MAIL FROM:<ada@example.org>";
 const RCPT: &str = "RCPT TO:<bob@example.net>";
 
 fn greeted() -> Session {
-    let policy = Policy {
-        hostname: String::from("relay.example"),
-        max_message_size: 1000,
-        max_recipients: 2,
-        tls: TlsRule::Absent,
-        auth: AuthMode::Auto,
-        has_users: false,
-    };
-    let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), trusted: true, secure: false };
-    let mut session = Session::new(Arc::new(policy), peer);
+    let mut session = session_of(true);
     code(&mut session, "EHLO client.example");
     session
 }
@@ -178,7 +166,7 @@ fn empty_chunks_have_an_end_and_others_are_bounded_by_the_size() {
         assert_eq!(chunk(&mut session, "BDAT 1").1, "keep");
     }
     assert!(session.commands < 10, "{}", session.commands);
-    for _ in 0..super::super::COMMANDS_MAX {
+    for _ in 0..COMMANDS_MAX {
         if let Step::Close(reply) = step(&mut session, "BDAT 0") {
             assert_eq!(reply, Reply::TOO_MANY_COMMANDS);
             return;
