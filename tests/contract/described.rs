@@ -83,7 +83,10 @@ async fn requests_to_sendgrid_are_as_described() {
 
 #[tokio::test]
 async fn requests_to_postmark_are_as_described() {
-    let narrow = [("names and domains that need care", "does not take")];
+    let narrow = [
+        ("names and domains that need care", "characters that the API does not take"),
+        ("binary-part.eml", "files such as \"scan-17.bin\""),
+    ];
     assert_as_described(
         ProviderKind::Postmark,
         specs::postmark(),
