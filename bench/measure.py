@@ -135,13 +135,15 @@ class Bench:
 
     def start(self) -> None:
         """An empty store: time to the greeting, and the memory of a process that does nothing."""
-        mailferry = self.mailferry(self.sink.port)
-        try:
-            self.note("start empty ms", mailferry.start() * 1000)
-            time.sleep(2)
-            self.note("rss idle", probes.resident_mib(mailferry.pid))
-        finally:
-            self.end(mailferry)
+        for certificate, name in ((None, "start empty ms"), (self.certificate, "start tls ms")):
+            mailferry = self.mailferry(self.sink.port, certificate)
+            try:
+                self.note(name, mailferry.start() * 1000)
+                if not certificate:
+                    time.sleep(2)
+                    self.note("rss idle", probes.resident_mib(mailferry.pid))
+            finally:
+                self.end(mailferry)
 
     def backlog(self) -> None:
         """A provider set aside and everything waiting: memory, and how long a restart takes."""
@@ -161,7 +163,7 @@ class Bench:
     def tls(self) -> None:
         """Whole visits with a handshake in each, and what TLS costs a message on a connection that stays open."""
         seconds = 5 * self.options.scale
-        with self.set_aside() as mailferry:
+        with self.set_aside(self.certificate) as mailferry:
             self.note("tls visits", self.visits(mailferry.port, "starttls", seconds))
             self.note("plain visits", self.visits(mailferry.port, "plain", seconds))
             for mode in ("plain", "starttls"):
@@ -183,7 +185,7 @@ class Bench:
     def idle(self) -> None:
         """A thousand connections that have said EHLO and no more."""
         for mode in ("plain", "starttls"):
-            mailferry = self.mailferry(self.sink.port)
+            mailferry = self.mailferry(self.sink.port, self.certificate)
             try:
                 mailferry.start()
                 command = self.secure_command("idle", mailferry.port, mode, IDLE_CONNECTIONS)
@@ -212,8 +214,8 @@ class Bench:
 
     # mailferry in the three conditions that are measured
 
-    def mailferry(self, provider_port: int) -> Mailferry:
-        return Mailferry(self.folder(), self.options.binary, provider_port, self.certificate)
+    def mailferry(self, provider_port: int, certificate: Certificate | None = None) -> Mailferry:
+        return Mailferry(self.folder(), self.options.binary, provider_port, certificate)
 
     @contextmanager
     def delivering(self):
@@ -228,9 +230,9 @@ class Bench:
             self.end(mailferry)
 
     @contextmanager
-    def set_aside(self):
+    def set_aside(self, certificate: Certificate | None = None):
         """With a provider that refuses the key and is therefore left alone; warmed up."""
-        mailferry = self.mailferry(self.sink.refusing_port)
+        mailferry = self.mailferry(self.sink.refusing_port, certificate)
         try:
             mailferry.start()
             send(mailferry.port, 16, 200)
@@ -340,6 +342,7 @@ ROWS = [
     ("memory, {backlog:,} waiting, in the process that took them", "rss after filling", "MiB", None, None, ("≤", 28)),
     ("memory, {backlog:,} waiting, after a restart", "rss backlog", "MiB", None, None, ("≤", 28)),
     ("start to greeting, empty store", "start empty ms", "ms", None, None, ("≤", 50)),
+    ("start to greeting, empty store, with a certificate", "start tls ms", "ms", None, None, None),
     ("start to greeting, {backlog:,} waiting", "start backlog ms", "ms", None, None, ("≤", 200)),
     ("release binary", "binary MiB", "MiB", None, None, ("≤", 20)),
 ]  # fmt: skip

@@ -157,7 +157,7 @@ http {{
 class Mailferry(Program):
     """The program that all this is about, with Resend's API at `provider_port` and an empty store."""
 
-    def __init__(self, folder: Path, binary: Path, provider_port: int, certificate: "Certificate"):
+    def __init__(self, folder: Path, binary: Path, provider_port: int, certificate: "Certificate | None"):
         super().__init__(folder)
         self.binary = binary
         self.certificate = certificate
@@ -167,14 +167,15 @@ class Mailferry(Program):
     def command(self):
         # Defaults, except: where to listen and what to talk to; room for a thousand sessions that are idle, from one address;
         # one message per call, since the target is about single calls.
+        tls = ""
+        if self.certificate:
+            tls = f'[smtp.tls]\ncertificate = "{self.certificate.file}"\nkey = "{self.certificate.key}"'
         (self.folder / "mailferry.toml").write_text(f"""
 [smtp]
 listen = ["127.0.0.1:{self.port}"]
 max_connections = 1400
 max_connections_per_ip = 1200
-[smtp.tls]
-certificate = "{self.certificate.file}"
-key = "{self.certificate.key}"
+{tls}
 [http]
 listen = "127.0.0.1:{self.http_port}"
 [delivery]
