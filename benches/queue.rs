@@ -219,6 +219,7 @@ fn message() -> Message {
         },
         user: None,
         account: None,
+        may_steer: true,
     }
 }
 

@@ -289,6 +289,7 @@ fn build_delivery(
             give_up_after: config.delivery.give_up_after,
         },
         sender: config.sender.clone(),
+        on_loss: config.delivery.on_loss,
         log_subject: config.log.subject,
         instance: instance_name().into(),
     };

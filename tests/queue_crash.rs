@@ -157,6 +157,7 @@ mod tests {
             index: IndexFields::default(),
             user: None,
             account: None,
+            may_steer: true,
         }
     }
 

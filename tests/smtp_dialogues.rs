@@ -142,6 +142,7 @@ fn user(text: &str) -> UserConfig {
         password: Secret::new(words.next().unwrap()),
         senders: words.map(pattern).collect(),
         route: None,
+        provider_options: true,
     }
 }
 
@@ -227,7 +228,14 @@ impl Dialogue {
         let intake = Arc::new(Recorder::new(settings));
         let taker = Arc::clone(&intake);
         let accept = move |envelope, raw| {
-            taker.take(Submission { envelope, raw, user: None, peer: None, account: None })
+            taker.take(Submission {
+                envelope,
+                raw,
+                user: None,
+                peer: None,
+                account: None,
+                may_steer: true,
+            })
         };
         let mut server = InMemory::new(policy, settings.users.clone(), peer, Box::new(accept));
         for (number, turn) in &self.turns {

@@ -153,7 +153,11 @@ fn provider_finding(provider: &ProviderConfig, config: &Config) -> Finding {
             ProviderKind::Resend
             | ProviderKind::SendGrid
             | ProviderKind::Ses
-            | ProviderKind::Postmark,
+            | ProviderKind::Mailgun
+            | ProviderKind::Postmark
+            | ProviderKind::Brevo
+            | ProviderKind::Smtp
+            | ProviderKind::Webhook,
             url,
         ) => {
             let place = url.as_ref().map_or_else(String::new, |url| format!(", at {url}"));

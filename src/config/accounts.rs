@@ -8,7 +8,7 @@ use url::Url;
 
 use super::layer::Layer;
 use super::load::Purpose;
-use super::providers::{ProviderConfig, ProviderKind};
+use super::providers::{ProviderConfig, ProviderKind, SmarthostConfig};
 use super::reader::Reader;
 use super::routes::RouteConfig;
 use super::schema::{self, KEYS};
@@ -20,40 +20,26 @@ const CONCURRENCY_MAX: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
 const TIMEOUT_MIN: Duration = Duration::from_secs(1);
 const TIMEOUT_MAX: Duration = Duration::from_secs(600);
 
-/// Services that the contract names and this version does not have.
-const LATER_KINDS: [&str; 4] = ["mailgun", "brevo", "smtp", "webhook"];
-
-/// What `type` may say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Type {
-    Known(ProviderKind),
-    Later(&'static str),
-}
-
-impl Setting for Type {
-    const EXPECTED: &'static str = "one of resend, sendgrid, ses, postmark, capture";
+impl Setting for ProviderKind {
+    const EXPECTED: &'static str =
+        "one of resend, sendgrid, ses, mailgun, postmark, brevo, smtp, webhook, capture";
 
     fn parse(text: &str) -> Option<Self> {
-        let text = text.to_ascii_lowercase();
-        let later = LATER_KINDS.into_iter().find(|name| *name == text).map(Self::Later);
-        ProviderKind::from_name(&text).map(Self::Known).or(later)
+        Self::from_name(&text.to_ascii_lowercase())
     }
 
     fn show(&self) -> String {
-        toml_text(match self {
-            Self::Known(kind) => kind.name(),
-            Self::Later(name) => name,
-        })
+        toml_text(self.name())
     }
 }
 
 /// The kind of every provider that file or environment speak of. A faulty type gives no kind.
-pub(super) fn kinds(reader: &Reader) -> Vec<(String, Option<Type>)> {
-    let mut kinds: Vec<(String, Option<Type>)> = Vec::new();
+pub(super) fn kinds(reader: &Reader) -> Vec<(String, Option<ProviderKind>)> {
+    let mut kinds: Vec<(String, Option<ProviderKind>)> = Vec::new();
     for (name, table) in reader.provider_tables() {
         let given = table.as_dict().and_then(|table| table.get("type")).and_then(|v| v.as_str());
         let given = given.map(str::trim).filter(|text| !text.is_empty());
-        let kind = Type::parse(given.unwrap_or(&name));
+        let kind = ProviderKind::parse(given.unwrap_or(&name));
         kinds.push((name, kind));
     }
     kinds
@@ -106,7 +92,7 @@ pub(super) fn read(
     let mut accounts = Accounts::default();
     for (name, kind) in kinds {
         match kind {
-            Some(Type::Known(kind)) => {
+            Some(kind) => {
                 let provider = read_one(&name, kind, reader);
                 let is_named = all_named(&namings).any(|named| *named == name);
                 if brought && !is_named && missing(&provider) == ["api_key"] {
@@ -115,14 +101,6 @@ pub(super) fn read(
                     check_complete(&provider, purpose, reader);
                     accounts.providers.push(provider);
                 }
-            }
-            Some(Type::Later(kind)) => {
-                let path = origin_of(&name, &namings, reader);
-                let known = Type::EXPECTED;
-                reader.fault(
-                    &path,
-                    format!("the provider {kind} is not in this version yet; instead: {known}"),
-                );
             }
             None => no_kind(&name, reader),
         }
@@ -159,13 +137,13 @@ fn add_named(
     reader: &mut Reader,
     path: &str,
     named: &[String],
-    kinds: &mut Vec<(String, Option<Type>)>,
+    kinds: &mut Vec<(String, Option<ProviderKind>)>,
 ) {
     for name in named {
         if kinds.iter().any(|(known, _)| known == name) {
             continue;
         }
-        if let Some(kind) = Type::parse(name) {
+        if let Some(kind) = ProviderKind::parse(name) {
             kinds.push((name.clone(), Some(kind)));
             continue;
         }
@@ -221,32 +199,24 @@ impl ProviderConfig {
     }
 }
 
-/// The key that brought a provider in.
-fn origin_of(name: &str, namings: &Namings, reader: &Reader) -> String {
-    let table = format!("providers.{name}");
-    let kind = format!("{table}.type");
-    let candidates = [kind, table.clone()];
-    let path = candidates.into_iter().find(|path| reader.is_set(path));
-    let naming = namings.iter().find(|(_, names)| names.iter().any(|named| named == name));
-    path.or_else(|| naming.map(|(path, _)| path.clone())).unwrap_or(table)
-}
-
 fn no_kind(name: &str, reader: &mut Reader) {
     let path = format!("providers.{name}.type");
     if reader.is_set(&path) {
         // Reading it says what is wrong with it.
-        let _: Option<Type> = reader.get(&path);
+        let _: Option<ProviderKind> = reader.get(&path);
     } else {
         let table = format!("providers.{name}");
-        reader.fault(&table, format!("has no type, and its name is none: add {}", Type::EXPECTED));
+        reader.fault(
+            &table,
+            format!("has no type, and its name is none: add {}", ProviderKind::EXPECTED),
+        );
     }
 }
 
 fn read_one(name: &str, kind: ProviderKind, reader: &mut Reader) -> ProviderConfig {
     let path = |key: &str| format!("providers.{name}.{key}");
-    let useless = kind.useless_keys();
-    let _: Option<Type> = reader.get(&path("type"));
-    reader.name_type(&path("type"), &Type::Known(kind));
+    let _: Option<ProviderKind> = reader.get(&path("type"));
+    reader.name_type(&path("type"), &kind);
 
     let mut provider = ProviderConfig {
         name: name.to_owned(),
@@ -260,17 +230,41 @@ fn read_one(name: &str, kind: ProviderKind, reader: &mut Reader) -> ProviderConf
         access_key_id: None,
         secret_access_key: Secret::default(),
         session_token: Secret::default(),
+        domain: None,
+        smarthost: SmarthostConfig::default(),
+        url: None,
+        secret: Secret::default(),
     };
-    let has = |key: &str| !useless.contains(&key);
-    if has("api_key") {
+    if kind.uses("api_key") {
         provider.api_key = read_key(&path("api_key"), reader);
     }
-    if has("base_url") {
+    if kind.uses("base_url") {
         provider.base_url = reader.get::<Option<Url>>(&path("base_url"));
+    }
+    if kind.uses("rate") {
         provider.rate = reader.get(&path("rate"));
     }
-    if has("region") {
+    if kind.uses("region") {
         provider.region = reader.get(&path("region"));
+    }
+    if kind.uses("domain") {
+        provider.domain = reader.get(&path("domain"));
+    }
+    if kind.uses("host") {
+        provider.smarthost = SmarthostConfig {
+            preset: reader.get(&path("preset")),
+            host: reader.get(&path("host")),
+            port: reader.get(&path("port")),
+            username: reader.get(&path("username")),
+            password: reader.get(&path("password")),
+            tls: reader.get(&path("tls")),
+        };
+    }
+    if kind.uses("url") {
+        provider.url = reader.get::<Option<Url>>(&path("url"));
+        provider.secret = reader.get(&path("secret"));
+    }
+    if kind.uses("access_key_id") {
         let id = read_key(&path("access_key_id"), reader);
         provider.access_key_id = (!id.is_empty()).then(|| id.expose().to_owned());
         provider.secret_access_key = read_key(&path("secret_access_key"), reader);
@@ -278,7 +272,7 @@ fn read_one(name: &str, kind: ProviderKind, reader: &mut Reader) -> ProviderConf
         drop_foreign_token(&mut provider, reader);
     }
 
-    for key in useless {
+    for key in kind.useless_keys() {
         if reader.is_set(&path(key)) {
             reader.fault(&path(key), format!("a provider of type {kind} has no such setting"));
         }
@@ -364,14 +358,24 @@ fn check_owner(provider: &ProviderConfig, reader: &mut Reader) {
 /// The keys that this provider cannot do without and does not have.
 fn missing(provider: &ProviderConfig) -> Vec<&'static str> {
     let wanted = match provider.kind {
-        ProviderKind::Resend | ProviderKind::SendGrid | ProviderKind::Postmark => {
-            vec![("api_key", provider.api_key.is_empty())]
+        ProviderKind::Resend
+        | ProviderKind::SendGrid
+        | ProviderKind::Postmark
+        | ProviderKind::Brevo => vec![("api_key", provider.api_key.is_empty())],
+        ProviderKind::Mailgun => {
+            vec![("api_key", provider.api_key.is_empty()), ("domain", provider.domain.is_none())]
+        }
+        ProviderKind::Webhook => {
+            vec![("url", provider.url.is_none()), ("secret", provider.secret.is_empty())]
         }
         ProviderKind::Ses => vec![
             ("region", provider.region.is_none()),
             ("access_key_id", provider.access_key_id.is_none()),
             ("secret_access_key", provider.secret_access_key.is_empty()),
         ],
+        ProviderKind::Smtp => {
+            vec![("host", provider.smarthost.host.is_none() && provider.smarthost.preset.is_none())]
+        }
         ProviderKind::Capture => Vec::new(),
     };
     wanted.into_iter().filter_map(|(key, missing)| missing.then_some(key)).collect()
@@ -383,6 +387,10 @@ fn ways(name: &str, kind: ProviderKind, key: &str) -> String {
         (ProviderKind::Resend, "api_key") if name == kind.name() => Some("RESEND_API_KEY"),
         (ProviderKind::SendGrid, "api_key") if name == kind.name() => Some("SENDGRID_API_KEY"),
         (ProviderKind::Postmark, "api_key") if name == kind.name() => Some("POSTMARK_SERVER_TOKEN"),
+        (ProviderKind::Mailgun, "api_key") if name == kind.name() => Some("MAILGUN_API_KEY"),
+        (ProviderKind::Mailgun, "domain") if name == kind.name() => Some("MAILGUN_DOMAIN"),
+        (ProviderKind::Brevo, "api_key") if name == kind.name() => Some("BREVO_API_KEY"),
+        (ProviderKind::Smtp, "host") => Some("SMTP_HOST"),
         (ProviderKind::Ses, "region") => Some("AWS_REGION"),
         (ProviderKind::Ses, "access_key_id") => Some("AWS_ACCESS_KEY_ID"),
         (ProviderKind::Ses, "secret_access_key") => Some("AWS_SECRET_ACCESS_KEY"),

@@ -24,7 +24,24 @@ pub struct DeliveryConfig {
     pub batch_max: NonZeroUsize,
     /// How long a lone message may wait for company.
     pub batch_linger: Duration,
+    /// What happens to a message of which a provider could carry a part only.
+    pub on_loss: OnLoss,
 }
+
+/// What happens to a message when the provider whose turn it is would have to leave out or break something that its
+/// reader would miss: a grave [`crate::message::Loss`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnLoss {
+    /// The next provider of the route gets it; when none can carry it whole, it fails.
+    #[default]
+    Next,
+    /// It fails.
+    Refuse,
+    /// It is sent as far as it can be carried.
+    Send,
+}
+
+choice!(OnLoss, "one of next, refuse, send", "next" => Self::Next, "refuse" => Self::Refuse, "send" => Self::Send);
 
 /// When the 250 is given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +69,7 @@ impl DeliveryConfig {
             give_up_after: reader.get("delivery.give_up_after"),
             batch_max: reader.get("delivery.batch_max"),
             batch_linger: reader.get("delivery.batch_linger"),
+            on_loss: reader.get("delivery.on_loss"),
         };
         if config.retry_min < Duration::from_millis(100) {
             reader.fault("delivery.retry_min", "must be at least 100ms");

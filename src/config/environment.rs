@@ -7,16 +7,20 @@ use figment::value::Value;
 
 use super::file::provider_name;
 use super::layer::{Gathered, Layer, Leaf, Stranger};
+use super::providers::ProviderKind;
 use super::schema::{self, KEYS, Place};
 
 const PREFIX: &str = "MAILFERRY__";
 const SINGLE_PREFIX: &str = "MAILFERRY_";
 
 /// Names that other programs know too, and the key that each sets. Of two for one key the later wins.
-const WELL_KNOWN: [(&str, &str); 7] = [
+const WELL_KNOWN: [(&str, &str); 10] = [
     ("RESEND_API_KEY", "providers.resend.api_key"),
     ("SENDGRID_API_KEY", "providers.sendgrid.api_key"),
+    ("MAILGUN_API_KEY", "providers.mailgun.api_key"),
+    ("MAILGUN_DOMAIN", "providers.mailgun.domain"),
     ("POSTMARK_SERVER_TOKEN", "providers.postmark.api_key"),
+    ("BREVO_API_KEY", "providers.brevo.api_key"),
     ("EMAIL_PROVIDERS", "delivery.providers"),
     ("SMTP_FROM_EMAIL", "sender.address"),
     ("SMTP_FROM_ADDRESS", "sender.address"),
@@ -31,9 +35,29 @@ const AWS: [(&str, &str); 4] = [
     ("AWS_SESSION_TOKEN", "session_token"),
 ];
 
-/// Names that switch on providers which this version does not have.
-const LATER: [(&str, &str); 3] =
-    [("MAILGUN_API_KEY", "mailgun"), ("BREVO_API_KEY", "brevo"), ("SMTP_HOST", "smtp")];
+/// The names that apps use for their SMTP server, and the key of an smtp provider that each sets.
+const SMARTHOST: [(&str, &str); 5] = [
+    ("SMTP_HOST", "host"),
+    ("SMTP_PORT", "port"),
+    ("SMTP_USER", "username"),
+    ("SMTP_PASSWORD", "password"),
+    ("SMTP_USE_TLS", "tls"),
+];
+
+/// The names that serve providers of this kind once one is named, and the key that each sets.
+fn serving(kind: ProviderKind) -> &'static [(&'static str, &'static str)] {
+    match kind {
+        ProviderKind::Ses => &AWS,
+        ProviderKind::Smtp => &SMARTHOST,
+        ProviderKind::Resend
+        | ProviderKind::SendGrid
+        | ProviderKind::Mailgun
+        | ProviderKind::Postmark
+        | ProviderKind::Brevo
+        | ProviderKind::Webhook
+        | ProviderKind::Capture => &[],
+    }
+}
 
 /// The variables of one process, handed in rather than read from the global state.
 #[derive(Clone, Copy)]
@@ -46,19 +70,10 @@ impl<'a> Environment<'a> {
         variable.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// Takes everything but the AWS names, which wait until it is known who they serve.
+    /// Takes everything but the names that wait until it is known who they serve.
     pub(super) fn gather(&self, gathered: &mut Gathered) {
         for (name, path) in WELL_KNOWN {
             self.well_known(name, path, gathered);
-        }
-        for (name, provider) in LATER {
-            let file = format!("{name}_FILE");
-            let name = [name, file.as_str()].into_iter().find(|name| self.find(name).is_some());
-            if let Some(name) = name {
-                gathered.warnings.push(format!(
-                    "{name} is set, but this version has no provider {provider}; it is not used"
-                ));
-            }
         }
         self.own(gathered);
         if let Some(filter) = self.find("RUST_LOG") {
@@ -67,14 +82,15 @@ impl<'a> Environment<'a> {
         }
     }
 
-    /// Gives the AWS names to an SES provider. `only` says which keys still want a value.
-    pub(super) fn gather_aws(
+    /// Gives the names that serve providers of a kind to one of them. `wanted` says which keys still want a value.
+    pub(super) fn serve(
         &self,
+        kind: ProviderKind,
         provider: &str,
         wanted: impl Fn(&str) -> bool,
         gathered: &mut Gathered,
     ) {
-        for (name, key) in AWS {
+        for (name, key) in serving(kind) {
             if wanted(key) {
                 self.well_known(name, &format!("providers.{provider}.{key}"), gathered);
             }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use figment::Figment;
 
-use super::accounts::{self, Type};
+use super::accounts;
 use super::environment::Environment;
 use super::error::{ConfigError, ConfigErrors};
 use super::layer::{Gathered, Leaf, Stranger};
@@ -73,7 +73,7 @@ impl Config {
         let file = file::gather(options.file.as_deref(), &options.candidates, &mut gathered);
         environment.gather(&mut gathered);
         gathered.settle_lists();
-        serve_aws(environment, &mut gathered);
+        serve_shared(environment, &mut gathered);
         gathered.refuse_double_secrets();
 
         let figment = merge(&gathered);
@@ -135,31 +135,36 @@ fn merge_in_order(leaves: &[&Leaf]) -> Figment {
     }
 }
 
-/// Gives the AWS variables to the SES providers, once it is known which there are.
+/// Gives the variables that other programs share (`AWS_REGION`, `SMTP_HOST` …) to the providers that they serve, once it
+/// is known which there are.
 ///
-/// The provider called `ses` takes them as it would any well-known name. Others, being several accounts, take them
-/// only where their own table leaves a gap.
-fn serve_aws(environment: Environment<'_>, gathered: &mut Gathered) {
+/// The provider called `ses`, or `smtp`, takes them as it would any well-known name. Others, being several accounts, take
+/// them only where their own table leaves a gap.
+fn serve_shared(environment: Environment<'_>, gathered: &mut Gathered) {
     let figment = merge(gathered);
     let mut reader = Reader::new(figment, Vec::new(), Vec::new());
     let mut kinds = accounts::kinds(&reader);
     let preferred: Vec<String> = reader.get("delivery.providers");
     let namings = accounts::namings(&preferred, &RouteConfig::read_all(&mut reader));
-    let ses = ProviderKind::Ses.name();
-    if accounts::all_named(&namings).any(|name| name == ses)
-        && !kinds.iter().any(|(name, _)| name == ses)
-    {
-        kinds.push((ses.to_owned(), Some(Type::Known(ProviderKind::Ses))));
+    for kind in [ProviderKind::Ses, ProviderKind::Smtp] {
+        let named = accounts::all_named(&namings).any(|name| name == kind.name());
+        if named && !kinds.iter().any(|(name, _)| name == kind.name()) {
+            kinds.push((kind.name().to_owned(), Some(kind)));
+        }
     }
     for (name, kind) in kinds {
-        if kind == Some(Type::Known(ProviderKind::Ses)) {
-            let prefix = format!("providers.{name}");
-            let own_keys = reader.is_set(&format!("{prefix}.access_key_id"));
-            let own_region = reader.is_set(&format!("{prefix}.region"));
-            let wanted =
-                |key: &str| name == ses || if key == "region" { !own_region } else { !own_keys };
-            environment.gather_aws(&name, wanted, gathered);
-        }
+        let Some(kind @ (ProviderKind::Ses | ProviderKind::Smtp)) = kind else { continue };
+        let is_set = |key: &str| reader.is_set(&format!("providers.{name}.{key}"));
+        let wanted = |key: &str| {
+            name == kind.name()
+                || match (kind, key) {
+                    (ProviderKind::Ses, "region") => !is_set("region"),
+                    (ProviderKind::Ses, _) => !is_set("access_key_id"),
+                    // A server of its own has credentials of its own.
+                    _ => !is_set("host") && !is_set("preset"),
+                }
+        };
+        environment.serve(kind, &name, wanted, gathered);
     }
 }
 
@@ -191,7 +196,7 @@ fn read(reader: &mut Reader, purpose: &Purpose) -> Config {
 /// `mailferry dev`: whatever is configured, nothing leaves, and the queue of real mail is left alone.
 fn catch_all(file: &std::path::Path, config: &mut Config, reader: &mut Reader) {
     const ORIGIN: &str = "mailferry dev";
-    let capture = Some(Type::Known(ProviderKind::Capture));
+    let capture = Some(ProviderKind::Capture);
     let kinds = accounts::kinds(reader).into_iter().filter(|(_, kind)| *kind != capture);
     let idle: Vec<String> = kinds.map(|(name, _)| name).collect();
     if !idle.is_empty() {
@@ -222,18 +227,7 @@ fn catch_all(file: &std::path::Path, config: &mut Config, reader: &mut Reader) {
 
 /// Says of every unknown key what it may have meant.
 fn judge_strangers(strangers: &[Stranger], reader: &mut Reader) {
-    let kinds = accounts::kinds(reader);
     for stranger in strangers {
-        // The keys of a provider that this version does not have are not its business.
-        if let [section, name, ..] = stranger.path.as_slice()
-            && section == "providers"
-            && matches!(
-                kinds.iter().find(|(known, _)| known == name),
-                Some((_, Some(Type::Later(_))))
-            )
-        {
-            continue;
-        }
         let key = schema::spell(&stranger.path);
         let message = if stranger.section {
             match schema::locate(&stranger.path) {

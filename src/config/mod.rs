@@ -22,7 +22,7 @@ mod units;
 mod users;
 mod value;
 
-pub use delivery::{DeliveryConfig, Mode};
+pub use delivery::{DeliveryConfig, Mode, OnLoss};
 pub use error::{ConfigError, ConfigErrors};
 pub use file::DEFAULT_FILES;
 pub use http::HttpConfig;
@@ -30,7 +30,7 @@ pub use layer::Layer;
 pub use load::{LoadOptions, Loaded, Purpose};
 pub use log::{LogConfig, LogFormat};
 pub use password::{PasswordFault, PasswordForm};
-pub use providers::{ProviderConfig, ProviderKind};
+pub use providers::{ProviderConfig, ProviderKind, SmarthostConfig, SmtpTls};
 pub use queue::{QueueConfig, QueueUrl};
 pub use reader::{Effective, render};
 pub use routes::RouteConfig;

@@ -1,12 +1,13 @@
 //! `[providers.NAME]`: the accounts at email services.
 
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::time::Duration;
 
 use url::Url;
 
 use super::units::RateLimit;
+use super::value::choice;
 use crate::secret::Secret;
 
 /// One configured account.
@@ -16,7 +17,7 @@ pub struct ProviderConfig {
     pub name: String,
     /// Which service.
     pub kind: ProviderKind,
-    /// The API key; unused by SES and capture.
+    /// The API key of the services that have one.
     pub api_key: Secret,
     /// Instead of the service's own address.
     pub base_url: Option<Url>,
@@ -26,11 +27,34 @@ pub struct ProviderConfig {
     pub concurrency: NonZeroUsize,
     /// For one call, from connecting to the last byte of the answer.
     pub timeout: Duration,
-    /// SES: region and credentials.
+    /// SES: region and credentials. Mailgun: us or eu. smtp: that of the preset.
     pub region: Option<String>,
     pub access_key_id: Option<String>,
     pub secret_access_key: Secret,
     pub session_token: Secret,
+    /// Mailgun: the sending domain.
+    pub domain: Option<String>,
+    /// smtp: where the smarthost is, and who we are there.
+    pub smarthost: SmarthostConfig,
+    /// webhook: where messages are posted to.
+    pub url: Option<Url>,
+    /// webhook: what they are signed with.
+    pub secret: Secret,
+}
+
+/// The keys of a provider of type smtp.
+#[derive(Clone, Debug, Default)]
+pub struct SmarthostConfig {
+    /// A service whose host, port and encryption are known.
+    pub preset: Option<String>,
+    /// Its name or address.
+    pub host: Option<String>,
+    /// `None`: 587, or 465 with TLS from the first octet.
+    pub port: Option<NonZeroU16>,
+    /// Empty: no AUTH.
+    pub username: String,
+    pub password: Secret,
+    pub tls: SmtpTls,
 }
 
 /// The services of SPEC 5, in their order of preference.
@@ -39,14 +63,70 @@ pub enum ProviderKind {
     Resend,
     SendGrid,
     Ses,
+    Mailgun,
     Postmark,
+    Brevo,
+    Smtp,
+    Webhook,
     Capture,
 }
 
+/// How a connection to a smarthost is encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SmtpTls {
+    /// From the first octet on port 465, by STARTTLS on others; never without.
+    #[default]
+    Auto,
+    /// By STARTTLS, or not at all.
+    StartTls,
+    /// From the first octet.
+    Implicit,
+    /// Without encryption: for a smarthost on this machine or in a private network.
+    Off,
+}
+
+choice!(
+    SmtpTls,
+    "one of auto, starttls, implicit, off",
+    "auto" => Self::Auto,
+    "starttls" => Self::StartTls,
+    "implicit" => Self::Implicit,
+    "off" => Self::Off
+);
+
+/// The keys of a provider's table that not every kind has a use for.
+const SPECIFIC: [&str; 16] = [
+    "api_key",
+    "base_url",
+    "rate",
+    "region",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "domain",
+    "preset",
+    "host",
+    "port",
+    "username",
+    "password",
+    "tls",
+    "url",
+    "secret",
+];
+
 impl ProviderKind {
     /// All kinds, in the order of preference.
-    pub const ALL: [Self; 5] =
-        [Self::Resend, Self::SendGrid, Self::Ses, Self::Postmark, Self::Capture];
+    pub const ALL: [Self; 9] = [
+        Self::Resend,
+        Self::SendGrid,
+        Self::Ses,
+        Self::Mailgun,
+        Self::Postmark,
+        Self::Brevo,
+        Self::Smtp,
+        Self::Webhook,
+        Self::Capture,
+    ];
 
     /// The name that `type` takes.
     pub fn name(self) -> &'static str {
@@ -54,7 +134,11 @@ impl ProviderKind {
             Self::Resend => "resend",
             Self::SendGrid => "sendgrid",
             Self::Ses => "ses",
+            Self::Mailgun => "mailgun",
             Self::Postmark => "postmark",
+            Self::Brevo => "brevo",
+            Self::Smtp => "smtp",
+            Self::Webhook => "webhook",
             Self::Capture => "capture",
         }
     }
@@ -64,23 +148,33 @@ impl ProviderKind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
+    /// Whether this kind has a use for a key of a provider's table.
+    pub(super) fn uses(self, key: &str) -> bool {
+        let own: &[&str] = match self {
+            Self::Resend | Self::SendGrid | Self::Postmark | Self::Brevo => {
+                &["api_key", "base_url", "rate"]
+            }
+            Self::Ses => &[
+                "base_url",
+                "rate",
+                "region",
+                "access_key_id",
+                "secret_access_key",
+                "session_token",
+            ],
+            Self::Mailgun => &["api_key", "base_url", "rate", "region", "domain"],
+            Self::Smtp => {
+                &["rate", "region", "preset", "host", "port", "username", "password", "tls"]
+            }
+            Self::Webhook => &["rate", "url", "secret"],
+            Self::Capture => &[],
+        };
+        own.contains(&key) || !SPECIFIC.contains(&key)
+    }
+
     /// The keys of a provider's table that this kind has no use for.
-    pub(super) fn useless_keys(self) -> &'static [&'static str] {
-        const SES: [&str; 4] = ["region", "access_key_id", "secret_access_key", "session_token"];
-        const OTHERS_OF_CAPTURE: [&str; 7] = [
-            "api_key",
-            "base_url",
-            "rate",
-            "region",
-            "access_key_id",
-            "secret_access_key",
-            "session_token",
-        ];
-        match self {
-            Self::Resend | Self::SendGrid | Self::Postmark => &SES,
-            Self::Ses => &["api_key"],
-            Self::Capture => &OTHERS_OF_CAPTURE,
-        }
+    pub(super) fn useless_keys(self) -> impl Iterator<Item = &'static str> {
+        SPECIFIC.into_iter().filter(move |key| !self.uses(key))
     }
 }
 

@@ -21,6 +21,8 @@ pub struct UserConfig {
     pub senders: Vec<SenderPattern>,
     /// The name of the route that this user's mail takes instead of `delivery.providers`.
     pub route: Option<String>,
+    /// Whether header fields of this user's mail that give the provider orders (`X-PM-Tag`, `X-SMTPAPI` …) count.
+    pub provider_options: bool,
 }
 
 /// The longest user name, in octets. SASL knows no limit; one line of AUTH holds far more.
@@ -48,6 +50,7 @@ impl UserConfig {
             password: reader.get(&password_path),
             senders: reader.get(&format!("{path}.senders")),
             route: reader.get(&format!("{path}.route")),
+            provider_options: reader.get(&format!("{path}.provider_options")),
         };
         if reader.has_fault(&name_path) {
             // Said already.
@@ -178,6 +181,7 @@ mod tests {
             password: Secret::new("x"),
             senders: Vec::new(),
             route: None,
+            provider_options: true,
         };
         let address: Address = "ada@example.org".parse().unwrap();
         assert!(user.may_send_as(&address));

@@ -1,7 +1,7 @@
 //! From the value of a key to the type that the code uses, and back to what is shown.
 
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -187,6 +187,22 @@ impl Setting for u64 {
 
 impl Setting for NonZeroUsize {
     const EXPECTED: &'static str = "a whole number of at least 1";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn from_value(value: &Value) -> Result<Self, String> {
+        number(value)
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for NonZeroU16 {
+    const EXPECTED: &'static str = "a port, from 1 to 65535";
 
     fn parse(text: &str) -> Option<Self> {
         text.parse().ok()

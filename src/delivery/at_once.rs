@@ -56,9 +56,11 @@ impl Engine {
                 }
                 (Err(obstacle), _) => {
                     problem = (cause(&obstacle), obstacle.text(&name));
-                    if matches!(&obstacle, Obstacle::Error(error) if error.unclear) {
+                    match &obstacle {
                         // It may have arrived, and by another provider it would arrive twice.
-                        break;
+                        Obstacle::Error(error) if error.unclear => break,
+                        Obstacle::Refused { .. } => break,
+                        Obstacle::Error(_) | Obstacle::Unfit { .. } | Obstacle::Interrupted => {}
                     }
                 }
             }
@@ -90,7 +92,7 @@ impl Engine {
 fn cause(obstacle: &Obstacle) -> Cause {
     match obstacle {
         Obstacle::Error(error) if error.verdict == Verdict::Unknown => Cause::Rejected,
-        Obstacle::Unfit(_) => Cause::Rejected,
+        Obstacle::Unfit { .. } | Obstacle::Refused { .. } => Cause::Rejected,
         Obstacle::Error(_) | Obstacle::Interrupted => Cause::Unavailable,
     }
 }

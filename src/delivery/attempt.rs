@@ -11,7 +11,8 @@ use super::engine::Engine;
 use super::events::Event;
 use super::job::Job;
 use super::lane::LaneId;
-use crate::message::{Address, Addressing, Email};
+use crate::config::OnLoss;
+use crate::message::{Address, Addressing, Email, Loss};
 use crate::provider::{Call, Form, IdempotencyKey, Letter, Provider, Receipt, SendError, Verdict};
 use crate::queue::{Attempt, Next, Outcome, RecipientState};
 
@@ -40,6 +41,7 @@ impl Engine {
             Addressing::split(&email, &pending, capabilities.recipients_per_call, structured);
 
         let last = calls.len().saturating_sub(1);
+        let mut put_off = None;
         for (number, addressing) in calls.iter().enumerate() {
             if number > 0 {
                 self.wait_for_pace(lane).await;
@@ -49,19 +51,22 @@ impl Engine {
             if stopping || job.lease_ends(self.now()) {
                 return Err(Obstacle::Interrupted);
             }
-            let call = prepare(&*provider, job, &email, addressing)
+            let call = self
+                .prepare(&*provider, job, &email, addressing)
                 .inspect_err(|obstacle| self.note_unfit(job, &name, obstacle))?;
             let whole = calls.len() == 1 && pending.len() == job.claim.recipients.len();
-            self.call(job, lane, &*provider, &name, &call, addressing, whole).await?;
+            let later = self.call(job, lane, &*provider, &name, &call, addressing, whole).await?;
+            put_off = put_off.or(later);
             // The record must not wait for the rest: a crash would repeat what has been done.
             if number < last && !self.settle(job, Next::Continue).await {
                 return Err(Obstacle::Interrupted);
             }
         }
-        Ok(())
+        put_off.map_or(Ok(()), |error| Err(Obstacle::Error(error)))
     }
 
-    /// One call and what it means for its recipients and for the lane.
+    /// One call and what it means for its recipients and for the lane. Returns why some of them must wait, although the
+    /// message was taken for the others.
     #[expect(clippy::too_many_arguments, reason = "the parts of one call, each needed once")]
     async fn call(
         &self,
@@ -72,8 +77,8 @@ impl Engine {
         call: &Call,
         addressing: &Addressing,
         whole: bool,
-    ) -> Result<(), Obstacle> {
-        let key = IdempotencyKey::new(job.claim.message.id, &call.body);
+    ) -> Result<Option<SendError>, Obstacle> {
+        let key = IdempotencyKey::of(job.claim.message.id, call);
         let at = self.now();
         let begun = Instant::now();
         let result = provider.send(call, &key).await;
@@ -107,13 +112,22 @@ impl Engine {
                 job.receipts.extend(provider_message_id.clone());
                 attempt.provider_message_id = provider_message_id;
                 job.attempts.push(attempt);
-                for gone in &left_out {
+                let (later, gone): (Vec<_>, Vec<_>) =
+                    left_out.into_iter().partition(|left_out| left_out.later);
+                for gone in gone {
                     let reason = format!("{name}: {}", gone.reason);
                     let recipients = addressing.recipients().filter(|it| gone.is(it));
                     job.settle_recipients(recipients, RecipientState::Failed, Some(&reason));
                 }
-                job.settle_recipients(addressing.recipients(), RecipientState::Delivered, None);
-                Ok(())
+                let served =
+                    addressing.recipients().filter(|it| !later.iter().any(|wait| wait.is(it)));
+                job.settle_recipients(served, RecipientState::Delivered, None);
+                Ok(later.into_iter().next().map(|first| SendError {
+                    verdict: Verdict::Temporary { retry_after: None },
+                    status: None,
+                    reason: first.reason,
+                    unclear: false,
+                }))
             }
             Err(error) => {
                 self.note_failure(lane, &error);
@@ -124,7 +138,7 @@ impl Engine {
                 self.log.not_delivered(&job.claim.message, event);
                 attempt.error = Some(text);
                 job.attempts.push(attempt);
-                self.after_error(job, name, addressing, error)
+                self.after_error(job, name, addressing, error).map(|()| None)
             }
         }
     }
@@ -160,12 +174,54 @@ impl Engine {
         }
     }
 
+    /// The call, unless something of the message would be missing from it that must not be.
+    fn prepare(
+        &self,
+        provider: &dyn Provider,
+        job: &Job,
+        email: &Email,
+        addressing: &Addressing,
+    ) -> Result<Call, Obstacle> {
+        let message = &job.claim.message;
+        let letter = Letter {
+            id: message.id,
+            envelope: &message.envelope,
+            received_at: message.received_at,
+            raw: &message.raw,
+            email,
+            addressing,
+        };
+        let unfit = |reason| Obstacle::Unfit { reason, losses: Vec::new() };
+        let call = provider.prepare(&letter).map_err(|error| unfit(error.reason))?;
+        let max = provider.capabilities().request_bytes_max;
+        if call.body.len() > max {
+            let mib = |bytes: usize| bytes.div_ceil(1 << 20);
+            return Err(unfit(format!(
+                "the request would have {} MiB, the provider takes {} MiB",
+                mib(call.body.len()),
+                mib(max)
+            )));
+        }
+        match (self.on_loss, call.losses.iter().find(|loss| loss.grave)) {
+            (OnLoss::Send, _) | (_, None) => Ok(call),
+            (OnLoss::Next, Some(loss)) => {
+                Err(Obstacle::Unfit { reason: reason_of(loss), losses: call.losses })
+            }
+            (OnLoss::Refuse, Some(loss)) => {
+                Err(Obstacle::Refused { reason: reason_of(loss), losses: call.losses })
+            }
+        }
+    }
+
     /// The parsed message with the From rules applied; parsed once, however many providers are asked.
     fn parsed(&self, job: &mut Job) -> Arc<Email> {
         let message = &job.claim.message;
         let email = job.email.get_or_insert_with(|| {
             let mut email = Email::parse(&message.raw);
             email.apply_sender_rules(&self.sender, &message.envelope);
+            if !message.may_steer {
+                email.options.clear();
+            }
             Arc::new(email)
         });
         Arc::clone(email)
@@ -176,7 +232,11 @@ impl Engine {
         if job.claim.history.iter().any(|past| past.0 == name && past.1 == Outcome::Unfit) {
             return;
         }
-        self.note_no_call(job, name, Outcome::Unfit, obstacle.text(name));
+        let losses = match obstacle {
+            Obstacle::Unfit { losses, .. } | Obstacle::Refused { losses, .. } => losses.clone(),
+            Obstacle::Error(_) | Obstacle::Interrupted => Vec::new(),
+        };
+        self.note_no_call(job, name, Outcome::Unfit, obstacle.text(name), losses);
     }
 
     fn note_panic(&self, job: &mut Job, lane: LaneId) -> Obstacle {
@@ -189,12 +249,19 @@ impl Engine {
             unclear: true,
         };
         tracing::error!(queue_id = %job.claim.message.id, provider = name, error = %error, "a fault of mailferry");
-        self.note_no_call(job, &name, Outcome::Bug, error.to_string());
+        self.note_no_call(job, &name, Outcome::Bug, error.to_string(), Vec::new());
         Obstacle::Error(error)
     }
 
     /// Records what stopped a delivery before there was an answer.
-    fn note_no_call(&self, job: &mut Job, name: &str, outcome: Outcome, text: String) {
+    fn note_no_call(
+        &self,
+        job: &mut Job,
+        name: &str,
+        outcome: Outcome,
+        text: String,
+        losses: Vec<Loss>,
+    ) {
         let event = Event {
             provider: Some(name),
             attempt: Some(job.next_attempt()),
@@ -211,38 +278,13 @@ impl Engine {
             provider_message_id: None,
             latency_ms: 0,
             recipients: Vec::new(),
-            losses: Vec::new(),
+            losses,
         });
     }
 }
 
-fn prepare(
-    provider: &dyn Provider,
-    job: &Job,
-    email: &Email,
-    addressing: &Addressing,
-) -> Result<Call, Obstacle> {
-    let message = &job.claim.message;
-    let letter = Letter {
-        id: message.id,
-        envelope: &message.envelope,
-        received_at: message.received_at,
-        raw: &message.raw,
-        email,
-        addressing,
-    };
-    let call = provider.prepare(&letter).map_err(|unfit| Obstacle::Unfit(unfit.reason))?;
-    let max = provider.capabilities().request_bytes_max;
-    if call.body.len() > max {
-        let mib = |bytes: usize| bytes.div_ceil(1 << 20);
-        let reason = format!(
-            "the request would have {} MiB, the provider takes {} MiB",
-            mib(call.body.len()),
-            mib(max)
-        );
-        return Err(Obstacle::Unfit(reason));
-    }
-    Ok(call)
+fn reason_of(Loss { what, why, .. }: &Loss) -> String {
+    format!("{what} would be lost: {why}; delivery.on_loss = \"send\" would send it nevertheless")
 }
 
 /// The envelope's spelling of the recipients of a call.

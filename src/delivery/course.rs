@@ -7,6 +7,7 @@ use fastrand::Rng;
 use super::Backoff;
 use super::job::Job;
 use crate::clock::Timestamp;
+use crate::message::Loss;
 use crate::provider::{SendError, Verdict};
 use crate::queue::{Next, Outcome};
 
@@ -28,8 +29,10 @@ pub struct RetryRules {
 /// What stopped a delivery.
 #[derive(Clone, Debug)]
 pub(super) enum Obstacle {
-    /// The provider cannot carry the message.
-    Unfit(String),
+    /// The provider cannot carry the message, or not these parts of it.
+    Unfit { reason: String, losses: Vec<Loss> },
+    /// Likewise, and `delivery.on_loss` forbids to look for another.
+    Refused { reason: String, losses: Vec<Loss> },
     /// The call failed, not for good.
     Error(SendError),
     /// The lease will run out before the next call is through, or the program stops between two calls.
@@ -40,7 +43,9 @@ impl Obstacle {
     /// The words for the record and the page.
     pub(super) fn text(&self, provider: &str) -> String {
         match self {
-            Self::Unfit(reason) => format!("{provider} cannot carry this message: {reason}"),
+            Self::Unfit { reason, .. } | Self::Refused { reason, .. } => {
+                format!("{provider} cannot carry this message: {reason}")
+            }
             Self::Error(error) => format!("{provider}: {error}"),
             Self::Interrupted => "the delivery was interrupted".to_owned(),
         }
@@ -83,7 +88,10 @@ pub(super) fn after(
     let Obstacle::Error(error) = obstacle else {
         return match obstacle {
             Obstacle::Interrupted => Course::Settle(wait(now, None)),
-            Obstacle::Unfit(_) | Obstacle::Error(_) => Course::Elsewhere { pass_over: true },
+            Obstacle::Refused { .. } => {
+                Course::Settle(Next::Failed { error: obstacle.text(provider) })
+            }
+            Obstacle::Unfit { .. } | Obstacle::Error(_) => Course::Elsewhere { pass_over: true },
         };
     };
     match error.verdict {
@@ -113,7 +121,7 @@ pub(super) fn others_closed(
 ) -> Next {
     let text = obstacle.text(provider);
     let refused = match obstacle {
-        Obstacle::Unfit(_) | Obstacle::Interrupted => false,
+        Obstacle::Unfit { .. } | Obstacle::Refused { .. } | Obstacle::Interrupted => false,
         Obstacle::Error(error) => {
             matches!(error.verdict, Verdict::Temporary { .. } | Verdict::Unknown)
         }
@@ -136,8 +144,9 @@ pub(super) fn without_provider(
     let (unknown, bugs) = (job.times(Outcome::Unknown), job.times(Outcome::Bug));
     let over = match obstacle {
         // Nobody can carry it; unless another one only refused it, in a way that may pass.
-        Obstacle::Unfit(_) if unknown + bugs == 0 => true,
-        Obstacle::Unfit(_) | Obstacle::Error(_) | Obstacle::Interrupted => {
+        Obstacle::Refused { .. } => true,
+        Obstacle::Unfit { .. } if unknown + bugs == 0 => true,
+        Obstacle::Unfit { .. } | Obstacle::Error(_) | Obstacle::Interrupted => {
             unknown >= UNKNOWN_RETRIES + providers
         }
     };

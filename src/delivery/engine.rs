@@ -14,7 +14,7 @@ use super::events::EventLog;
 use super::job::Job;
 use super::lane::LaneId;
 use crate::clock::{SharedClock, Timestamp};
-use crate::config::SenderConfig;
+use crate::config::{OnLoss, SenderConfig};
 use crate::queue::{Claim, Lease, Next, Store};
 
 /// How long a claim holds.
@@ -31,6 +31,7 @@ pub(super) struct Engine {
     pub(super) accounts: Option<AccountSettings>,
     pub(super) rules: RetryRules,
     pub(super) sender: SenderConfig,
+    pub(super) on_loss: OnLoss,
     pub(super) log: EventLog,
     pub(super) clock: SharedClock,
     /// This instance's name on its leases.
@@ -64,6 +65,7 @@ impl Engine {
         accounts: Option<AccountSettings>,
         rules: RetryRules,
         sender: SenderConfig,
+        on_loss: OnLoss,
         log: EventLog,
         clock: SharedClock,
         owner: Arc<str>,
@@ -74,6 +76,7 @@ impl Engine {
             accounts,
             rules,
             sender,
+            on_loss,
             log,
             clock,
             owner,

@@ -52,7 +52,7 @@ impl Engine {
         submission: Submission,
         now: Timestamp,
     ) -> Result<(Message, Way), String> {
-        let Submission { envelope, raw, user, peer: _, account } = submission;
+        let Submission { envelope, raw, user, peer: _, account, may_steer } = submission;
         let way = self.fresh_way(account)?;
         let account = match (&way, &self.accounts, &self.store) {
             (Way::Account(brought), Some(accounts), Some(_)) => {
@@ -62,7 +62,7 @@ impl Engine {
             (Way::Route | Way::Account(_) | Way::Locked(_), _, _) => None,
         };
         let index = IndexFields::read(&raw);
-        Ok((Message { id, received_at: now, index, envelope, raw, user, account }, way))
+        Ok((Message { id, received_at: now, index, envelope, raw, user, account, may_steer }, way))
     }
 
     /// Keeps a message and, while there is room, delivers it from memory without reading it back.

@@ -46,7 +46,7 @@ pub use lane::LaneSetup;
 pub use status::{Cause, NotSent, ProviderState, ProviderStatus, Sent};
 
 use crate::clock::SharedClock;
-use crate::config::SenderConfig;
+use crate::config::{OnLoss, SenderConfig};
 use crate::message::{QueueId, Submission};
 use crate::queue::{Accounts, Intake, Store};
 use board::{Board, Ways};
@@ -70,6 +70,8 @@ pub struct Settings {
     pub rules: RetryRules,
     /// The From rules.
     pub sender: SenderConfig,
+    /// What happens to a message of which a provider could carry a part only.
+    pub on_loss: OnLoss,
     /// Whether log lines carry the subject.
     pub log_subject: bool,
     /// This instance's name on its leases.
@@ -88,8 +90,16 @@ impl Delivery {
         clock: SharedClock,
         rng: Rng,
     ) -> Self {
-        let Settings { lanes, user_routes, accounts, rules, sender, log_subject, instance } =
-            settings;
+        let Settings {
+            lanes,
+            user_routes,
+            accounts,
+            rules,
+            sender,
+            on_loss,
+            log_subject,
+            instance,
+        } = settings;
         let checks = Backoff::new(rules.backoff.ceiling(0), CHECK_MAX.min(rules.backoff.max()));
         let ways = Ways {
             lanes,
@@ -99,7 +109,9 @@ impl Delivery {
         };
         let board = Board::new(ways, checks, rng);
         let log = EventLog { subject: log_subject };
-        Self(Arc::new(Engine::new(board, store, accounts, rules, sender, log, clock, instance)))
+        Self(Arc::new(Engine::new(
+            board, store, accounts, rules, sender, on_loss, log, clock, instance,
+        )))
     }
 
     /// Reads the queue and checks closed providers until `shutdown`; then finishes the calls that are under way and

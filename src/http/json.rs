@@ -175,7 +175,7 @@ mod tests {
                     "error": "422: no such user",
                     "provider_message_id": null,
                     "latency_ms": 87,
-                    "losses": [{ "what": "header X-Odd", "why": "not taken by this API" }],
+                    "losses": [{ "what": "header X-Odd", "why": "not taken by this API", "grave": false }],
                 }],
             })
         );

@@ -60,6 +60,7 @@ impl Draft {
             user: None,
             peer: None,
             account: None,
+            may_steer: true,
         })
     }
 }

@@ -48,6 +48,21 @@ pub struct Loss {
     pub what: String,
     /// Why it is not carried, for an operator.
     pub why: String,
+    /// A reader would miss it, or see something else than was composed: `delivery.on_loss` says what happens then.
+    #[serde(default)]
+    pub grave: bool,
+}
+
+impl Loss {
+    /// One that no reader misses: the message is sent, and the record says what was left behind.
+    pub fn slight(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { what: what.into(), why: why.into(), grave: false }
+    }
+
+    /// One that changes what the reader gets.
+    pub fn grave(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { what: what.into(), why: why.into(), grave: true }
+    }
 }
 
 /// A parsed message. All text is UTF-8; nothing is left encoded.
@@ -75,6 +90,10 @@ pub struct Email {
     /// Date, List-*, Auto-Submitted, Precedence, Importance, X-* and whatever else may travel. Fields that
     /// never travel (Received, DKIM-Signature, Return-Path, Bcc, Content-*, MIME-Version) are not here.
     pub headers: Vec<(String, String)>,
+    /// The header fields that give a provider orders (SPEC 4.3: `X-PM-Tag`, `X-SMTPAPI` …), decoded and unfolded, in
+    /// their order. They never travel as fields: the provider that they are for makes them parts of its request. Empty
+    /// when the client may not give orders.
+    pub options: Vec<(String, String)>,
     /// Whether the content is signed or encrypted.
     pub protection: Protection,
     /// From is not what the app wrote: `sender.rewrite` has replaced it.

@@ -46,6 +46,8 @@ pub struct Submission {
     pub peer: Option<IpAddr>,
     /// The provider account to send it with, when the client brought one.
     pub account: Option<Account>,
+    /// The client may give the provider orders by header fields such as `X-PM-Tag` (SPEC 4.3).
+    pub may_steer: bool,
 }
 
 /// One accepted message. It never changes; what changes about it lies beside it in the queue.
@@ -65,6 +67,8 @@ pub struct Message {
     pub user: Option<String>,
     /// The provider account to send it with, when the client brought one; kept until the message is delivered.
     pub account: Option<SealedAccount>,
+    /// Header fields that give a provider orders are obeyed.
+    pub may_steer: bool,
 }
 
 /// The header fields that lists, searches and log lines show. Read once, at acceptance, decoded and cut short.

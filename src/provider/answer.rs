@@ -32,6 +32,8 @@ pub struct LeftOut {
     pub address: String,
     /// The provider's own words, shortened.
     pub reason: String,
+    /// It may be served later: the refusal passes by itself.
+    pub later: bool,
 }
 
 impl LeftOut {
@@ -90,7 +92,7 @@ mod tests {
     #[test]
     fn who_is_left_out_is_known_in_every_spelling() {
         let address = "kim@xn--vv4b11d.xn--3e0b707e".to_owned();
-        let left_out = LeftOut { address, reason: String::new() };
+        let left_out = LeftOut { address, reason: String::new(), later: false };
         assert!(left_out.is("Kim@예시.한국") && left_out.is("kim@XN--VV4B11D.xn--3e0b707e"));
         assert!(!left_out.is("kim@example.net") && !left_out.is("kim"));
     }

@@ -11,9 +11,10 @@ use bytes::Bytes;
 use http::Request;
 
 use super::exchange::{Answer, HttpClient};
+use super::people::loss_of_protection;
 use super::refusal::json;
 use super::{
-    Call, Capabilities, IdempotencyKey, Letter, Provider, Receipt, SendError, Unfit, Verdict,
+    Call, Capabilities, Form, IdempotencyKey, Letter, Provider, Receipt, SendError, Unfit, Verdict,
 };
 use crate::clock::{SharedClock, Timestamp};
 
@@ -95,7 +96,10 @@ impl<A: Api> Provider for HttpProvider<A> {
                 ),
             });
         }
-        let call = self.api.request(letter)?;
+        let mut call = self.api.request(letter)?;
+        if limits.form == Form::Structured {
+            call.losses.extend(loss_of_protection(letter.email.protection));
+        }
         if call.body.len() > limits.request_bytes_max {
             return Err(Unfit {
                 reason: format!(

@@ -29,6 +29,24 @@ pub struct Rate {
     pub per: Duration,
 }
 
+/// How many calls one request can hold ([`super::Provider::join`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Calls in one request.
+    pub calls_max: usize,
+    /// The largest body of such a request, octets.
+    pub request_bytes_max: usize,
+}
+
+/// What becomes of the Message-ID that the app wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageIdFate {
+    /// It arrives.
+    Kept,
+    /// The service writes its own. The app's goes into References, where mail programs look for the thread.
+    Replaced,
+}
+
 /// What a provider can do and bear.
 #[derive(Clone, Debug)]
 pub struct Capabilities {
@@ -44,4 +62,8 @@ pub struct Capabilities {
     pub rate: Option<Rate>,
     /// Whether local parts outside ASCII (SMTPUTF8) are taken.
     pub non_ascii_local_parts: bool,
+    /// Whether calls can be joined, and how many.
+    pub batch: Option<Batch>,
+    /// What becomes of the Message-ID that the app wrote.
+    pub message_id: MessageIdFate,
 }

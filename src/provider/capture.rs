@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
-    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, Provider, Receipt, SendError,
-    Unfit,
+    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Provider,
+    Receipt, SendError, Unfit,
 };
 
 /// A provider without a service behind it. The mail stays in the queue's records, where it can be read.
@@ -24,6 +24,8 @@ impl Capture {
                 idempotency: Idempotency::None,
                 rate: None,
                 non_ascii_local_parts: true,
+                batch: None,
+                message_id: MessageIdFate::Kept,
             },
         }
     }
@@ -37,11 +39,7 @@ impl Provider for Capture {
 
     /// The message as it was submitted.
     fn prepare(&self, letter: &Letter<'_>) -> Result<Call, Unfit> {
-        Ok(Call {
-            body: Bytes::copy_from_slice(letter.raw),
-            content_type: "message/rfc822",
-            losses: Vec::new(),
-        })
+        Ok(Call::new(Bytes::copy_from_slice(letter.raw), "message/rfc822"))
     }
 
     async fn send(&self, _: &Call, key: &IdempotencyKey) -> Result<Receipt, SendError> {

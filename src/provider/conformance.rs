@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::fake::{Act, Fake, Seen};
 use super::samples::{Sample, attachment, config, mailbox};
-use super::{Call, HttpClient, IdempotencyKey, Provider, Receipt, SendError, Verdict, build};
+use super::{Call, Form, HttpClient, IdempotencyKey, Provider, Receipt, SendError, Verdict, build};
 use crate::clock::{SystemClock, Timestamp};
 use crate::config::{ProviderConfig, ProviderKind};
-use crate::message::Address;
+use crate::message::{Address, Protection};
 
 const KINDS: [ProviderKind; 4] =
     [ProviderKind::Resend, ProviderKind::SendGrid, ProviderKind::Ses, ProviderKind::Postmark];
@@ -52,7 +52,11 @@ fn success(kind: ProviderKind) -> Act {
             let body = r#"{"MessageID":"id-1","ErrorCode":0,"Message":"OK"}"#;
             Act::Answer(200, "", body.to_owned())
         }
-        ProviderKind::Capture => unreachable!("not reached by HTTP"),
+        ProviderKind::Mailgun
+        | ProviderKind::Brevo
+        | ProviderKind::Smtp
+        | ProviderKind::Webhook
+        | ProviderKind::Capture => unreachable!("not in this suite"),
     }
 }
 
@@ -65,7 +69,11 @@ fn dead_key(kind: ProviderKind) -> Act {
         ProviderKind::SendGrid => (401, r#"{"errors":[{"message":"authorization required"}]}"#),
         ProviderKind::Ses => (403, r#"{"__type":"SignatureDoesNotMatch","message":"no"}"#),
         ProviderKind::Postmark => (401, r#"{"ErrorCode":10,"Message":"Bad token"}"#),
-        ProviderKind::Capture => unreachable!("not reached by HTTP"),
+        ProviderKind::Mailgun
+        | ProviderKind::Brevo
+        | ProviderKind::Smtp
+        | ProviderKind::Webhook
+        | ProviderKind::Capture => unreachable!("not in this suite"),
     };
     Act::Answer(status, "", body.to_owned())
 }
@@ -88,7 +96,7 @@ async fn an_accepted_call_gives_the_id_of_the_provider() {
         let (call, key) = call(&*made(&config(kind)), &Sample::rich());
         assert_eq!(seen.body, call.body, "{kind}");
         assert!(seen.head.starts_with("POST "), "{kind}");
-        assert_eq!(seen.header("content-type"), Some(call.content_type));
+        assert_eq!(seen.header("content-type"), Some(&*call.content_type));
         assert!(seen.header("user-agent").unwrap().starts_with("mailferry/"));
         assert_eq!(seen.header("accept-encoding"), None, "answers are small and read as they come");
         let expected = (kind == ProviderKind::Resend).then_some(key.as_str());
@@ -232,6 +240,10 @@ async fn no_key_shows_in_errors_or_debug_output() {
             ProviderKind::Resend
             | ProviderKind::SendGrid
             | ProviderKind::Ses
+            | ProviderKind::Mailgun
+            | ProviderKind::Brevo
+            | ProviderKind::Smtp
+            | ProviderKind::Webhook
             | ProviderKind::Capture => "authorization",
         };
         assert!(shown.contains(field), "the server repeats it: {shown}");
@@ -274,6 +286,23 @@ fn an_address_that_no_provider_takes_is_named() {
         let unfit = provider.prepare(&sample.letter()).unwrap_err();
         assert!(unfit.reason.contains("한글@example.org"), "{kind}: {unfit}");
         assert!(!provider.capabilities().non_ascii_local_parts);
+    }
+}
+
+#[test]
+fn a_structured_api_breaks_what_is_signed_or_encrypted_and_says_so() {
+    for kind in KINDS {
+        let provider = made(&config(kind));
+        let structured = provider.capabilities().form == Form::Structured;
+        for (protection, word) in
+            [(Protection::Signed, "signature"), (Protection::Encrypted, "encrypted")]
+        {
+            let mut sample = Sample::plain();
+            sample.email.protection = protection;
+            let losses = provider.prepare(&sample.letter()).unwrap().losses;
+            let said = losses.iter().any(|loss| loss.grave && loss.what.contains(word));
+            assert_eq!(said, structured, "{kind}: {losses:?}");
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The contract of every provider.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use async_trait::async_trait;
@@ -41,12 +42,22 @@ pub struct Call {
     /// The request body.
     pub body: Bytes,
     /// Its media type.
-    pub content_type: &'static str,
+    pub content_type: Cow<'static, str>,
     /// What of the message is not in it.
     pub losses: Vec<Loss>,
+    /// Who sends, and who of the message's recipients gets this call: for providers that are told so beside the body.
+    pub envelope: Option<Envelope>,
+    /// The app's own key for the request (`Resend-Idempotency-Key`), instead of one that is made from the body.
+    pub key: Option<String>,
 }
 
 impl Call {
+    /// A call with this body, and nothing beside it.
+    pub fn new(body: impl Into<Bytes>, content_type: impl Into<Cow<'static, str>>) -> Self {
+        let (body, content_type) = (body.into(), content_type.into());
+        Self { body, content_type, losses: Vec::new(), envelope: None, key: None }
+    }
+
     /// A call with a JSON body of about `size` octets.
     pub(super) fn json(
         body: &impl Serialize,
@@ -56,7 +67,7 @@ impl Call {
         let mut bytes = Vec::with_capacity(size);
         serde_json::to_writer(&mut bytes, body)
             .map_err(|error| Unfit { reason: error.to_string() })?;
-        Ok(Self { body: Bytes::from(bytes), content_type: "application/json", losses })
+        Ok(Self { losses, ..Self::new(bytes, "application/json") })
     }
 }
 
@@ -88,6 +99,14 @@ impl IdempotencyKey {
         Self { message: id, text }
     }
 
+    /// The key of this call of the message: the app's own where it gave one, else [`IdempotencyKey::new`].
+    pub fn of(id: QueueId, call: &Call) -> Self {
+        match &call.key {
+            Some(key) => Self { message: id, text: key.clone() },
+            None => Self::new(id, &call.body),
+        }
+    }
+
     /// The text of the key: 1 to 256 ASCII characters.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -113,6 +132,25 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// Waiting and trying again belong to `delivery`. The key stays the same from one attempt to the next, for
     /// APIs that can recognise a repeated request.
     async fn send(&self, call: &Call, key: &IdempotencyKey) -> Result<Receipt, SendError>;
+
+    /// Joins prepared calls, which may be of different messages, into one; `None` when they cannot travel together.
+    /// Pure. Only providers with [`Capabilities::batch`] have it; at most `calls_max` calls are handed in.
+    fn join(&self, calls: &[Call]) -> Option<Call> {
+        let _ = calls;
+        None
+    }
+
+    /// Offers joined calls to the remote API exactly once. `Ok` is the outcome of each member, in their order. An error
+    /// is about the whole: when it says that the request is refused, none of the members has been sent.
+    async fn send_joined(
+        &self,
+        joined: &Call,
+        members: usize,
+        key: &IdempotencyKey,
+    ) -> Result<Vec<Result<Receipt, SendError>>, SendError> {
+        let _ = members;
+        self.send(joined, key).await.map(|receipt| vec![Ok(receipt)])
+    }
 
     /// Asks, without sending mail, whether the account works again. `Ok` means that it may; only a clear sign that
     /// the key is still refused, or no answer at all, is an error.

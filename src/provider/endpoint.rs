@@ -82,8 +82,11 @@ pub(super) fn post(uri: &Uri, call: &Call) -> Request<Bytes> {
     let mut request = Request::new(call.body.clone());
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri.clone();
+    // Ours, and made of letters that a field may have.
+    let content_type = HeaderValue::from_str(&call.content_type)
+        .unwrap_or(HeaderValue::from_static("application/octet-stream"));
     let headers = request.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(call.content_type));
+    headers.insert(CONTENT_TYPE, content_type);
     headers.insert(ACCEPT, JSON);
     request
 }

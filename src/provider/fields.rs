@@ -157,7 +157,7 @@ fn name_is_valid(name: &str) -> bool {
 }
 
 fn loss(name: &str, why: &str) -> Loss {
-    Loss { what: format!("header {name}"), why: why.to_owned() }
+    Loss::slight(format!("header {name}"), why.to_owned())
 }
 
 #[cfg(test)]

@@ -8,10 +8,9 @@ pub(super) fn without_amp<'a>(
     losses: &mut Vec<Loss>,
 ) -> Vec<&'a Attachment> {
     let (amp, files): (Vec<_>, Vec<_>) = attachments.iter().partition(|part| part.is_amp());
-    losses.extend(amp.iter().map(|_| Loss {
-        what: "the AMP alternative".to_owned(),
-        why: "the API does not take one".to_owned(),
-    }));
+    losses.extend(
+        amp.iter().map(|_| Loss::slight("the AMP alternative", "the API does not take one")),
+    );
     files
 }
 
@@ -21,10 +20,10 @@ pub(super) fn inline_id<'a>(part: &'a Attachment, losses: &mut Vec<Loss>) -> Opt
         return None;
     }
     if part.content_id.is_none() {
-        losses.push(Loss {
-            what: format!("the inline disposition of {:?}", part.filename),
-            why: "without a Content-ID the API attaches it as a file".to_owned(),
-        });
+        losses.push(Loss::slight(
+            format!("the inline disposition of {:?}", part.filename),
+            "without a Content-ID the API attaches it as a file",
+        ));
     }
     part.content_id.as_deref()
 }

@@ -30,7 +30,7 @@ mod fake;
 mod samples;
 
 pub use answer::{LeftOut, Receipt, SendError, Verdict};
-pub use capabilities::{Capabilities, Form, Idempotency, Rate};
+pub use capabilities::{Batch, Capabilities, Form, Idempotency, MessageIdFate, Rate};
 pub use contract::{Call, IdempotencyKey, Letter, Provider, Unfit};
 pub use endpoint::BuildError;
 pub use exchange::{ClientError, HttpClient};
@@ -60,6 +60,13 @@ pub fn build(
         ProviderKind::SendGrid => over_http(SendGrid::new(config)?, config, client, clock),
         ProviderKind::Ses => over_http(Ses::new(config)?, config, client, clock),
         ProviderKind::Postmark => over_http(Postmark::new(config)?, config, client, clock),
+        ProviderKind::Mailgun
+        | ProviderKind::Brevo
+        | ProviderKind::Smtp
+        | ProviderKind::Webhook => {
+            // The configuration refuses them until they are here.
+            return Err(BuildError::setting(config, "type", "is not in this version yet"));
+        }
         ProviderKind::Capture => Arc::new(Capture::new()),
     })
 }

@@ -17,18 +17,16 @@ pub(super) struct Recipients {
     pub(super) bcc: Vec<Mailbox>,
 }
 
-/// A signed or encrypted message would be taken apart and put together anew, which breaks it.
-pub(super) fn refuse_protected(letter: &Letter<'_>) -> Result<(), Unfit> {
-    let kind = match letter.email.protection {
-        Protection::None => return Ok(()),
-        Protection::Signed => "signed",
-        Protection::Encrypted => "encrypted",
+/// What a structured API does to a signed or encrypted message: it takes it apart and puts it together anew.
+pub(super) fn loss_of_protection(protection: Protection) -> Option<Loss> {
+    let what = match protection {
+        Protection::None => return None,
+        Protection::Signed => "the signature",
+        Protection::Encrypted => "the encrypted form",
     };
-    Err(Unfit {
-        reason: format!(
-            "the message is {kind}, and this API would rebuild it; a provider that takes raw MIME can carry it"
-        ),
-    })
+    let why =
+        "this API rebuilds messages, which breaks it; a provider that takes raw MIME can carry it";
+    Some(Loss::grave(what, why))
 }
 
 /// The first author. The APIs take one.
@@ -39,10 +37,10 @@ pub(super) fn author(letter: &Letter<'_>, losses: &mut Vec<Loss>) -> Result<Mail
         });
     };
     if !others.is_empty() {
-        losses.push(Loss {
-            what: format!("header From: {} further authors", others.len()),
-            why: "the API takes one".to_owned(),
-        });
+        losses.push(Loss::slight(
+            format!("header From: {} further authors", others.len()),
+            "the API takes one",
+        ));
     }
     let address = wire_address(&first.address).map_err(|reason| Unfit {
         reason: format!("the From address {reason}; sender.address and sender.rewrite can mend it"),
@@ -81,10 +79,10 @@ pub(super) fn recipients(letter: &Letter<'_>, losses: &mut Vec<Loss>) -> Result<
     let first = addressing.to.first().or(addressing.cc.first()).map(spelling);
     let stands_in = |field: &[Mailbox]| field.iter().any(|it| Some(spelling(it)) == first);
     if stands_in(&letter.email.cc) && !stands_in(&letter.email.to) {
-        losses.push(Loss {
-            what: "header Cc: the first address is shown in To".to_owned(),
-            why: "the API demands one there".to_owned(),
-        });
+        losses.push(Loss::slight(
+            "header Cc: the first address is shown in To",
+            "the API demands one there",
+        ));
     }
     note_unseen("To", &letter.email.to, &shown, losses);
     note_unseen("Cc", &letter.email.cc, &shown, losses);
@@ -98,10 +96,7 @@ pub(super) fn reply_to(letter: &Letter<'_>, losses: &mut Vec<Loss>) -> Result<Ve
     let mut replies = Vec::new();
     for mailbox in &letter.email.reply_to {
         if mailbox.address.parse::<Address>().is_err() {
-            losses.push(Loss {
-                what: "header Reply-To: an entry".to_owned(),
-                why: "it is not an address".to_owned(),
-            });
+            losses.push(Loss::slight("header Reply-To: an entry", "it is not an address"));
             continue;
         }
         let wire = wire_mailbox(mailbox)?;
@@ -118,10 +113,10 @@ pub(super) fn subject(letter: &Letter<'_>, losses: &mut Vec<Loss>) -> String {
     if !subject.is_empty() {
         return subject;
     }
-    losses.push(Loss {
-        what: "the empty subject".to_owned(),
-        why: format!("the API demands one; sent as {NO_SUBJECT:?}"),
-    });
+    losses.push(Loss::slight(
+        "the empty subject",
+        format!("the API demands one; sent as {NO_SUBJECT:?}"),
+    ));
     NO_SUBJECT.to_owned()
 }
 
@@ -194,10 +189,10 @@ fn spelling(mailbox: &Mailbox) -> String {
 fn note_unseen(field: &str, written: &[Mailbox], shown: &HashSet<String>, losses: &mut Vec<Loss>) {
     let unseen = written.iter().filter(|mailbox| !shown.contains(&spelling(mailbox))).count();
     if unseen > 0 {
-        losses.push(Loss {
-            what: format!("header {field}: {unseen} of {} addresses", written.len()),
-            why: "not recipients of this call; the API would mail them".to_owned(),
-        });
+        losses.push(Loss::slight(
+            format!("header {field}: {unseen} of {} addresses", written.len()),
+            "not recipients of this call; the API would mail them",
+        ));
     }
 }
 

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use super::Letter;
 use super::exchange::Answer;
 use crate::clock::Timestamp;
-use crate::config::{ProviderConfig, ProviderKind};
+use crate::config::{ProviderConfig, ProviderKind, SmarthostConfig};
 use crate::message::{Addressing, Attachment, Email, Envelope, Mailbox, QueueId};
 use crate::secret::Secret;
 
@@ -45,6 +45,10 @@ pub(crate) fn config(kind: ProviderKind) -> ProviderConfig {
         access_key_id: Some("AKIAIOSFODNN7EXAMPLE".to_owned()),
         secret_access_key: Secret::new("topsecretwJalrXUtnFEMI/K7MDENG"),
         session_token: Secret::default(),
+        domain: Some("mg.example.org".to_owned()),
+        smarthost: SmarthostConfig::default(),
+        url: None,
+        secret: Secret::new("topsecretwhsec_0123456789"),
     }
 }
 

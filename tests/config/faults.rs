@@ -124,9 +124,6 @@ fn what_a_later_version_brings_is_refused_and_never_ignored() {
         (ROUTE_FOR_HEADERS, "routes[0].header"),
         ("[delivery]\non_failure_webhook = 'https://x.example'\n", "delivery.on_failure_webhook"),
         ("[queue]\nurl = 'postgres://db/x'\n", "queue.url"),
-        ("[providers.mailgun]\napi_key = 'x'\ndomain = 'y'\n", "providers.mailgun"),
-        ("[providers.relay]\ntype = 'smtp'\nhost = 'y'\n", "providers.relay.type"),
-        ("[delivery]\nproviders = ['brevo']\n", "delivery.providers"),
     ] {
         let errors = with_key().toml(toml).errors();
         assert_eq!(errors.len(), 1, "{errors:?}");
@@ -159,13 +156,6 @@ const ROUTE_FOR_HEADER: &str =
     "[[routes]]\nname = 'bulk'\nproviders = ['resend']\nheader = { name = 'X', value = 'y' }\n";
 const ROUTE_FOR_HEADERS: &str =
     "[[routes]]\nname = 'bulk'\nproviders = ['resend']\n[routes.header]\nname = 'X'\nvalue = 'y'\n";
-
-#[test]
-fn the_names_of_later_providers_only_warn() {
-    let loaded = with_key().env("MAILGUN_API_KEY", "x").env("SMTP_HOST", "mail").load();
-    assert_eq!(loaded.warnings.len(), 2, "{:?}", loaded.warnings);
-    assert!(loaded.warnings[0].contains("MAILGUN_API_KEY is set"), "{:?}", loaded.warnings);
-}
 
 #[test]
 fn senseless_combinations_are_refused() {

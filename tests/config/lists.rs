@@ -330,10 +330,6 @@ fn every_fault_of_a_route_names_it_and_its_line() {
             "providers (mailferry.toml line 3): \"sengrid\" is not the name of a provider",
         ),
         (
-            "name = 'bulk'\nproviders = 'brevo'",
-            "providers (mailferry.toml line 3): the provider brevo is not in this version yet",
-        ),
-        (
             "name = 'bulk'\nproviders = 'resend'\nprovider = 'ses'",
             "provider (mailferry.toml line 4): unknown key; did you mean routes[0].providers?",
         ),

@@ -87,7 +87,7 @@ fn providers_stand_in_the_order_of_the_contract_unless_named() {
     assert_eq!(
         errors,
         ["delivery.providers (EMAIL_PROVIDERS): \"sengrid\" is not the name of a provider; \
-          known here: resend, sendgrid, ses, postmark, capture"]
+          known here: resend, sendgrid, ses, mailgun, postmark, brevo, smtp, webhook, capture"]
     );
 }
 

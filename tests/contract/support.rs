@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailferry::clock::SystemClock;
-use mailferry::config::{ProviderConfig, ProviderKind};
+use mailferry::config::{ProviderConfig, ProviderKind, SmarthostConfig};
 use mailferry::provider::{Call, HttpClient, IdempotencyKey, Provider, build};
 use mailferry::secret::Secret;
 use serde_json::Value;
@@ -33,6 +33,10 @@ pub(crate) fn config(kind: ProviderKind, base_url: &str) -> ProviderConfig {
         access_key_id: Some("AKIAIOSFODNN7EXAMPLE".to_owned()),
         secret_access_key: Secret::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
         session_token: Secret::default(),
+        domain: Some("mg.example.org".to_owned()),
+        smarthost: SmarthostConfig::default(),
+        url: None,
+        secret: Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
     }
 }
 

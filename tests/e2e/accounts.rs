@@ -70,6 +70,7 @@ async fn put_in(store: &Path, seal: &SealKey, key: &str, subject: &str) -> Strin
         raw,
         user: None,
         account: Some(seal.seal(id, &account).unwrap()),
+        may_steer: true,
     };
     let store = SqliteStore::attach(store).unwrap();
     store.insert(Arc::new(message), None).await.unwrap();

@@ -84,7 +84,7 @@ impl Store for OneMessage {
             provider_message_id: None,
             latency_ms: 87,
             recipients: Vec::new(),
-            losses: vec![Loss { what: "header X".to_owned(), why: "reserved".to_owned() }],
+            losses: vec![Loss::slight("header X", "reserved")],
         }];
         let bob = "bob@example.com".parse::<Address>().unwrap();
         let ada = "ada@example.com".parse::<Address>().unwrap();

@@ -4,6 +4,7 @@ mod accounts;
 mod at_once;
 mod failover;
 mod known;
+mod losses;
 mod outcomes;
 mod queue;
 mod routes;

@@ -107,6 +107,21 @@ async fn a_rejected_message_fails_with_the_providers_words_and_is_not_repeated()
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_is_put_off_gets_the_message_later_and_nobody_gets_it_twice() {
+    let provider = Arc::new(Scripted::that_puts_off("bob@example.net"));
+    let world = World::new(&[("smtp", &provider)]);
+    let id = world.submit(&["bob@example.net", "eve@example.net"]).await;
+    pass(Duration::from_mins(5)).await;
+    let details = world.show(id).await;
+    assert_eq!(details.summary.state, State::Queued);
+    assert!(details.summary.error.unwrap().contains("greylisted"));
+    let states: Vec<_> = details.summary.recipients.iter().map(|it| it.state).collect();
+    assert_eq!(states, [RecipientState::Queued, RecipientState::Delivered]);
+    let seen = provider.seen();
+    assert!(seen.len() > 2 && seen.iter().skip(2).all(|it| it.recipients == ["bob@example.net"]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn whom_the_provider_leaves_out_of_a_message_that_it_takes_has_failed() {
     let provider = Arc::new(Scripted::that_leaves_out("bob@example.net"));
     let world = World::new(&[("postmark", &provider)]);

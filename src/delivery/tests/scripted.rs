@@ -12,12 +12,12 @@ use fastrand::Rng;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SharedClock, TimerClock};
-use crate::config::SenderConfig;
+use crate::config::{OnLoss, SenderConfig};
 use crate::delivery::{Backoff, Delivery, LaneSetup, RetryRules, Settings};
-use crate::message::{Envelope, QueueId, Submission};
+use crate::message::{Envelope, Loss, QueueId, Submission};
 use crate::provider::{
-    Call, Capabilities, Form, Idempotency, IdempotencyKey, LeftOut, Letter, Provider, Receipt,
-    SendError, Unfit, Verdict,
+    Call, Capabilities, Form, Idempotency, IdempotencyKey, LeftOut, Letter, MessageIdFate,
+    Provider, Receipt, SendError, Unfit, Verdict,
 };
 use crate::queue::{Details, Intake, MemoryStore, State, Store};
 
@@ -39,6 +39,8 @@ pub(in crate::delivery) struct Scripted {
     seen: Mutex<Vec<Seen>>,
     probes: AtomicUsize,
     unfit: bool,
+    /// What is missing from every call.
+    losses: Vec<Loss>,
     /// Panics while preparing what goes to this recipient.
     fatal: Option<&'static str>,
     /// What its errors say about whether the request has arrived.
@@ -62,6 +64,8 @@ impl Scripted {
             idempotency: Idempotency::None,
             rate: None,
             non_ascii_local_parts: true,
+            batch: None,
+            message_id: MessageIdFate::Kept,
         };
         Self {
             capabilities,
@@ -71,6 +75,7 @@ impl Scripted {
             seen: Mutex::default(),
             probes: AtomicUsize::new(0),
             unfit: false,
+            losses: Vec::new(),
             fatal: None,
             unclear: false,
             left_out: Vec::new(),
@@ -83,6 +88,16 @@ impl Scripted {
         Self { unfit: true, ..Self::new() }
     }
 
+    pub(super) fn that_loses(losses: &[Loss]) -> Self {
+        Self { losses: losses.to_vec(), ..Self::new() }
+    }
+
+    pub(super) fn that_puts_off(recipient: &str) -> Self {
+        let address = recipient.to_owned();
+        let left_out = LeftOut { address, reason: "greylisted".to_owned(), later: true };
+        Self { left_out: vec![left_out], ..Self::new() }
+    }
+
     pub(super) fn that_panics_at(recipient: &'static str) -> Self {
         Self { fatal: Some(recipient), ..Self::new() }
     }
@@ -92,7 +107,8 @@ impl Scripted {
     }
 
     pub(super) fn that_leaves_out(recipient: &str) -> Self {
-        let left_out = LeftOut { address: recipient.to_owned(), reason: "inactive".to_owned() };
+        let left_out =
+            LeftOut { address: recipient.to_owned(), reason: "inactive".to_owned(), later: false };
         Self { left_out: vec![left_out], ..Self::new() }
     }
 
@@ -140,7 +156,7 @@ impl Provider for Scripted {
         let recipients: Vec<&str> = letter.addressing.recipients().collect();
         assert!(self.fatal.is_none_or(|fatal| !recipients.contains(&fatal)), "as told");
         let body = Bytes::from(recipients.join(","));
-        Ok(Call { body, content_type: "text/plain", losses: Vec::new() })
+        Ok(Call { losses: self.losses.clone(), ..Call::new(body, "text/plain") })
     }
 
     async fn send(&self, call: &Call, key: &IdempotencyKey) -> Result<Receipt, SendError> {
@@ -204,6 +220,7 @@ pub(super) fn settings(providers: &[(&str, &Arc<Scripted>)], rules: RetryRules) 
         accounts: None,
         rules,
         sender: SenderConfig::default(),
+        on_loss: OnLoss::default(),
         log_subject: true,
         instance: "test".into(),
     }
@@ -279,5 +296,6 @@ pub(super) fn submission(recipients: &[&str]) -> Submission {
         user: None,
         peer: None,
         account: None,
+        may_steer: true,
     }
 }

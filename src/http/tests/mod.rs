@@ -21,7 +21,7 @@ use self::provider::Willing;
 use self::store::FakeStore;
 use super::{Side, SmtpStatus, bind};
 use crate::clock::{SharedClock, TimerClock};
-use crate::config::{self, HttpConfig, SenderConfig};
+use crate::config::{self, HttpConfig, OnLoss, SenderConfig};
 use crate::delivery::{Backoff, Delivery, LaneSetup, RetryRules, Settings};
 use crate::secret::Secret;
 
@@ -71,6 +71,7 @@ fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
             give_up_after: Duration::from_hours(24),
         },
         sender: SenderConfig::default(),
+        on_loss: OnLoss::default(),
         log_subject: false,
         instance: Arc::from("test"),
     };

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::provider::{
-    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, Provider, Receipt, SendError,
-    Unfit,
+    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Provider,
+    Receipt, SendError, Unfit,
 };
 
 #[derive(Debug)]
@@ -20,6 +20,8 @@ impl Default for Willing {
             idempotency: Idempotency::None,
             rate: None,
             non_ascii_local_parts: true,
+            batch: None,
+            message_id: MessageIdFate::Kept,
         })
     }
 }
@@ -31,11 +33,7 @@ impl Provider for Willing {
     }
 
     fn prepare(&self, letter: &Letter<'_>) -> Result<Call, Unfit> {
-        Ok(Call {
-            body: Bytes::copy_from_slice(letter.raw),
-            content_type: "message/rfc822",
-            losses: Vec::new(),
-        })
+        Ok(Call::new(Bytes::copy_from_slice(letter.raw), "message/rfc822"))
     }
 
     async fn send(&self, _: &Call, _: &IdempotencyKey) -> Result<Receipt, SendError> {

@@ -50,10 +50,7 @@ pub(in crate::http) fn failed() -> Details {
         provider_message_id: None,
         latency_ms: 87,
         recipients: Vec::new(),
-        losses: vec![Loss {
-            what: "header X-Odd".to_owned(),
-            why: "not taken by this API".to_owned(),
-        }],
+        losses: vec![Loss::slight("header X-Odd", "not taken by this API")],
     };
     Details { summary, attempts: vec![attempt], dsn: None }
 }

@@ -216,7 +216,7 @@ impl Walk<'_> {
     }
 
     fn lose(&mut self, what: String, why: &str) {
-        let loss = Loss { what, why: why.to_owned() };
+        let loss = Loss::slight(what, why.to_owned());
         if !self.found.losses.contains(&loss) {
             self.found.losses.push(loss);
         }

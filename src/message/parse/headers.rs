@@ -6,6 +6,8 @@ use crate::message::{Email, Mailbox};
 
 /// How many fields travel. More is an attack on whoever reads them.
 const FIELDS_MAX: usize = 1000;
+/// How many orders to a provider count.
+const OPTIONS_MAX: usize = 100;
 
 /// Fields that never travel: traces of the way so far, hidden recipients, signatures that a rebuilt message breaks.
 const NEVER: [&str; 14] = [
@@ -45,9 +47,7 @@ pub(crate) fn is_provider_option(name: &str) -> bool {
 
 fn never_travels(name: &str) -> bool {
     let content = name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("Content-"));
-    content
-        || NEVER.iter().any(|never| name.eq_ignore_ascii_case(never))
-        || is_provider_option(name)
+    content || NEVER.iter().any(|never| name.eq_ignore_ascii_case(never))
 }
 
 /// Reads the header of the message into `email`.
@@ -78,6 +78,10 @@ pub(super) fn read(raw: &[u8], hint: Option<&str>, email: &mut Email) {
                 subject = Some(field.decoded(hint));
             } else {
                 email.lose("header Subject", REPEATED);
+            }
+        } else if is_provider_option(name) {
+            if email.options.len() < OPTIONS_MAX {
+                email.options.push((name.to_owned(), field.decoded(hint)));
             }
         } else if never_travels(name) {
             // Nothing of the message is lost with it.
@@ -169,6 +173,16 @@ mod tests {
              X-Mailin-custom: c\nX-Mailer: app\nX-PMX: kept",
         );
         assert_eq!(names(&email), ["X-Mailer", "X-PMX"]);
+        let options: Vec<_> = email.options.iter().map(|(name, _)| name.as_str()).collect();
+        let expected = [
+            "resend-idempotency-key",
+            "X-SMTPAPI",
+            "X-PM-Tag",
+            "X-Mailgun-Tag",
+            "X-SES-CONFIGURATION-SET",
+            "X-Mailin-custom",
+        ];
+        assert_eq!(options, expected);
         assert!(!format!("{email:?}").contains("hidden@"));
     }
 

@@ -31,7 +31,7 @@ impl Email {
     }
 
     fn lose(&mut self, what: impl Into<String>, why: impl Into<String>) {
-        self.losses.push(Loss { what: what.into(), why: why.into() });
+        self.losses.push(Loss::slight(what.into(), why.into()));
     }
 }
 

@@ -57,7 +57,11 @@ fn left_out(message: &str) -> Vec<LeftOut> {
     let addresses = list.split([',', ' ', '\n', '\r']).map(|word| word.trim_end_matches('.'));
     addresses
         .filter(|word| word.parse::<Address>().is_ok())
-        .map(|address| LeftOut { address: address.to_owned(), reason: shorten(message) })
+        .map(|address| LeftOut {
+            address: address.to_owned(),
+            reason: shorten(message),
+            later: false,
+        })
         .collect()
 }
 

@@ -16,7 +16,8 @@ use super::endpoint::{BuildError, Endpoint, get, post};
 use super::exchange::Answer;
 use super::key::ApiKey;
 use super::{
-    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, Receipt, SendError, Unfit,
+    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Receipt,
+    SendError, Unfit,
 };
 use crate::clock::Timestamp;
 use crate::config::ProviderConfig;
@@ -43,6 +44,8 @@ impl Postmark {
                 // Not published; 429 says when it is too much.
                 rate: None,
                 non_ascii_local_parts: false,
+                batch: None,
+                message_id: MessageIdFate::Kept,
             },
             email: endpoint.at("/email")?,
             server: endpoint.at("/server")?,

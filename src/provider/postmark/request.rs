@@ -67,7 +67,6 @@ struct File<'a> {
 
 /// Builds the body. The same letter gives the same bytes.
 pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
-    people::refuse_protected(letter)?;
     let email = letter.email;
     let mut losses = email.losses.clone();
     let from = people::author(letter, &mut losses)?;
@@ -143,10 +142,7 @@ fn bodies<'a>(
     if text.is_some() || html.is_some() {
         return Ok((text, html));
     }
-    losses.push(Loss {
-        what: "the empty body".to_owned(),
-        why: "the API demands one; sent as an empty page".to_owned(),
-    });
+    losses.push(Loss::slight("the empty body", "the API demands one; sent as an empty page"));
     Ok((None, Some(NO_BODY)))
 }
 
@@ -183,10 +179,10 @@ fn file<'a>(part: &'a Attachment, losses: &mut Vec<Loss>) -> Result<File<'a>, Un
     }
     let mut content_type = part.content_type.trim();
     if !is_media_type(&essence(content_type)) {
-        losses.push(Loss {
-            what: format!("the type {content_type:?} of attachment {name:?}"),
-            why: "it is not a media type; sent as application/octet-stream".to_owned(),
-        });
+        losses.push(Loss::slight(
+            format!("the type {content_type:?} of attachment {name:?}"),
+            "it is not a media type; sent as application/octet-stream",
+        ));
         content_type = "application/octet-stream";
     }
     Ok(File {
@@ -211,7 +207,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::message::Protection;
     use crate::provider::samples::{Sample, attachment, mailbox};
 
     fn built(sample: &Sample) -> (Value, Vec<Loss>) {
@@ -376,12 +371,5 @@ mod tests {
         part.content_id = Some("그림 1".to_owned());
         sample.email.attachments = vec![part];
         assert!(unfit(&sample).contains("Content-ID"));
-    }
-
-    #[test]
-    fn protected_messages_go_elsewhere() {
-        let mut sample = Sample::plain();
-        sample.email.protection = Protection::Encrypted;
-        assert!(unfit(&sample).contains("encrypted"));
     }
 }

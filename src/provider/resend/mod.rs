@@ -17,7 +17,8 @@ use super::endpoint::{BuildError, Endpoint, get, post};
 use super::exchange::Answer;
 use super::key::ApiKey;
 use super::{
-    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, Rate, Receipt, SendError, Unfit,
+    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Rate, Receipt,
+    SendError, Unfit,
 };
 use crate::clock::Timestamp;
 use crate::config::ProviderConfig;
@@ -46,6 +47,8 @@ impl Resend {
                 idempotency: Idempotency::Replays { window: Duration::from_hours(24) },
                 rate: endpoint.is_default.then_some(RATE),
                 non_ascii_local_parts: false,
+                batch: None,
+                message_id: MessageIdFate::Kept,
             },
             emails: endpoint.at("/emails")?,
             domains: endpoint.at("/domains")?,

@@ -50,7 +50,6 @@ struct File {
 
 /// Builds the body. The same letter gives the same bytes.
 pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
-    people::refuse_protected(letter)?;
     let email = letter.email;
     let mut losses = email.losses.clone();
     let from = people::author(letter, &mut losses)?;
@@ -83,20 +82,20 @@ fn file(attachment: &Attachment, losses: &mut Vec<Loss>) -> Result<File, Unfit> 
     let Agreed { filename, content_type } = agreed(attachment);
     let name = &attachment.filename;
     if filename != *name {
-        losses.push(Loss {
-            what: format!("the name of attachment {name:?}"),
-            why: format!(
+        losses.push(Loss::slight(
+            format!("the name of attachment {name:?}"),
+            format!(
                 "sent as {filename:?}: Resend drops mail whose file names contradict the types"
             ),
-        });
+        ));
     }
     if content_type != attachment.content_type.trim() {
-        losses.push(Loss {
-            what: format!("the type {:?} of attachment {name:?}", attachment.content_type),
-            why: format!(
+        losses.push(Loss::slight(
+            format!("the type {:?} of attachment {name:?}", attachment.content_type),
+            format!(
                 "sent as {content_type}: Resend drops mail whose types contradict the file names"
             ),
-        });
+        ));
     }
     let content_id = inline_id(attachment, losses);
     if let Some(id) = content_id
@@ -118,7 +117,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::message::Protection;
     use crate::provider::samples::{Sample, attachment};
 
     fn built(sample: &Sample) -> (Value, Vec<Loss>) {
@@ -184,17 +182,6 @@ mod tests {
     }
 
     #[test]
-    fn protected_messages_go_elsewhere() {
-        let mut sample = Sample::plain();
-        for (protection, word) in
-            [(Protection::Signed, "signed"), (Protection::Encrypted, "encrypted")]
-        {
-            sample.email.protection = protection;
-            assert!(build(&sample.letter()).unwrap_err().reason.contains(word));
-        }
-    }
-
-    #[test]
     fn a_name_against_its_type_is_mended_and_named() {
         let mut sample = Sample::plain();
         sample.email.attachments = vec![attachment("data.txt", "text/csv", b"a,b")];
@@ -223,7 +210,7 @@ mod tests {
     #[test]
     fn losses_of_the_view_are_passed_on() {
         let mut sample = Sample::plain();
-        let loss = Loss { what: "part 3".to_owned(), why: "too deep".to_owned() };
+        let loss = Loss::slight("part 3", "too deep");
         sample.email.losses.push(loss.clone());
         assert_eq!(built(&sample).1, [loss]);
     }

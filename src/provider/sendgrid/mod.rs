@@ -15,7 +15,8 @@ use super::endpoint::{BuildError, Endpoint, get, post};
 use super::exchange::Answer;
 use super::key::ApiKey;
 use super::{
-    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, Receipt, SendError, Unfit,
+    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Receipt,
+    SendError, Unfit,
 };
 use crate::clock::Timestamp;
 use crate::config::ProviderConfig;
@@ -41,6 +42,8 @@ impl SendGrid {
                 // Thousands a second; 429 says when it is too much.
                 rate: None,
                 non_ascii_local_parts: false,
+                batch: None,
+                message_id: MessageIdFate::Kept,
             },
             mail: endpoint.at("/v3/mail/send")?,
             scopes: endpoint.at("/v3/scopes")?,

@@ -80,7 +80,6 @@ struct File<'a> {
 
 /// Builds the body. The same letter gives the same bytes.
 pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
-    people::refuse_protected(letter)?;
     let email = letter.email;
     let mut losses = email.losses.clone();
     let from = person(people::author(letter, &mut losses)?);
@@ -123,20 +122,20 @@ fn readers(
     let mut readers = Vec::with_capacity(mailboxes.len());
     for mailbox in mailboxes {
         if !seen.insert(mailbox.address.to_ascii_lowercase()) {
-            losses.push(Loss {
-                what: format!("a repeated address in {field}"),
-                why: "the API takes each once; it gets one copy".to_owned(),
-            });
+            losses.push(Loss::slight(
+                format!("a repeated address in {field}"),
+                "the API takes each once; it gets one copy",
+            ));
             continue;
         }
         let mut reader = person(mailbox);
         if reader.name.contains([';', ',']) {
             let parts = reader.name.split([';', ',']).map(str::trim);
             reader.name = parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
-            losses.push(Loss {
-                what: format!("commas and semicolons of a name in {field}"),
-                why: "the API does not take them".to_owned(),
-            });
+            losses.push(Loss::slight(
+                format!("commas and semicolons of a name in {field}"),
+                "the API does not take them",
+            ));
         }
         readers.push(reader);
     }
@@ -165,17 +164,17 @@ fn files<'a>(email: &'a Email, losses: &mut Vec<Loss>) -> Vec<File<'a>> {
     let mut files = Vec::with_capacity(email.attachments.len());
     for attachment in email.attachments.iter().filter(|part| amp_text(part).is_none()) {
         if attachment.bytes.is_empty() {
-            losses.push(Loss {
-                what: format!("the empty attachment {:?}", attachment.filename),
-                why: "the API does not take empty files".to_owned(),
-            });
+            losses.push(Loss::slight(
+                format!("the empty attachment {:?}", attachment.filename),
+                "the API does not take empty files",
+            ));
             continue;
         }
         if let Some(charset) = unusual_charset(&attachment.content_type) {
-            losses.push(Loss {
-                what: format!("the charset {charset} of attachment {:?}", attachment.filename),
-                why: "the API drops it; the octets are unchanged".to_owned(),
-            });
+            losses.push(Loss::slight(
+                format!("the charset {charset} of attachment {:?}", attachment.filename),
+                "the API drops it; the octets are unchanged",
+            ));
         }
         files.push(File {
             content: STANDARD.encode(&attachment.bytes),
@@ -209,7 +208,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::message::Protection;
     use crate::provider::samples::{Sample, attachment, mailbox};
 
     fn built(sample: &Sample) -> (Value, Vec<Loss>) {
@@ -327,12 +325,5 @@ mod tests {
         assert_eq!(body["attachments"].as_array().unwrap().len(), 2);
         assert_eq!(losses.len(), 2);
         assert!(losses[0].what.contains("empty.txt") && losses[1].what.contains("euc-kr"));
-    }
-
-    #[test]
-    fn protected_messages_go_elsewhere() {
-        let mut sample = Sample::plain();
-        sample.email.protection = Protection::Signed;
-        assert!(build(&sample.letter()).is_err());
     }
 }

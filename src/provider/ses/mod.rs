@@ -18,7 +18,8 @@ use super::api::Api;
 use super::endpoint::{BuildError, Endpoint, get, post};
 use super::exchange::Answer;
 use super::{
-    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, Receipt, SendError, Unfit,
+    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Receipt,
+    SendError, Unfit,
 };
 use crate::clock::Timestamp;
 use crate::config::ProviderConfig;
@@ -52,6 +53,8 @@ impl Ses {
                 // The account decides, from one a second in the sandbox; a refusal says when it is too much.
                 rate: None,
                 non_ascii_local_parts: false,
+                batch: None,
+                message_id: MessageIdFate::Replaced,
             },
             outbound: endpoint.at("/v2/email/outbound-emails")?,
             account: endpoint.at("/v2/email/account")?,

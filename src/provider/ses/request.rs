@@ -73,10 +73,7 @@ fn losses(letter: &Letter<'_>) -> Vec<Loss> {
     let headers = letter.email.headers.iter().map(|(name, _)| name);
     headers
         .filter(|name| is_order(name.as_bytes()))
-        .map(|name| Loss {
-            what: format!("header {name}"),
-            why: "it would give the provider orders".to_owned(),
-        })
+        .map(|name| Loss::slight(format!("header {name}"), "it would give the provider orders"))
         .collect()
 }
 

@@ -145,6 +145,7 @@ pub(super) fn message(seconds: i64) -> Message {
         },
         user: Some("lemmy".to_owned()),
         account: None,
+        may_steer: true,
     }
 }
 

@@ -106,7 +106,7 @@ pub(in crate::queue) async fn attempts_are_kept_whole_and_in_order(open: Open) {
         provider_message_id: Some("x'1".to_owned()),
         latency_ms: 30_001,
         recipients: vec![first.recipients[1].address.clone()],
-        losses: vec![Loss { what: "header X-A".to_owned(), why: "not taken".to_owned() }],
+        losses: vec![Loss::slight("header X-A", "not taken")],
         ..attempt("resend", Outcome::Throttled, 7)
     };
     let plain = attempt("ses", Outcome::Unknown, 6);

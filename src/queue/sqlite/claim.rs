@@ -92,7 +92,7 @@ fn lease(connection: &Connection, id: QueueId, lease: &Lease) -> rusqlite::Resul
 fn read(connection: &Connection, id: QueueId) -> rusqlite::Result<Option<Claim>> {
     let mut search = connection.prepare_cached(
         "SELECT lease, deferrals, trying_since, pinned_provider, received_at, sender, recipients, smtp_utf8, \
-         header_from, subject, message_id, user, size, body, body_rows, dsn, account FROM messages WHERE id = ?1",
+         header_from, subject, message_id, user, size, body, body_rows, dsn, account, may_steer FROM messages WHERE id = ?1",
     )?;
     search.query_row([Id(id)], |row| {
         let (size, first, pieces) = (rows::unsigned(row, 12)?, row.get(13)?, row.get(14)?);
@@ -118,6 +118,7 @@ fn read(connection: &Connection, id: QueueId) -> rusqlite::Result<Option<Claim>>
                 },
                 user: row.get(11)?,
                 account: row.get::<_, Option<Vec<u8>>>(16)?.map(|seal| SealedAccount(seal.into())),
+                may_steer: row.get(17)?,
             }),
             recipients,
         }))

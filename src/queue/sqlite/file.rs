@@ -12,8 +12,11 @@ use super::fault::explain;
 use crate::queue::StoreError;
 
 /// The schema, step by step. A step that has been released never changes; the next one follows it.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_queue.sql"), include_str!("migrations/0002_submission.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_queue.sql"),
+    include_str!("migrations/0002_submission.sql"),
+    include_str!("migrations/0003_may_steer.sql"),
+];
 
 /// The mark of our files: `PRAGMA application_id`, set by the first migration.
 const APPLICATION_ID: i64 = 0x6d66_7279;

@@ -32,8 +32,9 @@ pub(super) fn insert(
     let record = connection
         .prepare_cached(
             "INSERT INTO messages (id, state, due_at, lease, lease_owner, deferrals, received_at, trying_since, \
-             sender, recipients, smtp_utf8, header_from, subject, message_id, size, user, body, body_rows, dsn, account) \
-             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+             sender, recipients, smtp_utf8, header_from, subject, message_id, size, user, body, body_rows, dsn, account, \
+             may_steer) \
+             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         )?
         .execute(params![
             Id(message.id),
@@ -54,6 +55,7 @@ pub(super) fn insert(
             rows::signed(pieces),
             message.envelope.dsn.as_deref().map(rows::to_json).transpose()?,
             message.account.as_ref().map(|account| &*account.0),
+            message.may_steer,
         ]);
     match record {
         Ok(_) => {}

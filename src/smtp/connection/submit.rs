@@ -25,6 +25,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             user: self.user().map(str::to_owned),
             peer: Some(peer),
             account,
+            may_steer: self.session.may_steer(),
         };
         match self.service.intake.accept(submission).await {
             Ok(id) => {

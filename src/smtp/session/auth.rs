@@ -4,7 +4,7 @@ use crate::config::AuthMode;
 use crate::message::{Address, senders_of};
 
 use super::{Phase, Session, Step, TlsRule};
-use crate::smtp::auth::{Authentication, Exchange, Mechanism, Progress};
+use crate::smtp::auth::{Authentication, Exchange, Identity, Mechanism, Progress};
 use crate::smtp::input::Line;
 use crate::smtp::reply::Reply;
 
@@ -33,6 +33,15 @@ impl Session {
         self.failed_logins += 1;
         let farewell = (self.failed_logins >= FAILURES_MAX).then_some(Reply::TOO_MANY_LOGINS);
         (reply, farewell)
+    }
+
+    /// Whether header fields that give the provider orders count in this client's messages.
+    pub fn may_steer(&self) -> bool {
+        match &self.identity {
+            Some(Identity { user: Some(user), .. }) => user.provider_options,
+            Some(Identity { account: Some(_), .. }) => true,
+            Some(_) | None => self.peer.trusted,
+        }
     }
 
     /// Why this content must not be sent by the user who hands it in: From or Sender names somebody else.

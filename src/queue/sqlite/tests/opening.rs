@@ -108,7 +108,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
         let text = refusal(result);
         assert!(text.contains("a newer mailferry has written it (schema 99"), "{text}");
     }
-    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 2").unwrap();
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 3").unwrap();
     assert_eq!(conformance::claim(&daemon(&path), 0).await.len(), 1);
 }
 
@@ -119,12 +119,14 @@ async fn mail_that_waits_in_an_older_file_is_kept() {
     let id = queued(&store, 0).await;
     drop(store);
     let version_1 = "ALTER TABLE messages DROP COLUMN account; ALTER TABLE messages DROP COLUMN dsn; \
+                     ALTER TABLE messages DROP COLUMN may_steer; \
                      PRAGMA user_version = 1;";
     Connection::open(&path).unwrap().execute_batch(version_1).unwrap();
 
     let claims = conformance::claim(&daemon(&path), 0).await;
     assert_eq!(claims.iter().map(|claim| claim.message.id).collect::<Vec<_>>(), [id]);
     assert_eq!(claims[0].message.account, None);
+    assert!(claims[0].message.may_steer, "whoever sent then could be trusted");
 }
 
 #[test]

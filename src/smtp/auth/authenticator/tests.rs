@@ -21,6 +21,7 @@ fn user(username: &str, password: &str) -> UserConfig {
         password: Secret::new(password),
         senders: Vec::new(),
         route: None,
+        provider_options: true,
     }
 }
 

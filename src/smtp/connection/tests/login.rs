@@ -22,6 +22,7 @@ fn user(username: &str, password: &str) -> UserConfig {
         password: Secret::new(password),
         senders: vec![SenderPattern::Domain(String::from("example.org"))],
         route: None,
+        provider_options: true,
     }
 }
 

@@ -75,6 +75,7 @@ fn user(senders: &[&str]) -> Identity {
         password: Secret::new("secret"),
         senders: senders.iter().map(pattern).collect(),
         route: None,
+        provider_options: true,
     };
     Identity { user: Some(Arc::new(user)), account: None }
 }
