@@ -8,8 +8,11 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
 mod arrival;
+#[path = "../support/carried.rs"]
+mod carried;
 mod checkers;
 mod described;
+mod envelope;
 mod letters;
 mod losses;
 mod moto;

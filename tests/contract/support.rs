@@ -34,8 +34,11 @@ pub(crate) fn config(kind: ProviderKind, base_url: &str) -> ProviderConfig {
         secret_access_key: Secret::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
         session_token: Secret::default(),
         domain: Some("mg.example.org".to_owned()),
-        smarthost: SmarthostConfig::default(),
-        url: None,
+        smarthost: SmarthostConfig {
+            host: Some("127.0.0.1".to_owned()),
+            ..SmarthostConfig::default()
+        },
+        url: Some(base_url.parse().unwrap()),
         secret: Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
     }
 }
