@@ -4,7 +4,7 @@ mod awkward;
 mod faithful;
 
 pub(crate) use awkward::{NOTHING_ADDED_YET, awkward};
-pub(crate) use faithful::faithful;
+pub(crate) use faithful::{faithful, whole};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
