@@ -5,7 +5,9 @@
 mod meaning;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use mailferry::clock::SystemClock;
 use mailferry::config::ProviderKind;
 use mailferry::provider::{HttpClient, IdempotencyKey, build};
 use serde_json::{Value, json};
@@ -13,7 +15,7 @@ use serde_json::{Value, json};
 use self::meaning::{in_brevos, in_mailguns, in_postmarks, in_resends, in_sendgrids, in_sess};
 use crate::letters::{Sample, faithful, whole};
 use crate::recorder::{Recorded, Recorder};
-use crate::support::{ask, ask_node, config, key, node_modules, provider, python};
+use crate::support::{ask, ask_node, config, node_modules, provider, python};
 
 /// An official SDK, by the script that sends a message with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,13 +109,7 @@ async fn assert_agreement(
 ) {
     let recorder = Recorder::start().await;
     let config = config(kind, &recorder.url);
-    if build(
-        &config,
-        &HttpClient::new().unwrap(),
-        std::sync::Arc::new(mailferry::clock::SystemClock),
-    )
-    .is_err()
-    {
+    if build(&config, &HttpClient::new().unwrap(), Arc::new(SystemClock)).is_err() {
         // The configuration refuses a kind that this version does not have.
         return;
     }
