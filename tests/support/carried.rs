@@ -138,8 +138,15 @@ fn brevo(mut body: Value) -> Vec<Carried> {
     versions.into_iter().map(whole).collect()
 }
 
+/// The envelope of the post decides; its other fields, the header's own addresses among them, are there to be read.
 fn webhook(call: &Call) -> Carried {
-    beside(call, call.body.to_vec())
+    let mut body = json(call);
+    let data = body["data"].as_object_mut().expect("data");
+    let envelope = data.remove("envelope").expect("an envelope");
+    let mime = data.remove("raw").expect("the MIME");
+    let mime = STANDARD.decode(mime.as_str().expect("a text")).expect("Base64");
+    let readable = [text_of(&body).as_bytes(), &mime].concat();
+    Carried { readable, ..raw(addresses(&envelope["recipients"]), mime) }
 }
 
 /// A message whose envelope stands beside the body.
