@@ -54,7 +54,7 @@ fn of_a_part(key: &str, letter: &Letter<'_>) -> String {
         text.push_str(&recipient);
     }
     let hash = digest::digest(&digest::SHA256, text.as_bytes());
-    let mut key = key[..key.len().min(CHARS_MAX - SUFFIX_CHARS)].to_owned();
+    let mut key: String = key.chars().take(CHARS_MAX - SUFFIX_CHARS).collect();
     key.push('-');
     for byte in &hash.as_ref()[..8] {
         // Writing to a String does not fail.
