@@ -1,5 +1,7 @@
 //! Header fields that give orders are for the one provider that they name, and reach nobody as header fields.
 
+use std::sync::LazyLock;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
@@ -95,6 +97,10 @@ fn texts(body: &[u8]) -> Vec<String> {
     all
 }
 
+/// Made once: each loads the root certificates.
+static ALL: LazyLock<Vec<(ProviderKind, Arc<dyn Provider>)>> =
+    LazyLock::new(|| KINDS.into_iter().map(|kind| (kind, made(&config(kind)))).collect());
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -104,8 +110,9 @@ proptest! {
         may_steer: bool,
     ) {
         let sample = message(&orders, may_steer);
-        for kind in KINDS {
-            let call = made(&config(kind)).prepare(&sample.letter()).unwrap();
+        for (kind, provider) in ALL.iter() {
+            let kind = *kind;
+            let call = provider.prepare(&sample.letter()).unwrap();
             for text in texts(&call.body) {
                 let text = text.to_ascii_lowercase();
                 for (name, _) in &orders {
@@ -148,8 +155,9 @@ fn an_order_counts_at_its_own_provider_only() {
             let order = (order.0.to_owned(), order.1.as_bytes().to_vec());
             for may_steer in [true, false] {
                 let sample = message(&[order.clone()], may_steer);
-                for kind in KINDS {
-                    let call = made(&config(kind)).prepare(&sample.letter()).unwrap();
+                for (kind, provider) in ALL.iter() {
+                    let kind = *kind;
+                    let call = provider.prepare(&sample.letter()).unwrap();
                     let key = call.key.unwrap_or_default();
                     let body = texts(&call.body).concat();
                     let arrives = key.contains(MARK) || body.contains(MARK);
