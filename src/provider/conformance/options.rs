@@ -45,7 +45,7 @@ fn names() -> impl Strategy<Value = String> {
 /// What may stand behind a name: folded, 8-bit, encoded, JSON.
 fn values() -> impl Strategy<Value = Vec<u8>> {
     let one_of = [
-        format!("{MARK}"),
+        MARK.to_owned(),
         format!("{MARK}\r\n\tfolded\r\n  {MARK}"),
         format!("\r\n {MARK}"),
         format!("=?utf-8?Q?{MARK}=0D=0AX-Evil:_1?="),
@@ -120,10 +120,9 @@ proptest! {
                     // With this one we ask for the Message-ID to be kept.
                     let ours = kind == ProviderKind::Postmark && "x-pm-keepid".starts_with(&name);
                     let as_key = format!("\"{name}\"");
-                    let as_field = format!("\n{name}:");
+                    let as_field = format!("{name}:");
                     let stands = text.contains(&as_key)
-                        || text.contains(&as_field)
-                        || text.starts_with(&as_field[1..]);
+                        || text.lines().any(|line| line.starts_with(&as_field));
                     prop_assert!(ours || !stands, "{kind}: {name} in {text}");
                 }
                 prop_assert!(!text.contains("x-evil"), "{kind}: {text}");
@@ -154,7 +153,7 @@ fn an_order_counts_at_its_own_provider_only() {
         for order in orders {
             let order = (order.0.to_owned(), order.1.as_bytes().to_vec());
             for may_steer in [true, false] {
-                let sample = message(&[order.clone()], may_steer);
+                let sample = message(std::slice::from_ref(&order), may_steer);
                 for (kind, provider) in ALL.iter() {
                     let kind = *kind;
                     let call = provider.prepare(&sample.letter()).unwrap();

@@ -193,8 +193,8 @@ mod tests {
         (settings, notes.names())
     }
 
-    fn filter(settings: Value) -> Value {
-        json!({ "settings": settings })
+    fn filter(settings: impl Into<Value>) -> Value {
+        json!({ "settings": settings.into() })
     }
 
     #[test]
