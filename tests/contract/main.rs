@@ -15,6 +15,7 @@ mod losses;
 mod moto;
 mod recorder;
 mod sdk;
+mod sent;
 mod sigv4;
 #[path = "../support/skip.rs"]
 mod skip;
