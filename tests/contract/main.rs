@@ -15,6 +15,7 @@ mod losses;
 mod moto;
 mod recorder;
 mod sdk;
+mod second_opinion;
 mod sent;
 mod sigv4;
 #[path = "../support/skip.rs"]

@@ -18,12 +18,8 @@ use crate::letters::{Sample, corpus};
 use crate::support::account;
 
 /// Kinds that `provider::build` does not build yet. The list shrinks to nothing.
-const NOT_BUILT: [ProviderKind; 4] = [
-    ProviderKind::Mailgun,
-    ProviderKind::Brevo,
-    ProviderKind::Smtp,
-    ProviderKind::Webhook,
-];
+const NOT_BUILT: [ProviderKind; 4] =
+    [ProviderKind::Mailgun, ProviderKind::Brevo, ProviderKind::Smtp, ProviderKind::Webhook];
 
 /// Texts of Base64 from this length on are shown as length, beginning and hash.
 const SHORTENED_FROM: usize = 24;
@@ -186,7 +182,8 @@ fn shorten(value: &mut Value, raw: &[u8]) {
 /// The message itself, edited or not, and no file out of it: it ends as the message does.
 fn is_message(bytes: &[u8], raw: &[u8]) -> bool {
     let mut fields = bytes.split(|byte| *byte == b'\n').take_while(|line| line.trim_ascii() != b"");
-    bytes.len() * 2 > raw.len() && fields.any(|line| line.to_ascii_lowercase().starts_with(b"date:"))
+    bytes.len() * 2 > raw.len()
+        && fields.any(|line| line.to_ascii_lowercase().starts_with(b"date:"))
 }
 
 /// Length, beginning, hash.
@@ -268,9 +265,7 @@ fn lines(bytes: &[u8]) -> Vec<&[u8]> {
 
 /// A line without its CRLF; any other end is shown.
 fn visible(line: &[u8]) -> String {
-    let text = line.strip_suffix(b"\r\n").map_or_else(
-        || lossy(line).escape_debug().to_string(),
-        lossy,
-    );
+    let text =
+        line.strip_suffix(b"\r\n").map_or_else(|| lossy(line).escape_debug().to_string(), lossy);
     cut(&text.replace('\r', "\\r").replace('\0', "\\0"))
 }

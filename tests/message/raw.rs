@@ -198,8 +198,8 @@ fn in_seven_bits_every_message_means_the_same() {
     let mut different = Vec::new();
     for name in corpus_names() {
         let raw = corpus(&name);
-        if name == "addresses-idn" {
-            // A local part outside ASCII has no other form.
+        if ["addresses-idn", "huge-header"].contains(&name.as_str()) {
+            // A local part outside ASCII has no other form, and a long word cannot be folded.
             assert!(to_seven_bit(&raw).is_err());
             continue;
         }

@@ -5,7 +5,9 @@
 use std::error::Error;
 use std::path::Path;
 
-use lettre::message::header::{ContentDisposition, ContentId, ContentTransferEncoding, ContentType};
+use lettre::message::header::{
+    ContentDisposition, ContentId, ContentTransferEncoding, ContentType,
+};
 use lettre::message::{Attachment, Body, Mailbox, Message, MessageBuilder, MultiPart, SinglePart};
 
 /// The smallest PNG.
@@ -28,17 +30,24 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     write(
         "lettre-ascii",
-        &builder("lettre-ascii", "Password reset for a very long instance name that has to be folded somewhere")?
-            .header(ContentType::TEXT_PLAIN)
-            .body("Reset it here:\nhttps://vault.example.org/#/reset?x=1\n.\nFrom the team\n".to_owned())?,
+        &builder(
+            "lettre-ascii",
+            "Password reset for a very long instance name that has to be folded somewhere",
+        )?
+        .header(ContentType::TEXT_PLAIN)
+        .body(
+            "Reset it here:\nhttps://vault.example.org/#/reset?x=1\n.\nFrom the team\n".to_owned(),
+        )?,
     )?;
 
-    let logo = Attachment::new_inline("logo@lettre".to_owned()).body(PNG.to_vec(), "image/png".parse()?);
+    let logo =
+        Attachment::new_inline("logo@lettre".to_owned()).body(PNG.to_vec(), "image/png".parse()?);
     let related = MultiPart::related()
         .singlepart(SinglePart::html("<p><img src=cid:logo@lettre> 초대</p>".to_owned()))
         .singlepart(logo);
-    let alternative =
-        MultiPart::alternative().singlepart(SinglePart::plain("초대\n".to_owned())).multipart(related);
+    let alternative = MultiPart::alternative()
+        .singlepart(SinglePart::plain("초대\n".to_owned()))
+        .multipart(related);
     let pdf = Attachment::new("초대장 — 2026년 (홍길동 & 김철수) 🎈.pdf".to_owned())
         .body(b"%PDF-1.4 not really.".to_vec(), "application/pdf".parse()?);
     write(
@@ -47,7 +56,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             .multipart(MultiPart::mixed().multipart(alternative).singlepart(pdf))?,
     )?;
 
-    let plain = Body::new_with_encoding("8비트 글\r\n".to_owned(), ContentTransferEncoding::EightBit);
+    let plain =
+        Body::new_with_encoding("8비트 글\r\n".to_owned(), ContentTransferEncoding::EightBit);
     let plain = plain.map_err(|_| "eight bit is refused")?;
     let page = SinglePart::builder()
         .header(ContentType::TEXT_HTML)
