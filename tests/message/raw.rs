@@ -157,9 +157,16 @@ fn is_seven_bit(bytes: &[u8]) -> bool {
     bytes.is_ascii() && bytes.split(|byte| *byte == b'\n').all(|line| line.len() <= 999)
 }
 
-/// Without what legitimately differs: how text that stated no charset is labelled.
+/// Without what legitimately differs: how text that stated no charset is labelled, and how a domain is written.
 fn meaning(raw: &[u8]) -> Email {
     let mut email = Email::parse(raw);
+    for mailbox in email.to.iter_mut().chain(&mut email.cc) {
+        if let Some((local, domain)) = mailbox.address.rsplit_once('@')
+            && !domain.is_ascii()
+        {
+            mailbox.address = format!("{local}@{}", idna::domain_to_ascii(domain).unwrap());
+        }
+    }
     for attachment in &mut email.attachments {
         if attachment.content_type.starts_with("message/") {
             // Its own parts are encoded anew.
