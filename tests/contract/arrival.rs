@@ -156,7 +156,8 @@ fn content(email: &Email) -> Vec<Vec<u8>> {
 fn what_ses_gets_is_seven_bit_and_reads_as_the_message() {
     let provider = nowhere(ProviderKind::Ses);
     for sample in everything() {
-        for call in sample.calls(&*provider).unwrap() {
+        // `described` names those that are handed back.
+        for call in sample.calls(&*provider).unwrap_or_default() {
             let mime = mime(&call);
             assert!(mime.is_ascii() && !mime.contains(&0), "{}", sample.name);
             let longest = mime.split(|byte| *byte == b'\n').map(<[u8]>::len).max().unwrap();

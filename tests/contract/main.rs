@@ -16,6 +16,8 @@ mod moto;
 mod orders;
 mod recorder;
 mod sdk;
+mod second_opinion;
+mod sent;
 mod sigv4;
 #[path = "../support/skip.rs"]
 mod skip;
