@@ -1,5 +1,6 @@
 //! What every provider that is reached by HTTP promises, whatever its API.
 
+mod network;
 mod octets;
 mod options;
 

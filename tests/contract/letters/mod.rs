@@ -5,7 +5,7 @@ mod faithful;
 mod steered;
 
 pub(crate) use awkward::{NOTHING_ADDED_YET, awkward};
-pub(crate) use faithful::faithful;
+pub(crate) use faithful::{faithful, whole};
 pub(crate) use steered::{TO_SES, steered};
 
 use base64::Engine;
