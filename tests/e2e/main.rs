@@ -22,4 +22,5 @@ mod http_api;
 mod outcomes;
 mod postmark;
 mod real_clients;
+mod smarthost;
 mod systemd;

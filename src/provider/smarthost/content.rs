@@ -1,7 +1,6 @@
 //! The message as it may leave towards another mail server: lines that end with CRLF and nothing that could be taken
 //! for the end of one. Pure.
 
-
 use bytes::Bytes;
 
 use crate::message::raw::{RawEdits, prepare_raw, to_seven_bit};

@@ -225,7 +225,7 @@ mod tests {
         for (offer, body, expected) in [
             (Offer::default(), PLAIN, "MAIL FROM:<ada@example.org>\r\n"),
             (everything(), PLAIN, "MAIL FROM:<ada@example.org> SIZE=17\r\n"),
-            (everything(), WIDE, "MAIL FROM:<ada@example.org> SIZE=121 BODY=8BITMIME\r\n"),
+            (everything(), WIDE, "MAIL FROM:<ada@example.org> SIZE=115 BODY=8BITMIME\r\n"),
         ] {
             let order = Order::new(&envelope, body, &offer).unwrap();
             assert_eq!(order.sender, expected);

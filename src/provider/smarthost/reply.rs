@@ -95,14 +95,14 @@ impl Reply {
             .map_or(&*self.text, |(code, _)| self.text.strip_prefix(code).unwrap_or(&self.text));
         let words = shorten(words);
         let lower = words.to_ascii_lowercase();
-        // Postfix, Exim.
-        for mark in ["queued as ", "id="] {
-            if let Some(rest) = lower.find(mark).and_then(|at| words.get(at + mark.len()..)) {
-                let id = rest.split_whitespace().next().unwrap_or_default();
-                let id = id.trim_end_matches(['.', ',', ';', ')']);
-                if !id.is_empty() {
-                    return Some(id.to_owned());
-                }
+        // Postfix; Exim begins with it.
+        let named = lower.find("queued as ").map(|at| at + "queued as ".len());
+        let named = named.or_else(|| lower.starts_with("ok id=").then_some("ok id=".len()));
+        if let Some(rest) = named.and_then(|at| words.get(at..)) {
+            let id = rest.split_whitespace().next().unwrap_or_default();
+            let id = id.trim_end_matches(['.', ',', ';', ')']);
+            if !id.is_empty() {
+                return Some(id.to_owned());
             }
         }
         // SES, Gmail.
@@ -287,3 +287,6 @@ fn is_account(code: u16, text: &str, detail: Option<(u16, u16)>) -> bool {
         // Office 365: send as, no login, login switched off, suspended tenants and senders; RFC 4954's own.
         || matches!(detail, Some((2, 252) | (7, 8 | 9 | 57 | 60 | 139 | 501..=513 | 700..=750)))
 }
+
+#[cfg(test)]
+mod tests;
