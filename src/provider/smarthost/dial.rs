@@ -60,7 +60,7 @@ impl Dial {
     pub(super) async fn open(&self, progress: &Progress) -> Result<Connection, Fault> {
         progress.at(Step::Connect);
         let stream = self.connect().await?;
-        let peer = stream.peer_addr().map_err(Fault::lost)?.ip();
+        let peer = stream.peer_addr().map_err(|error| Fault::lost(&error))?.ip();
         let hello = Ehlo::new(self.name(&stream)?);
         let mut wire = if self.place.tls == SmtpTls::Implicit {
             self.encrypt(stream, progress).await?
@@ -102,7 +102,7 @@ impl Dial {
             match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
                     // Commands are small and each waits for its reply.
-                    stream.set_nodelay(true).map_err(Fault::lost)?;
+                    stream.set_nodelay(true).map_err(|error| Fault::lost(&error))?;
                     return Ok(stream);
                 }
                 Ok(Err(error)) => failure = error.to_string(),
@@ -117,7 +117,7 @@ impl Dial {
         if !self.hello.is_empty() {
             return Ok(ClientId::Domain(self.hello.clone()));
         }
-        Ok(match stream.local_addr().map_err(Fault::lost)?.ip().to_canonical() {
+        Ok(match stream.local_addr().map_err(|error| Fault::lost(&error))?.ip().to_canonical() {
             IpAddr::V4(address) => ClientId::Ipv4(address),
             IpAddr::V6(address) => ClientId::Ipv6(address),
         })

@@ -19,7 +19,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    pub(super) fn lost(error: io::Error) -> Self {
+    pub(super) fn lost(error: &io::Error) -> Self {
         Self::Lost(error.to_string())
     }
 

@@ -81,7 +81,10 @@ impl Wire {
 
     /// Sends one command, or several that are pipelined.
     pub(super) async fn send(&mut self, commands: impl Display) -> Result<(), Fault> {
-        self.stream.write(commands.to_string().as_bytes()).await.map_err(Fault::lost)
+        self.stream
+            .write(commands.to_string().as_bytes())
+            .await
+            .map_err(|error| Fault::lost(&error))
     }
 
     /// Sends a command and reads the reply to it.
@@ -133,7 +136,7 @@ impl Wire {
             match self.stream.read(&mut self.unread).await {
                 Ok(0) => return Err(Fault::Lost("the server closed the connection".to_owned())),
                 Ok(_) => {}
-                Err(error) => return Err(Fault::lost(error)),
+                Err(error) => return Err(Fault::lost(&error)),
             }
         }
     }
@@ -160,7 +163,7 @@ impl Wire {
         let ended = content.is_empty() || content.ends_with(b"\r\n");
         piece.extend_from_slice(if ended { b".\r\n" } else { b"\r\n.\r\n" });
         progress.at(Step::Answer);
-        self.stream.write(&piece).await.map_err(Fault::lost)
+        self.stream.write(&piece).await.map_err(|error| Fault::lost(&error))
     }
 
     /// Adds octets to the piece, and sends it each time that it is full. A rest always stays for the last write, which
@@ -169,7 +172,7 @@ impl Wire {
         while piece.len() + octets.len() > PIECE {
             let (fits, rest) = octets.split_at(PIECE.saturating_sub(piece.len()).min(octets.len()));
             piece.extend_from_slice(fits);
-            self.stream.write(piece).await.map_err(Fault::lost)?;
+            self.stream.write(piece).await.map_err(|error| Fault::lost(&error))?;
             piece.clear();
             octets = rest;
         }

@@ -5,8 +5,8 @@ const SLOW: Verdict = Verdict::Throttled { retry_after: None };
 const SPENT: Verdict = Verdict::Exhausted { until: None };
 
 fn reply(text: &str) -> Reply {
-    let code = text[..3].parse().unwrap();
-    Reply { code, text: text[4..].to_owned() }
+    let (code, text) = text.split_once(' ').unwrap();
+    Reply { code: code.parse().unwrap(), text: text.to_owned() }
 }
 
 #[test]

@@ -30,7 +30,7 @@ async fn every_octet_arrives_and_dots_are_not_the_end() {
         let sample = sample(body.as_bytes());
         let (outcome, visits) = attempt(Script::offering(&ALL), &sample).await;
         outcome.unwrap();
-        assert_eq!(visits[0].contents.len(), 1, "one message: {:.40}", body);
+        assert_eq!(visits[0].contents.len(), 1, "one message: {body:.40}");
         assert!(visits[0].message() == sample.raw, "{body:.40?}");
     }
 }
