@@ -23,4 +23,5 @@ mod options;
 mod outcomes;
 mod postmark;
 mod real_clients;
+mod smarthost;
 mod systemd;
