@@ -2,6 +2,7 @@
 
 mod network;
 mod octets;
+mod options;
 
 use std::collections::HashMap;
 use std::sync::Arc;

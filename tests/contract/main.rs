@@ -17,9 +17,12 @@ mod envelope;
 mod letters;
 mod losses;
 mod moto;
+mod orders;
 mod prism;
 mod recorder;
 mod sdk;
+mod second_opinion;
+mod sent;
 mod sigv4;
 #[path = "../support/skip.rs"]
 mod skip;

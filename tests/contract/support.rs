@@ -47,6 +47,14 @@ pub(crate) fn provider(config: &ProviderConfig) -> Arc<dyn Provider> {
     build(config, &HttpClient::new().unwrap(), Arc::new(SystemClock)).unwrap()
 }
 
+/// The account of this kind that is never reached, with everything that a kind may need; `None` where there is none yet.
+pub(crate) fn account(kind: ProviderKind) -> Option<Arc<dyn Provider>> {
+    let mut config = config(kind, "http://127.0.0.1:9");
+    config.url = Some("http://127.0.0.1:9/mail".parse().unwrap());
+    config.smarthost.host = Some("127.0.0.1".to_owned());
+    build(&config, &HttpClient::new().unwrap(), Arc::new(SystemClock)).ok()
+}
+
 /// The account of this kind that is never reached.
 pub(crate) fn nowhere(kind: ProviderKind) -> Arc<dyn Provider> {
     provider(&config(kind, "http://127.0.0.1:9"))
