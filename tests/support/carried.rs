@@ -67,10 +67,10 @@ fn structured(mut body: Value, names: [&str; 3], read: impl Fn(&Value) -> Vec<St
 
 /// Each personalization is a copy of its own, with what stands beside them.
 fn sendgrid(mut body: Value) -> Vec<Carried> {
-    let Value::Array(persons) = body["personalizations"].take() else { panic!("no list") };
+    let persons = body["personalizations"].take();
     let rest = text_of(&body).into_bytes();
-    let each = persons.into_iter().map(|person| {
-        let people = structured(person, ["to", "cc", "bcc"], addresses);
+    let each = persons.as_array().expect("a list").iter().map(|person| {
+        let people = structured(person.clone(), ["to", "cc", "bcc"], addresses);
         Carried { readable: [people.readable, rest.clone()].concat(), ..people }
     });
     each.collect()
