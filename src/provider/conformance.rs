@@ -1,6 +1,7 @@
 //! What every provider that is reached by HTTP promises, whatever its API.
 
 mod octets;
+mod options;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -50,7 +50,13 @@ fn addresses_of_text(text: &Value) -> Vec<String> {
 fn readers(kind: ProviderKind, request: &Value) -> (Vec<String>, Vec<String>) {
     let (place, names) = match kind {
         ProviderKind::Resend => (request, ["to", "cc", "bcc"]),
-        ProviderKind::SendGrid => (&request["personalizations"][0], ["to", "cc", "bcc"]),
+        ProviderKind::SendGrid => {
+            // One for all, or one for each where X-SMTPAPI has values for single recipients.
+            let each = request["personalizations"].as_array().unwrap().iter();
+            let gather = |name: &str| each.clone().flat_map(|one| addresses(&one[name])).collect();
+            let [to, cc, bcc]: [Vec<String>; 3] = ["to", "cc", "bcc"].map(gather);
+            return ([to, cc].concat(), bcc);
+        }
         ProviderKind::Ses => {
             (&request["Destination"], ["ToAddresses", "CcAddresses", "BccAddresses"])
         }

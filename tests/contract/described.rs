@@ -2,13 +2,13 @@
 
 use mailferry::config::ProviderKind;
 
-use crate::letters::{Sample, awkward, corpus, faithful};
+use crate::letters::{Sample, awkward, corpus, faithful, steered};
 use crate::recorder::{Recorded, Recorder};
 use crate::specs::{self, Description, Request, document};
 use crate::support::{config, key, provider};
 
 pub(crate) fn everything() -> Vec<Sample> {
-    [faithful(), awkward(), corpus()].concat()
+    [faithful(), awkward(), steered(), corpus()].concat()
 }
 
 fn request(recorded: &Recorded) -> Request<'_> {

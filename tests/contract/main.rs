@@ -13,6 +13,7 @@ mod described;
 mod letters;
 mod losses;
 mod moto;
+mod orders;
 mod recorder;
 mod sdk;
 mod second_opinion;

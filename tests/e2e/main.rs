@@ -19,6 +19,7 @@ mod disk_full;
 mod failover;
 mod fake_provider;
 mod http_api;
+mod options;
 mod outcomes;
 mod postmark;
 mod real_clients;
