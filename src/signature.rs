@@ -130,9 +130,8 @@ mod tests {
         ] {
             let error = signer(&secret).unwrap_err();
             assert_eq!(error, fault);
-            assert!(
-                secret.is_empty() || !error.to_string().contains(&secret[6..]) || secret.len() == 6
-            );
+            let content = secret.trim_start_matches("whsec_");
+            assert!(content.is_empty() || !error.to_string().contains(content), "{error}");
         }
         assert_eq!(format!("{:?}", signer(&of(32)).unwrap()), "Signer(***)");
     }

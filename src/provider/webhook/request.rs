@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::message::raw::{RawEdits, prepare_raw};
-use crate::message::{Attachment, Email, IndexFields, Mailbox, Protection, QueueId};
+use crate::message::{Address, Attachment, Email, IndexFields, Mailbox, Protection, QueueId};
 use crate::provider::{Call, Letter, Unfit};
 
 /// A post: the structure that the Standard Webhooks specification recommends.
@@ -87,14 +87,15 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
             reason: format!("the post would have {has} MB, the limit is {takes} MB"),
         });
     }
+    let received_at = to_the_second(letter.received_at);
     let body = Body {
         r#type: "message.submitted",
-        timestamp: letter.received_at,
+        timestamp: received_at,
         data: Data {
             id: letter.id,
-            received_at: letter.received_at,
+            received_at,
             envelope: Envelope {
-                sender: letter.envelope.sender.as_ref().map(|sender| sender.as_str()),
+                sender: letter.envelope.sender.as_ref().map(Address::as_str),
                 recipients: letter.addressing.recipients().collect(),
             },
             from: people(&email.from),
@@ -119,6 +120,11 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
     };
     let shown = [&email.text, &email.html].into_iter().flatten().map(String::len).sum::<usize>();
     Call::json(&body, body.data.raw.len() + shown + shown / 8 + 4096, Vec::new())
+}
+
+/// The queue keeps time less finely than the clock shows it, and a repeat from there must be the same post.
+fn to_the_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 fn person(mailbox: &Mailbox) -> Person<'_> {
@@ -190,6 +196,14 @@ mod tests {
                 }
             })
         );
+    }
+
+    #[test]
+    fn a_message_that_comes_from_the_queue_again_makes_the_same_post() {
+        let mut sample = Sample::plain();
+        let first = build(&sample.letter()).unwrap();
+        sample.received_at += std::time::Duration::from_nanos(123_456_789);
+        assert_eq!(build(&sample.letter()).unwrap(), first);
     }
 
     #[test]

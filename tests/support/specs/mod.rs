@@ -228,10 +228,6 @@ fn form_as_described(
     if files.len() != 1 || files[0].name != "message" || files[0].content.is_empty() {
         return Err(format!("{} files", files.len()));
     }
-    fields.dedup_by(|later, first| {
-        let free = |name: &str| name.starts_with("v:") || name.starts_with("h:");
-        free(&later.name) && free(&first.name) && later.name[..2] == first.name[..2]
-    });
     for field in &mut fields {
         for (start, example) in [("v:", "v:my-var"), ("h:", "h:X-My-Header")] {
             if field.name.starts_with(start) {
@@ -239,6 +235,11 @@ fn form_as_described(
             }
         }
     }
+    let mut seen = [false; 2];
+    fields.retain(|field| {
+        let example = ["v:my-var", "h:X-My-Header"].iter().position(|name| field.name == *name);
+        example.is_none_or(|at| !std::mem::replace(&mut seen[at], true))
+    });
     form::as_object(&fields, |name| schema.is_list(name))
 }
 
@@ -268,7 +269,7 @@ fn value(yaml: &Yaml) -> Value {
             Value::Object(members.iter().map(member).collect())
         }
         Yaml::Null => Value::Null,
-        Yaml::Alias(_) | Yaml::BadValue => panic!("a description that cannot be read"),
+        Yaml::Alias(_) | Yaml::BadValue => unreachable!("not in a description that can be read"),
     }
 }
 
