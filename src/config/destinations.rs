@@ -7,6 +7,7 @@ use url::{Host, Url};
 use super::ProviderConfig;
 use super::providers::ProviderKind;
 use super::reader::Reader;
+use super::smarthost::is_near;
 use crate::signature::Signer;
 
 /// Where Mailgun has accounts. Others would be asked in vain.
@@ -84,11 +85,8 @@ pub fn webhook_problem(url: &Url) -> Option<&'static str> {
 pub fn is_private(url: &Url) -> bool {
     const SUFFIXES: [&str; 4] = [".localhost", ".local", ".internal", ".home.arpa"];
     match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
-        Some(Host::Ipv6(ip)) => match ip.to_ipv4_mapped() {
-            Some(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
-            None => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
-        },
+        Some(Host::Ipv4(ip)) => is_near(ip.into()),
+        Some(Host::Ipv6(ip)) => is_near(ip.into()),
         Some(Host::Domain(name)) => {
             !name.contains('.') || SUFFIXES.iter().any(|suffix| name.ends_with(suffix))
         }
@@ -100,7 +98,7 @@ pub fn is_private(url: &Url) -> bool {
 pub fn is_this_machine(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback() || IpAddr::V6(ip).to_canonical().is_loopback(),
+        Some(Host::Ipv6(ip)) => IpAddr::V6(ip).to_canonical().is_loopback(),
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         None => false,
     }

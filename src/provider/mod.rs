@@ -23,6 +23,7 @@ mod resend;
 mod resolve;
 mod sendgrid;
 mod ses;
+mod smarthost;
 mod webhook;
 
 #[cfg(test)]
@@ -47,6 +48,7 @@ use self::postmark::Postmark;
 use self::resend::Resend;
 use self::sendgrid::SendGrid;
 use self::ses::Ses;
+use self::smarthost::Smarthost;
 use self::webhook::Webhook;
 use crate::clock::SharedClock;
 use crate::config::{ProviderConfig, ProviderKind};
@@ -69,10 +71,11 @@ pub fn build(
         ProviderKind::Webhook => {
             over_http(Webhook::new(config, Arc::clone(&clock))?, config, client, clock)
         }
-        ProviderKind::Brevo | ProviderKind::Smtp => {
+        ProviderKind::Brevo => {
             // The configuration refuses them until they are here.
             return Err(BuildError::setting(config, "type", "is not in this version yet"));
         }
+        ProviderKind::Smtp => Arc::new(Smarthost::new(config)?),
         ProviderKind::Capture => Arc::new(Capture::new()),
     })
 }
