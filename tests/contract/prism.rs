@@ -46,7 +46,7 @@ impl Prism {
                     return url.trim().to_owned();
                 }
             }
-            panic!("Prism does not listen");
+            unreachable!("Prism does not listen");
         };
         let url = tokio::time::timeout(Duration::from_mins(2), listening).await;
         // What it says of each request must be read, or it stops.
