@@ -34,3 +34,4 @@ mod skip;
 #[path = "../support/specs/mod.rs"]
 mod specs;
 mod support;
+mod webhook;

@@ -91,7 +91,7 @@ fn mailgun(call: &Call) -> Carried {
         match name.as_str() {
             "to" => recipients.extend(addresses_of(&String::from_utf8(content).expect("UTF-8"))),
             "message" => assert!(mime.replace(content).is_none(), "one message"),
-            "cc" | "bcc" => panic!("messages.mime has no {name}"),
+            "cc" | "bcc" => unreachable!("messages.mime has no {name}"),
             _ => {}
         }
     }
@@ -141,15 +141,15 @@ fn brevo(mut body: Value) -> Vec<Carried> {
     versions.into_iter().map(whole).collect()
 }
 
-/// The envelope of the post decides; its other fields, the header's own addresses among them, are there to be read.
+/// The envelope and the MIME stand in the body, and the fields of the message beside them.
 fn webhook(call: &Call) -> Carried {
     let mut body = json(call);
-    let data = body["data"].as_object_mut().expect("data");
+    let data = body["data"].as_object_mut().expect("a message");
     let envelope = data.remove("envelope").expect("an envelope");
-    let mime = data.remove("raw").expect("the MIME");
-    let mime = STANDARD.decode(mime.as_str().expect("a text")).expect("Base64");
-    let readable = [text_of(&body).as_bytes(), &mime].concat();
-    Carried { readable, ..raw(addresses(&envelope["recipients"]), mime) }
+    let encoded = data.remove("raw").expect("the message");
+    let mime = STANDARD.decode(encoded.as_str().expect("a text")).expect("Base64");
+    let whole = raw(addresses(&envelope["recipients"]), mime);
+    Carried { readable: [whole.readable, text_of(&body).into_bytes()].concat(), ..whole }
 }
 
 /// A message whose envelope stands beside the body.
