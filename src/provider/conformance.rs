@@ -1,5 +1,6 @@
 //! What every provider that is reached by HTTP promises, whatever its API.
 
+mod batches;
 mod octets;
 
 use std::collections::HashMap;
@@ -13,8 +14,13 @@ use crate::clock::{SystemClock, Timestamp};
 use crate::config::{ProviderConfig, ProviderKind};
 use crate::message::{Address, Protection};
 
-const KINDS: [ProviderKind; 4] =
-    [ProviderKind::Resend, ProviderKind::SendGrid, ProviderKind::Ses, ProviderKind::Postmark];
+const KINDS: [ProviderKind; 5] = [
+    ProviderKind::Resend,
+    ProviderKind::SendGrid,
+    ProviderKind::Ses,
+    ProviderKind::Postmark,
+    ProviderKind::Brevo,
+];
 
 fn made(config: &ProviderConfig) -> Arc<dyn Provider> {
     build(config, &HttpClient::new().unwrap(), Arc::new(SystemClock)).unwrap()
@@ -52,8 +58,8 @@ fn success(kind: ProviderKind) -> Act {
             let body = r#"{"MessageID":"id-1","ErrorCode":0,"Message":"OK"}"#;
             Act::Answer(200, "", body.to_owned())
         }
+        ProviderKind::Brevo => Act::Answer(201, "", r#"{"messageId":"id-1"}"#.to_owned()),
         ProviderKind::Mailgun
-        | ProviderKind::Brevo
         | ProviderKind::Smtp
         | ProviderKind::Webhook
         | ProviderKind::Capture => unreachable!("not in this suite"),
@@ -69,8 +75,8 @@ fn dead_key(kind: ProviderKind) -> Act {
         ProviderKind::SendGrid => (401, r#"{"errors":[{"message":"authorization required"}]}"#),
         ProviderKind::Ses => (403, r#"{"__type":"SignatureDoesNotMatch","message":"no"}"#),
         ProviderKind::Postmark => (401, r#"{"ErrorCode":10,"Message":"Bad token"}"#),
+        ProviderKind::Brevo => (401, r#"{"code":"unauthorized","message":"Key not found"}"#),
         ProviderKind::Mailgun
-        | ProviderKind::Brevo
         | ProviderKind::Smtp
         | ProviderKind::Webhook
         | ProviderKind::Capture => unreachable!("not in this suite"),
@@ -237,11 +243,11 @@ async fn no_key_shows_in_errors_or_debug_output() {
         let shown = format!("{error} {error:?}");
         let field = match kind {
             ProviderKind::Postmark => "x-postmark-server-token",
+            ProviderKind::Brevo => "api-key",
             ProviderKind::Resend
             | ProviderKind::SendGrid
             | ProviderKind::Ses
             | ProviderKind::Mailgun
-            | ProviderKind::Brevo
             | ProviderKind::Smtp
             | ProviderKind::Webhook
             | ProviderKind::Capture => "authorization",
@@ -262,8 +268,7 @@ fn what_is_too_large_or_for_too_many_goes_elsewhere() {
 
         let mut sample = Sample::plain();
         sample.raw.resize(limits.request_bytes_max, b'x');
-        sample.email.attachments =
-            vec![attachment("a.dat", "application/octet-stream", &sample.raw)];
+        sample.email.attachments = vec![attachment("a.pdf", "application/pdf", &sample.raw)];
         let unfit = provider.prepare(&sample.letter()).unwrap_err();
         assert!(unfit.reason.contains("MB"), "{kind}: {unfit}");
 
@@ -341,12 +346,13 @@ async fn an_account_is_vouched_for_by_a_clear_answer_only() {
         (ProviderKind::SendGrid, 200, r#"{"scopes":["mail.send"]}"#),
         (ProviderKind::SendGrid, 403, r#"{"errors":[{"message":"access forbidden"}]}"#),
         (ProviderKind::Postmark, 200, r#"{"ID":1,"Name":"Production"}"#),
+        (ProviderKind::Brevo, 200, r#"{"email":"ada@example.org"}"#),
     ];
     for (kind, status, body) in living {
         let fake = Fake::start([Act::Answer(status, "", body.to_owned())]).await;
         assert_eq!(made_at(kind, &fake).vouch().await, Ok(()), "{kind} {status}");
     }
-    for kind in [ProviderKind::Resend, ProviderKind::SendGrid, ProviderKind::Postmark] {
+    for kind in KINDS.into_iter().filter(|kind| *kind != ProviderKind::Ses) {
         let fake = Fake::start([dead_key(kind)]).await;
         let error = made_at(kind, &fake).vouch().await.unwrap_err();
         assert_eq!(error.verdict, Verdict::Misconfigured, "{kind}");

@@ -5,6 +5,8 @@
 
 mod answer;
 mod api;
+mod batch;
+mod brevo;
 mod capabilities;
 mod capture;
 mod contract;
@@ -38,6 +40,7 @@ pub use exchange::{ClientError, HttpClient};
 use std::sync::Arc;
 
 use self::api::{Api, HttpProvider};
+use self::brevo::Brevo;
 use self::capture::Capture;
 use self::postmark::Postmark;
 use self::resend::Resend;
@@ -60,10 +63,8 @@ pub fn build(
         ProviderKind::SendGrid => over_http(SendGrid::new(config)?, config, client, clock),
         ProviderKind::Ses => over_http(Ses::new(config)?, config, client, clock),
         ProviderKind::Postmark => over_http(Postmark::new(config)?, config, client, clock),
-        ProviderKind::Mailgun
-        | ProviderKind::Brevo
-        | ProviderKind::Smtp
-        | ProviderKind::Webhook => {
+        ProviderKind::Brevo => over_http(Brevo::new(config)?, config, client, clock),
+        ProviderKind::Mailgun | ProviderKind::Smtp | ProviderKind::Webhook => {
             // The configuration refuses them until they are here.
             return Err(BuildError::setting(config, "type", "is not in this version yet"));
         }
