@@ -14,8 +14,13 @@ use crate::described::everything;
 use crate::letters::{HIDDEN, NOTHING_ADDED_YET, Sample, awkward, corpus};
 use crate::support::nowhere;
 
-const ALL: [ProviderKind; 4] =
-    [ProviderKind::Resend, ProviderKind::SendGrid, ProviderKind::Ses, ProviderKind::Postmark];
+const ALL: [ProviderKind; 5] = [
+    ProviderKind::Resend,
+    ProviderKind::SendGrid,
+    ProviderKind::Ses,
+    ProviderKind::Postmark,
+    ProviderKind::Brevo,
+];
 
 fn json(call: &Call) -> Value {
     serde_json::from_slice(&call.body).unwrap()
@@ -49,7 +54,7 @@ fn addresses_of_text(text: &Value) -> Vec<String> {
 /// Who gets this request and sees it, and who gets it unseen.
 fn readers(kind: ProviderKind, request: &Value) -> (Vec<String>, Vec<String>) {
     let (place, names) = match kind {
-        ProviderKind::Resend => (request, ["to", "cc", "bcc"]),
+        ProviderKind::Resend | ProviderKind::Brevo => (request, ["to", "cc", "bcc"]),
         ProviderKind::SendGrid => (&request["personalizations"][0], ["to", "cc", "bcc"]),
         ProviderKind::Ses => {
             (&request["Destination"], ["ToAddresses", "CcAddresses", "BccAddresses"])
@@ -59,7 +64,6 @@ fn readers(kind: ProviderKind, request: &Value) -> (Vec<String>, Vec<String>) {
             return ([to, cc].concat(), bcc);
         }
         ProviderKind::Mailgun
-        | ProviderKind::Brevo
         | ProviderKind::Smtp
         | ProviderKind::Webhook
         | ProviderKind::Capture => unreachable!("not in this suite"),

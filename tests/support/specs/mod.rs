@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 
 use openapi::Schema;
 use serde_json::Value;
+use yaml_rust2::{Yaml, YamlLoader};
 
 use super::skip::skip;
 
@@ -20,11 +21,10 @@ use super::skip::skip;
 pub(crate) struct Description {
     /// Method and path of everything that can be asked.
     operations: Vec<(String, String)>,
-    /// The call that sends mail.
-    send: &'static str,
+    /// The calls that send mail, and what is sent with each.
+    sends: Vec<(&'static str, Body)>,
     /// The longest Idempotency-Key.
     key_max: Option<usize>,
-    body: Body,
 }
 
 #[derive(Debug)]
@@ -51,12 +51,17 @@ pub(crate) fn resend() -> Option<&'static Description> {
         let key_max = &document["paths"]["/emails"]["post"]["parameters"][0]["schema"]["maxLength"];
         Some(Description {
             operations: operations(&document),
-            send: "/emails",
             key_max: Some(usize::try_from(key_max.as_u64().unwrap()).unwrap()),
-            body: Body::OpenApi(Box::new(Schema::new(
-                document,
-                "/components/schemas/SendEmailRequest",
-            ))),
+            sends: vec![
+                ("/emails", openapi(&document, "/components/schemas/SendEmailRequest")),
+                (
+                    "/emails/batch",
+                    openapi(
+                        &document,
+                        "/paths/~1emails~1batch/post/requestBody/content/application~1json/schema",
+                    ),
+                ),
+            ],
         })
     };
     ONCE.get_or_init(read).as_ref()
@@ -71,9 +76,8 @@ pub(crate) fn sendgrid() -> Option<&'static Description> {
         let body = "/components/requestBodies/PostMailSend/content/application~1json/schema";
         Some(Description {
             operations: [operations(&mail), operations(&scopes)].concat(),
-            send: "/v3/mail/send",
+            sends: vec![("/v3/mail/send", openapi(&mail, body))],
             key_max: None,
-            body: Body::OpenApi(Box::new(Schema::new(mail, body))),
         })
     };
     ONCE.get_or_init(read).as_ref()
@@ -91,12 +95,14 @@ pub(crate) fn ses() -> Option<&'static Description> {
             operations: operations
                 .map(|http| (text(&http["method"]), text(&http["requestUri"])))
                 .collect(),
-            send: "/v2/email/outbound-emails",
+            sends: vec![(
+                "/v2/email/outbound-emails",
+                Body::Model {
+                    shape: text(&model["operations"]["SendEmail"]["input"]["shape"]),
+                    model: Box::new(model),
+                },
+            )],
             key_max: None,
-            body: Body::Model {
-                shape: text(&model["operations"]["SendEmail"]["input"]["shape"]),
-                model: Box::new(model),
-            },
         })
     };
     ONCE.get_or_init(read).as_ref()
@@ -109,14 +115,35 @@ pub(crate) fn postmark() -> &'static Description {
         let document: Value = serde_json::from_str(include_str!("postmark.json")).unwrap();
         Description {
             operations: operations(&document),
-            send: "/email",
+            sends: vec![
+                ("/email", openapi(&document, "/components/schemas/SendEmailRequest")),
+                ("/email/batch", openapi(&document, "/components/schemas/SendEmailBatch")),
+            ],
             key_max: None,
-            body: Body::OpenApi(Box::new(Schema::new(
-                document,
-                "/components/schemas/SendEmailRequest",
-            ))),
         }
     })
+}
+
+/// What Brevo says, likewise. Its paths stand below `/v3`.
+pub(crate) fn brevo() -> Option<&'static Description> {
+    static ONCE: OnceLock<Option<Description>> = OnceLock::new();
+    let read = || {
+        let document = yaml_document("brevo/swagger_definition_v3.yml")?;
+        let operations = operations(&document).into_iter();
+        Some(Description {
+            operations: operations.map(|(method, path)| (method, format!("/v3{path}"))).collect(),
+            sends: vec![(
+                "/v3/smtp/email",
+                openapi(&document, "/components/schemas/sendSmtpEmail"),
+            )],
+            key_max: None,
+        })
+    };
+    ONCE.get_or_init(read).as_ref()
+}
+
+fn openapi(document: &Value, pointer: &str) -> Body {
+    Body::OpenApi(Box::new(Schema::new(document.clone(), pointer)))
 }
 
 impl Description {
@@ -128,12 +155,13 @@ impl Description {
         if !self.operations.iter().any(known) {
             faults.push(format!("{method} {path}: not in the description"));
         }
-        if (method, path) != ("POST", self.send) {
+        let send = self.sends.iter().find(|(send, _)| (method, path) == ("POST", *send));
+        let Some((_, described)) = send else {
             if !body.is_empty() {
                 faults.push(format!("{method} {path}: a body where none is described"));
             }
             return faults;
-        }
+        };
         if content_type != Some("application/json") {
             faults.push(format!("content-type: {content_type:?}"));
         }
@@ -143,7 +171,7 @@ impl Description {
             faults.push(format!("idempotency-key: {} octets", key.len()));
         }
         match serde_json::from_slice(body) {
-            Ok(body) => faults.extend(match &self.body {
+            Ok(body) => faults.extend(match described {
                 Body::OpenApi(schema) => schema.faults(&body),
                 Body::Model { model, shape } => service_model::faults(model, shape, &body),
             }),
@@ -155,12 +183,46 @@ impl Description {
 
 /// The published document at this path, or `None` with a note that it is not there.
 pub(crate) fn document(path: &str) -> Option<Value> {
+    Some(serde_json::from_str(&published(path)?).unwrap())
+}
+
+/// The same of one that is written in YAML.
+fn yaml_document(path: &str) -> Option<Value> {
+    // Brevo's has a tab in it, where none may be.
+    let text = published(path)?.replace('\t', " ");
+    let documents = YamlLoader::load_from_str(&text).unwrap();
+    Some(from_yaml(&documents[0]))
+}
+
+fn from_yaml(yaml: &Yaml) -> Value {
+    match yaml {
+        Yaml::Integer(number) => Value::from(*number),
+        Yaml::Boolean(truth) => Value::from(*truth),
+        Yaml::String(text) => Value::from(text.as_str()),
+        // None of ours needs one to be exact.
+        Yaml::Real(number) => Value::from(number.as_str()),
+        Yaml::Array(items) => items.iter().map(from_yaml).collect(),
+        Yaml::Hash(members) => {
+            let name = |key: &Yaml| match key {
+                Yaml::String(text) => text.clone(),
+                Yaml::Integer(number) => number.to_string(),
+                other => panic!("a name that is none: {other:?}"),
+            };
+            let members = members.iter().map(|(key, value)| (name(key), from_yaml(value)));
+            Value::Object(members.collect())
+        }
+        Yaml::Null | Yaml::BadValue | Yaml::Alias(_) => Value::Null,
+    }
+}
+
+/// The text of a published document.
+fn published(path: &str) -> Option<String> {
     let root = std::env::var_os("MAILFERRY_SPECS").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/specs"),
         PathBuf::from,
     );
-    match std::fs::read(root.join(path)) {
-        Ok(text) => Some(serde_json::from_slice(&text).unwrap()),
+    match std::fs::read_to_string(root.join(path)) {
+        Ok(text) => Some(text),
         Err(error) => {
             let why = format!("{} cannot be read ({error})", root.join(path).display());
             skip("requests against the published descriptions", &why);
