@@ -45,8 +45,8 @@ impl Engine {
         let mut together = self.batch_limit(&way, job);
         let mut put_off = None;
         let mut rest = calls.as_slice();
+        let mut first = true;
         while !rest.is_empty() {
-            let first = rest.len() == calls.len();
             if !first {
                 self.wait_for_pace(lane).await;
             }
@@ -55,6 +55,7 @@ impl Engine {
             if stopping || job.lease_ends(self.now()) {
                 return Err(Obstacle::Interrupted);
             }
+            first = false;
             let prepared = self
                 .prepare_some(&way, job, &email, rest, &mut together)
                 .inspect_err(|obstacle| self.note_unfit(job, &name, obstacle))?;

@@ -151,11 +151,14 @@ impl Engine {
 
     /// What one answer about several calls says of the provider: not more than one success and one fault.
     fn note_results(&self, lane: LaneId, results: &[Result<Receipt, SendError>]) {
-        if results.iter().any(Result::is_ok) {
+        let some_taken = results.iter().any(Result::is_ok);
+        if some_taken {
             self.note_success(lane);
         }
-        let mut errors = results.iter().filter_map(|result| result.as_ref().err());
-        if let Some(error) = errors.find(|error| !is_refusal(error)) {
+        let errors = || results.iter().filter_map(|result| result.as_ref().err());
+        // That all are refused shows that the provider works.
+        let refused = || errors().next().filter(|_| !some_taken);
+        if let Some(error) = errors().find(|error| !is_refusal(error)).or_else(refused) {
             self.note_failure(lane, error);
         }
     }

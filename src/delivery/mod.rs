@@ -56,7 +56,7 @@ use engine::{Engine, StoreHandle};
 use events::EventLog;
 use known::KnownAccounts;
 
-/// The longest wait between two checks of a closed provider.
+/// The longest wait between two checks of a closed provider that sets no limit to them.
 const CHECK_MAX: Duration = Duration::from_mins(1);
 
 /// What delivery needs to know.

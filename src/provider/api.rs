@@ -49,6 +49,11 @@ pub(super) trait Api: fmt::Debug + Send + Sync + 'static {
     /// The request that asks for the account's health, without credentials.
     fn question(&self) -> Request<Bytes>;
 
+    /// The least time between two such questions ([`Provider::probe_interval`]).
+    fn question_interval(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Puts the credentials into a request.
     fn authorize(
         &self,
@@ -166,6 +171,10 @@ impl<A: Api> Provider for HttpProvider<A> {
             Err(error) => Some(SendError { unclear: false, ..error }),
         };
         refused.map_or(Ok(()), |error| Err(self.censored(error)))
+    }
+
+    fn probe_interval(&self) -> Duration {
+        self.api.question_interval()
     }
 
     async fn vouch(&self) -> Result<(), SendError> {

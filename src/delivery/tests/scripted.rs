@@ -49,6 +49,8 @@ pub(in crate::delivery) struct Scripted {
     left_out: Vec<LeftOut>,
     latency: Duration,
     started: tokio::time::Instant,
+    /// How rarely it wants to be asked whether it works.
+    probe_interval: Duration,
     /// How the next batches end as a whole; each member has a place in `script` when there is none.
     batches: Mutex<VecDeque<SendError>>,
 }
@@ -83,6 +85,7 @@ impl Scripted {
             left_out: Vec::new(),
             latency: Duration::from_millis(5),
             started: tokio::time::Instant::now(),
+            probe_interval: Duration::ZERO,
             batches: Mutex::default(),
         }
     }
@@ -113,6 +116,10 @@ impl Scripted {
         let left_out =
             LeftOut { address: recipient.to_owned(), reason: "inactive".to_owned(), later: false };
         Self { left_out: vec![left_out], ..Self::new() }
+    }
+
+    pub(super) fn that_is_asked_rarely(probe_interval: Duration) -> Self {
+        Self { probe_interval, ..Self::new() }
     }
 
     pub(super) fn with_latency(latency: Duration) -> Self {
@@ -230,6 +237,10 @@ impl Provider for Scripted {
             return Err(error);
         }
         Ok((1..=members).map(|member| self.next_answer(&format!("{number}.{member}"))).collect())
+    }
+
+    fn probe_interval(&self) -> Duration {
+        self.probe_interval
     }
 
     async fn probe(&self) -> Result<(), SendError> {

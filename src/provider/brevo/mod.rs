@@ -28,6 +28,10 @@ use super::{
 use crate::clock::Timestamp;
 use crate::config::ProviderConfig;
 
+/// Questions about the account may come 100 times an hour, from all who use it together
+/// (<https://developers.brevo.com/docs/api-limits>).
+const QUESTION_INTERVAL: Duration = Duration::from_mins(2);
+
 /// An account at Brevo.
 #[derive(Debug)]
 pub(super) struct Brevo {
@@ -79,6 +83,10 @@ impl Api for Brevo {
 
     fn question(&self) -> Request<Bytes> {
         get(&self.account)
+    }
+
+    fn question_interval(&self) -> Duration {
+        QUESTION_INTERVAL
     }
 
     fn authorize(

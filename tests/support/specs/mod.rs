@@ -188,8 +188,13 @@ pub(crate) fn document(path: &str) -> Option<Value> {
 
 /// The same of one that is written in YAML.
 fn yaml_document(path: &str) -> Option<Value> {
-    // Brevo's has a tab in it, where none may be.
+    // Brevo's has a tab in it, where none may be, and closing brackets that stand too far to the left.
     let text = published(path)?.replace('\t', " ");
+    let lines = text.lines().map(|line| match line.trim() {
+        bracket @ ("}" | "]" | "}," | "],") => format!("{}{bracket}\n", " ".repeat(60)),
+        _ => format!("{line}\n"),
+    });
+    let text: String = lines.collect();
     let documents = YamlLoader::load_from_str(&text).unwrap();
     Some(from_yaml(&documents[0]))
 }
