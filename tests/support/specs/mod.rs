@@ -208,10 +208,10 @@ fn from_yaml(yaml: &Yaml) -> Value {
         Yaml::Real(number) => Value::from(number.as_str()),
         Yaml::Array(items) => items.iter().map(from_yaml).collect(),
         Yaml::Hash(members) => {
-            let name = |key: &Yaml| match key {
-                Yaml::String(text) => text.clone(),
-                Yaml::Integer(number) => number.to_string(),
-                other => panic!("a name that is none: {other:?}"),
+            // Statuses are numbers.
+            let name = |key: &Yaml| {
+                let number = key.as_i64().map(|number| number.to_string());
+                key.as_str().map(str::to_owned).or(number).unwrap()
             };
             let members = members.iter().map(|(key, value)| (name(key), from_yaml(value)));
             Value::Object(members.collect())
