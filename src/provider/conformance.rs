@@ -1,7 +1,9 @@
 //! What every provider that is reached by HTTP promises, whatever its API.
 
 mod batches;
+mod network;
 mod octets;
+mod options;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -23,6 +23,7 @@ mod resend;
 mod resolve;
 mod sendgrid;
 mod ses;
+mod smarthost;
 
 #[cfg(test)]
 mod conformance;
@@ -46,6 +47,7 @@ use self::postmark::Postmark;
 use self::resend::Resend;
 use self::sendgrid::SendGrid;
 use self::ses::Ses;
+use self::smarthost::Smarthost;
 use crate::clock::SharedClock;
 use crate::config::{ProviderConfig, ProviderKind};
 
@@ -64,10 +66,11 @@ pub fn build(
         ProviderKind::Ses => over_http(Ses::new(config)?, config, client, clock),
         ProviderKind::Postmark => over_http(Postmark::new(config)?, config, client, clock),
         ProviderKind::Brevo => over_http(Brevo::new(config)?, config, client, clock),
-        ProviderKind::Mailgun | ProviderKind::Smtp | ProviderKind::Webhook => {
+        ProviderKind::Mailgun | ProviderKind::Webhook => {
             // The configuration refuses them until they are here.
             return Err(BuildError::setting(config, "type", "is not in this version yet"));
         }
+        ProviderKind::Smtp => Arc::new(Smarthost::new(config)?),
         ProviderKind::Capture => Arc::new(Capture::new()),
     })
 }

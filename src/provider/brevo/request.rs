@@ -9,14 +9,19 @@ use super::options::{Options, arrives};
 use super::page;
 use super::people::{Person, person, reply_to};
 use crate::message::{Email, Loss, Mailbox, QueueId};
-use crate::provider::fields::{self, Field, Fields, Unwanted};
+use crate::provider::fields::{self, Field, Fields};
 use crate::provider::{Call, Letter, Unfit, people};
 
-/// Custom fields only, says the reference. Message-ID and Date are written anew. Some names are orders.
-const UNWANTED: Unwanted = Unwanted {
-    forbidden: &["Date", "Sender", "Message-ID"],
-    steering: &["sender.ip", "idempotencyKey", "Idempotency-Key", "X-Sib-Sandbox"],
-};
+/// Custom fields only, says the reference. Message-ID and Date are written anew. The others would give Brevo orders.
+const FORBIDDEN: &[&str] = &[
+    "Date",
+    "Sender",
+    "Message-ID",
+    "sender.ip",
+    "idempotencyKey",
+    "Idempotency-Key",
+    "X-Sib-Sandbox",
+];
 
 /// The field with the request's key. Newer pages show another spelling beside it; the guide on repeats has this one.
 const KEY: &str = "idempotencyKey";
@@ -122,7 +127,7 @@ fn headers(
     orders: Vec<(&'static str, String)>,
     losses: &mut Vec<Loss>,
 ) -> Fields {
-    let mut list = fields::listed(letter, UNWANTED, losses);
+    let mut list = fields::listed(letter, FORBIDDEN, losses);
     list.retain(|field| {
         let kept = arrives(&field.value);
         if !kept {
