@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::Address;
+use super::{Address, DkimSignature};
 
 /// A header address: display name (decoded, maybe empty) and addr-spec.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,6 +96,8 @@ pub struct Email {
     pub options: Vec<(String, String)>,
     /// Whether the content is signed or encrypted.
     pub protection: Protection,
+    /// The DKIM signatures that the message came with. It can be both, signed as a message and in its content.
+    pub dkim: Option<DkimSignature>,
     /// From is not what the app wrote: `sender.rewrite` has replaced it.
     pub from_rewritten: bool,
     /// What the view itself could not represent, whatever the provider.

@@ -13,6 +13,7 @@ mod exchange;
 mod fields;
 mod filename;
 mod files;
+mod form;
 mod key;
 mod people;
 mod postmark;

@@ -7,7 +7,7 @@ pub(super) mod headers;
 mod names;
 
 use super::mime::structure::{Nested, Structure};
-use super::{Email, Loss, Protection};
+use super::{DkimSignature, Email, Loss, Protection};
 
 impl Email {
     /// Reads any bytes as a message. Never fails: what cannot be read is a loss.
@@ -15,6 +15,7 @@ impl Email {
         let mut structure = Structure::read(raw, Nested::Closed);
         let mut email = Self {
             protection: protection(&structure),
+            dkim: DkimSignature::of_message(raw),
             losses: std::mem::take(&mut structure.losses),
             ..Self::default()
         };

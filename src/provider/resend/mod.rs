@@ -48,7 +48,8 @@ impl Resend {
                 rate: endpoint.is_default.then_some(RATE),
                 non_ascii_local_parts: false,
                 batch: None,
-                message_id: MessageIdFate::Kept,
+                // Resend sends by Amazon SES, which writes its own.
+                message_id: MessageIdFate::Replaced,
             },
             emails: endpoint.at("/emails")?,
             domains: endpoint.at("/domains")?,

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use crate::message::raw::{RawEdits, prepare_raw, to_seven_bit};
+use crate::message::raw::{RawEdits, prepare_raw, to_seven_bit, with_own_reference};
 use crate::message::{Address, Loss, Mailbox};
 use crate::provider::people::{self, wire_address};
 use crate::provider::{Call, Letter, Unfit};
@@ -50,6 +50,7 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
     // SES demands a From with an address that it can take.
     people::author(letter, &mut Vec::new())?;
     let addressing = letter.addressing;
+    let mut losses = losses(letter);
     let visible = |mailboxes: &[Mailbox]| {
         mailboxes.iter().map(|mailbox| destination(&mailbox.address)).collect::<Result<_, _>>()
     };
@@ -60,9 +61,9 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
             cc_addresses: visible(&addressing.cc)?,
             bcc_addresses: hidden.collect::<Result<_, _>>()?,
         },
-        content: Content { raw: Raw { data: STANDARD.encode(raw_mime(letter)?) } },
+        content: Content { raw: Raw { data: STANDARD.encode(raw_mime(letter, &mut losses)?) } },
     };
-    Call::json(&body, letter.json_size() * 4 / 3, losses(letter))
+    Call::json(&body, letter.json_size() * 4 / 3, losses)
 }
 
 fn destination(address: &str) -> Result<String, Unfit> {
@@ -78,7 +79,7 @@ fn losses(letter: &Letter<'_>) -> Vec<Loss> {
 }
 
 /// The message as SES takes it: only the edits that every raw provider needs, and those that its 7-bit way needs.
-fn raw_mime(letter: &Letter<'_>) -> Result<Vec<u8>, Unfit> {
+fn raw_mime(letter: &Letter<'_>, losses: &mut Vec<Loss>) -> Result<Vec<u8>, Unfit> {
     let edits = RawEdits {
         id: letter.id,
         received_at: letter.received_at,
@@ -86,8 +87,15 @@ fn raw_mime(letter: &Letter<'_>) -> Result<Vec<u8>, Unfit> {
         email: letter.email,
     };
     let prepared = prepare_raw(letter.raw, &edits);
+    let prepared = with_own_reference(&prepared, letter.email);
     let fit =
         to_seven_bit(&prepared).map_err(|untouchable| Unfit { reason: untouchable.reason })?;
+    if letter.email.dkim.is_some() && fit != prepared {
+        losses.push(Loss::grave(
+            "the DKIM signature",
+            "octets above 127 or lines above 998 octets are written anew for SES",
+        ));
+    }
     Ok(fit.into_owned())
 }
 
