@@ -35,8 +35,11 @@ pub struct Attachment {
     pub content_type: String,
     /// The Content-ID without angle brackets.
     pub content_id: Option<String>,
-    /// To be shown within the HTML body: disposition inline, or referenced from it.
+    /// Shown within the HTML body, which refers to it. Others are files whatever their disposition says: as inline
+    /// parts that nothing shows, mail programs would hide them.
     pub inline: bool,
+    /// No file, but a further form of the text: a calendar or AMP part of a `multipart/alternative`, in UTF-8.
+    pub alternative: bool,
     /// The decoded bytes.
     pub bytes: Bytes,
 }
@@ -105,6 +108,12 @@ pub struct Email {
 }
 
 impl Attachment {
+    /// True for an invitation beside the text. As a file with its method it is one as well to most mail programs.
+    pub fn is_invitation(&self) -> bool {
+        let media_type = self.content_type.split(';').next();
+        self.alternative && media_type.is_some_and(|it| it.trim() == "text/calendar")
+    }
+
     /// True for the AMP alternative of a message. It is no file: an API that has no place for it must leave it out and
     /// say so, rather than attach it.
     pub fn is_amp(&self) -> bool {

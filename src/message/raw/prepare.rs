@@ -35,6 +35,9 @@ const SINGLE: [&str; 14] = [
     "Content-Description",
 ];
 
+/// The longest Reply-To that is looked into, octets.
+const ADDRESSES_MAX: usize = 1024 * 1024;
+
 /// What the edits are made from.
 #[derive(Clone, Copy, Debug)]
 pub struct RawEdits<'a> {
@@ -129,7 +132,7 @@ impl Header<'_> {
         match name {
             "From" => self.edits.replace_lines(range, &write::address_field(name, &email.from)),
             // One that holds an address was the app's, and has stayed.
-            "Reply-To" if Mailboxes::read(&field.text(None)).list.is_empty() => {
+            "Reply-To" if field.value.len() <= ADDRESSES_MAX && Mailboxes::read(&field.text(None)).list.is_empty() => {
                 self.edits.replace_lines(range, &write::address_field(name, &email.reply_to));
             }
             "Sender" if email.sender.is_none() => self.edits.remove(range),
