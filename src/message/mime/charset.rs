@@ -52,9 +52,7 @@ enum Kind {
 
 /// Labels without punctuation, in lower case. Besides the registered names those that programs write.
 const LABELS: [(&str, Kind); 67] = {
-    use Kind::{
-        AsciiBased, Hz, Unlabelled, Utf7, Utf8, Utf16, Utf32, Western,
-    };
+    use Kind::{AsciiBased, Hz, Unlabelled, Utf7, Utf8, Utf16, Utf32, Western};
     const KOREAN: Kind = AsciiBased("euc-kr");
     const JAPANESE: Kind = AsciiBased("shift_jis");
     const CHINESE: Kind = AsciiBased("gb18030");
@@ -209,12 +207,7 @@ pub(crate) fn decode<'a>(bytes: &'a [u8], label: Option<&str>) -> (Cow<'a, str>,
                 return (without_mark(text), Some(Fault::slight(why)));
             }
         }
-        Kind::Iso2022Jp
-        | Kind::Iso2022Kr
-        | Kind::Hz
-        | Kind::Utf7
-        | Kind::Utf16
-        | Kind::Utf32 => {}
+        Kind::Iso2022Jp | Kind::Iso2022Kr | Kind::Hz | Kind::Utf7 | Kind::Utf16 | Kind::Utf32 => {}
     }
 
     let decoded = match kind {
@@ -300,7 +293,8 @@ fn with<'a>(label: &str, bytes: &[u8]) -> Option<Cow<'a, str>> {
         "koi" => format!("koi8-{}", number.get(1..).unwrap_or_default()),
         _ => bare.clone(),
     };
-    let decoder = [label, respelt.as_str()].into_iter().find_map(|it| charset_decoder(it.as_bytes()));
+    let decoder =
+        [label, respelt.as_str()].into_iter().find_map(|it| charset_decoder(it.as_bytes()));
     decoder.map(|decoder| Cow::Owned(decoder(bytes)))
 }
 
@@ -345,5 +339,126 @@ mod tests {
         assert_eq!(text, "a\u{fffd}");
         assert!(fault.unwrap().why.contains("unknown"));
         assert_eq!(decode(b"plain", Some("x-klingon")), ("plain".into(), None));
+    }
+
+    #[test]
+    fn every_charset_of_mail_is_read_under_its_names() {
+        for (label, bytes, text) in [
+            ("EUC-KR", &b"\xc7\xd1\xb1\xdb\x20\xbd\xc3\xc7\xe8"[..], "한글 시험"),
+            ("KS_C_5601-1987", &b"\xc7\xd1\xb1\xdb\x20\xbd\xc3\xc7\xe8"[..], "한글 시험"),
+            ("ks_c_5601", &b"\xc7\xd1\xb1\xdb\x20\xbd\xc3\xc7\xe8"[..], "한글 시험"),
+            ("korean", &b"\xc7\xd1\xb1\xdb\x20\xbd\xc3\xc7\xe8"[..], "한글 시험"),
+            ("x-euc-kr", &b"\xc7\xd1\xb1\xdb\x20\xbd\xc3\xc7\xe8"[..], "한글 시험"),
+            ("ksc5601", &b"\xc7\xd1\xb1\xdb\x20\xbd\xc3\xc7\xe8"[..], "한글 시험"),
+            ("CP949", &b"\x8c\x63\xb9\xe6\xb0\xa2\xc7\xcf"[..], "똠방각하"),
+            ("UHC", &b"\x8c\x63\xb9\xe6\xb0\xa2\xc7\xcf"[..], "똠방각하"),
+            ("x-windows-949", &b"\x8c\x63\xb9\xe6\xb0\xa2\xc7\xcf"[..], "똠방각하"),
+            ("MS949", &b"\x8c\x63\xb9\xe6\xb0\xa2\xc7\xcf"[..], "똠방각하"),
+            ("ISO-2022-KR", &b"\x1b\x24\x29\x43\x0e\x3e\x48\x33\x67\x0f\x20\x68\x69"[..], "안녕 hi"),
+            ("ISO-2022-JP", &b"\x1b\x24\x42\x46\x7c\x4b\x5c\x38\x6c\x1b\x28\x42\x20\x6f\x6b"[..], "日本語 ok"),
+            ("csISO2022JP", &b"\x1b\x24\x42\x46\x7c\x4b\x5c\x38\x6c\x1b\x28\x42\x20\x6f\x6b"[..], "日本語 ok"),
+            ("iso-2022-jp-ms", &b"\x1b\x24\x42\x46\x7c\x4b\x5c\x38\x6c\x1b\x28\x42\x20\x6f\x6b"[..], "日本語 ok"),
+            ("CP50220", &b"\x1b\x24\x42\x46\x7c\x4b\x5c\x38\x6c\x1b\x28\x42\x20\x6f\x6b"[..], "日本語 ok"),
+            ("ISO-2022-JP-1", &b"\x1b\x24\x42\x46\x7c\x4b\x5c\x1b\x28\x42\x20\x1b\x24\x28\x44\x30\x21\x1b\x28\x42\x20\x78"[..], "日本 丂 x"),
+            ("ISO-2022-JP-2", &b"\x1b\x24\x42\x46\x7c\x4b\x5c\x1b\x28\x42\x20\x1b\x24\x28\x43\x47\x51\x1b\x28\x42\x20\x1b\x24\x42\x43\x66\x1b\x28\x42"[..], "日本 한 中"),
+            ("Shift_JIS", &b"\x87\x40\x93\xfa\x96\x7b\x8c\xea\x81\x5b"[..], "①日本語ー"),
+            ("SJIS", &b"\x87\x40\x93\xfa\x96\x7b\x8c\xea\x81\x5b"[..], "①日本語ー"),
+            ("shift-jis", &b"\x87\x40\x93\xfa\x96\x7b\x8c\xea\x81\x5b"[..], "①日本語ー"),
+            ("CP932", &b"\x87\x40\x93\xfa\x96\x7b\x8c\xea\x81\x5b"[..], "①日本語ー"),
+            ("windows-31j", &b"\x87\x40\x93\xfa\x96\x7b\x8c\xea\x81\x5b"[..], "①日本語ー"),
+            ("x-ms-cp932", &b"\x87\x40\x93\xfa\x96\x7b\x8c\xea\x81\x5b"[..], "①日本語ー"),
+            ("MS_Kanji", &b"\x87\x40\x93\xfa\x96\x7b\x8c\xea\x81\x5b"[..], "①日本語ー"),
+            ("EUC-JP", &b"\xc6\xfc\xcb\xdc\xb8\xec"[..], "日本語"),
+            ("x-euc-jp", &b"\xc6\xfc\xcb\xdc\xb8\xec"[..], "日本語"),
+            ("GB2312", &b"\xc4\xe3\xba\xc3\xca\xc0\xbd\xe7"[..], "你好世界"),
+            ("GBK", &b"\xc4\xe3\xba\xc3\xca\xc0\xbd\xe7"[..], "你好世界"),
+            ("CP936", &b"\xc4\xe3\xba\xc3\xca\xc0\xbd\xe7"[..], "你好世界"),
+            ("gb18030", &b"\xc4\xe3\xba\xc3\xca\xc0\xbd\xe7"[..], "你好世界"),
+            ("EUC-CN", &b"\xc4\xe3\xba\xc3\xca\xc0\xbd\xe7"[..], "你好世界"),
+            ("x-gbk", &b"\xc4\xe3\xba\xc3\xca\xc0\xbd\xe7"[..], "你好世界"),
+            ("HZ-GB-2312", &b"\x7e\x7b\x44\x63\x3a\x43\x23\x2c\x7e\x7d\x6f\x6b"[..], "你好，ok"),
+            ("hz", &b"\x7e\x7b\x44\x63\x3a\x43\x7e\x7d"[..], "你好"),
+            ("Big5", &b"\xa7\x41\xa6\x6e\xa5\x40\xac\xc9"[..], "你好世界"),
+            ("CP950", &b"\xa7\x41\xa6\x6e\xa5\x40\xac\xc9"[..], "你好世界"),
+            ("x-x-big5", &b"\xa7\x41\xa6\x6e\xa5\x40\xac\xc9"[..], "你好世界"),
+            ("big5-hkscs", &b"\xa7\x41\xa6\x6e\xa5\x40\xac\xc9"[..], "你好世界"),
+            ("windows-950", &b"\xa7\x41\xa6\x6e\xa5\x40\xac\xc9"[..], "你好世界"),
+            ("KOI8-R", &b"\xf0\xd2\xc9\xd7\xc5\xd4"[..], "Привет"),
+            ("koi8r", &b"\xf0\xd2\xc9\xd7\xc5\xd4"[..], "Привет"),
+            ("KOI8-U", &b"\xf0\xd2\xc9\xd7\xa6\xd4"[..], "Привіт"),
+            ("windows-1251", &b"\xcf\xf0\xe8\xe2\xe5\xf2"[..], "Привет"),
+            ("cp1251", &b"\xcf\xf0\xe8\xe2\xe5\xf2"[..], "Привет"),
+            ("win-1251", &b"\xcf\xf0\xe8\xe2\xe5\xf2"[..], "Привет"),
+            ("windows1251", &b"\xcf\xf0\xe8\xe2\xe5\xf2"[..], "Привет"),
+            ("cp-1251", &b"\xcf\xf0\xe8\xe2\xe5\xf2"[..], "Привет"),
+            ("windows-1250", &b"\x50\xf8\xed\x6c\x69\x9a"[..], "Příliš"),
+            ("windows-1253", &b"\xca\xe1\xeb\xe7\xec\xdd\xf1\xe1"[..], "Καλημέρα"),
+            ("windows-1254", &b"\xfe\xfd\x6b"[..], "şık"),
+            ("windows-1255", &b"\xf9\xec\xe5\xed"[..], "שלום"),
+            ("windows-1256", &b"\xd3\xe1\xc7\xe3"[..], "سلام"),
+            ("windows-1257", &b"\x56\xe7\x6c"[..], "Vēl"),
+            ("windows-1258", &b"\xd0\x65\x70"[..], "Đep"),
+            ("ISO-8859-2", &b"\x50\xf8\xed\x6c\x69\xb9"[..], "Příliš"),
+            ("latin2", &b"\x50\xf8\xed\x6c\x69\xb9"[..], "Příliš"),
+            ("iso-8859-5", &b"\xbf\xe0\xd8\xd2\xd5\xe2"[..], "Привет"),
+            ("ISO_8859-7:1987", &b"\xca\xe1\xeb\xe7\xec\xdd\xf1\xe1"[..], "Καλημέρα"),
+            ("ISO-8859-8-I", &b"\xf9\xec\xe5\xed"[..], "שלום"),
+            ("iso8859-9", &b"\xfe\xfd\x6b"[..], "şık"),
+            ("ISO-8859-15", &b"\xa4\x75\x72\x6f\x20\xbd"[..], "€uro œ"),
+            ("latin-9", &b"\xa4\x75\x72\x6f\x20\xbd"[..], "€uro œ"),
+            ("TIS-620", &b"\xca\xc7\xd1\xca\xb4\xd5"[..], "สวัสดี"),
+            ("ibm866", &b"\x8f\xe0\xa8\xa2\xa5\xe2"[..], "Привет"),
+            ("cp850", &b"\x6e\x82"[..], "né"),
+            ("macintosh", &b"\x63\x61\x66\x8e"[..], "café"),
+            ("x-mac-roman", &b"\x63\x61\x66\x8e"[..], "café"),
+            ("UTF-16", &b"\xff\xfe\x5c\xd5\x20\x00\x3d\xd8\x00\xde"[..], "한 😀"),
+            ("UTF-16LE", &b"\x5c\xd5\x20\x00\x3d\xd8\x00\xde"[..], "한 😀"),
+            ("utf-16be", &b"\xd5\x5c\x00\x20\xd8\x3d\xde\x00"[..], "한 😀"),
+            ("utf16", &b"\x68\x00\x69\x00"[..], "hi"),
+            ("UTF-32", &b"\xff\xfe\x00\x00\x5c\xd5\x00\x00\x20\x00\x00\x00\x00\xf6\x01\x00"[..], "한 😀"),
+            ("utf-32be", &b"\x00\x00\xd5\x5c\x00\x01\xf6\x00"[..], "한😀"),
+            ("utf-32le", &b"\x5c\xd5\x00\x00\x00\xf6\x01\x00"[..], "한😀"),
+            ("UTF-7", &b"\x2b\x31\x56\x79\x75\x41\x41\x20\x2b\x2d\x20\x2b\x32\x44\x33\x65\x41\x41\x2d"[..], "한글 + 😀"),
+            ("unicode-1-1-utf-7", &b"\x2b\x31\x56\x79\x75\x41\x41\x2d"[..], "한글"),
+            ("utf7", &b"\x31\x2b\x2d\x31\x20\x2b\x31\x56\x77\x2d"[..], "1+1 한"),
+            ("UTF-7", &b"\x2b\x5a\x65\x56\x6e\x4c\x49\x71\x65"[..], "日本語"),
+            ("utf8", &b"\xed\x95\x9c\xea\xb8\x80"[..], "한글"),
+            ("UTF8", &b"\xed\x95\x9c\xea\xb8\x80"[..], "한글"),
+            ("uft-8", &b"\xed\x95\x9c\xea\xb8\x80"[..], "한글"),
+            ("utf-8;", &b"\xed\x95\x9c\xea\xb8\x80"[..], "한글"),
+            ("'utf-8'", &b"\xed\x95\x9c\xea\xb8\x80"[..], "한글"),
+            ("utf-8-bom", &b"\xed\x95\x9c\xea\xb8\x80"[..], "한글"),
+            ("CP65001", &b"\xed\x95\x9c\xea\xb8\x80"[..], "한글"),
+            ("utf-8", &b"\xef\xbb\xbf\xed\x95\x9c\xea\xb8\x80"[..], "한글"),
+        ] {
+            assert_eq!(decode(bytes, Some(label)), (text.into(), None), "{label}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_label_gives_way_to_utf_8_and_is_told() {
+        for label in ["iso-8859-1", "windows-1252", "Shift_JIS", "gbk", "x-klingon"] {
+            let (text, fault) = decode("한국어 café".as_bytes(), Some(label));
+            assert_eq!(text, "한국어 café", "{label}");
+            assert!(!fault.unwrap().grave, "{label}");
+        }
+        // An apostrophe of a word processor, in what says that it is UTF-8.
+        let (text, fault) = decode(b"it\x92s fine", Some("utf-8"));
+        assert_eq!(text, "it’s fine");
+        assert!(!fault.unwrap().grave);
+        // A character that was cut is shown as every program shows it.
+        let (text, fault) = decode(
+            "한국어로 쓴 글이 잘렸\u{d55c}".as_bytes().split_last().unwrap().1,
+            Some("utf-8"),
+        );
+        assert!(text.ends_with('\u{fffd}') && !fault.unwrap().grave, "{text}");
+    }
+
+    #[test]
+    fn a_text_that_nobody_could_read_is_a_grave_loss() {
+        let euc_kr = b"\xbe\xc8\xb3\xe7\xc7\xcf\xbc\xbc\xbf\xe4 \xb9\xdd\xb0\xa9";
+        assert!(decode(euc_kr, Some("utf-8")).1.unwrap().grave);
+        assert!(decode(euc_kr, Some("x-klingon")).1.unwrap().grave);
+        assert!(decode(b"\xff\xff\xff", Some("euc-kr")).1.unwrap().grave);
     }
 }

@@ -179,9 +179,8 @@ pub(super) fn utf_16<'a>(bytes: &[u8], little: bool, big: bool) -> Cow<'a, str> 
         [a, b] => u16::from_be_bytes([*a, *b]),
         _ => 0,
     });
-    let mut text: String = char::decode_utf16(units)
-        .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
-        .collect();
+    let mut text: String =
+        char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)).collect();
     if bytes.len() % 2 == 1 {
         text.push(char::REPLACEMENT_CHARACTER);
     }

@@ -131,8 +131,11 @@ impl Walk<'_> {
             self.lose(part.label(), "it stands too deep in the message: carried as one file");
         } else if multipart {
             let boundary = part.media.param("boundary").unwrap_or_default().trim_end().to_owned();
-            let sections = sections(self.raw, body, &boundary);
-            if sections.is_empty() {
+            let sections = sections(self.raw, body.clone(), &boundary);
+            let closed = sections.is_empty() && is_empty_multipart(&self.raw[body], &boundary);
+            if closed {
+                part.multipart = true;
+            } else if sections.is_empty() {
                 // Nothing of it can be told apart: show it as it is.
                 part.media = Parameterised::plain("text/plain");
             } else {
@@ -230,6 +233,12 @@ impl Walk<'_> {
             self.found.losses.push(loss);
         }
     }
+}
+
+/// True when the multipart is closed before a part has begun.
+fn is_empty_multipart(body: &[u8], boundary: &str) -> bool {
+    let last = format!("--{boundary}--");
+    !boundary.is_empty() && body.trim_ascii_start().starts_with(last.as_bytes())
 }
 
 /// The address in a field, which may be quoted and folded anywhere.

@@ -27,7 +27,10 @@ pub(super) fn read(raw: &[u8], structure: &Structure, shown: &[bool], email: &mu
         }
         let alternative = is_alternative(structure, part);
         if alternative && has_body && !is_carried(part) {
-            email.lose(part.label(), "a further form of the text: the API takes plain text and HTML");
+            email.lose(
+                part.label(),
+                "a further form of the text: the API takes plain text and HTML",
+            );
             continue;
         }
         let mut attachment = attachment(raw, part, alternative, email);

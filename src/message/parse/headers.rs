@@ -63,7 +63,10 @@ pub(super) fn read(raw: &[u8], hint: Option<&str>, email: &mut Email) {
     for (number, field) in Fields::of_message(raw).enumerate() {
         let name = field.name;
         if number >= LOOKED_AT_MAX {
-            email.note(Loss::grave("the header", format!("it has more than {LOOKED_AT_MAX} fields")));
+            email.note(Loss::grave(
+                "the header",
+                format!("it has more than {LOOKED_AT_MAX} fields"),
+            ));
             break;
         }
         octets += field.value.len();
@@ -114,7 +117,8 @@ pub(super) fn read(raw: &[u8], hint: Option<&str>, email: &mut Email) {
 
     email.subject = subject.unwrap_or_default();
     if email.subject.contains(char::REPLACEMENT_CHARACTER) {
-        email.lose("header Subject", "some of its bytes cannot be read in any charset it may be in");
+        email
+            .lose("header Subject", "some of its bytes cannot be read in any charset it may be in");
     }
     if left_out > 0 {
         email.lose(

@@ -44,14 +44,16 @@ pub(super) fn by_location(
         return None;
     }
     let page = structure.parts.iter().find(|part| part.is("text/html"));
-    let page_base = page.and_then(|part| part.location.as_deref().or_else(|| base(structure, part)));
+    let page_base =
+        page.and_then(|part| part.location.as_deref().or_else(|| base(structure, part)));
 
     let mut named = HashMap::new();
     let mut out = String::with_capacity(html.len());
     let mut copied = 0;
     let mut at = 0;
     while let Some(range) = next_address(html, at) {
-        at = range.end;
+        // Within a style there may be another.
+        at = range.start;
         let address = html.get(range.clone()).unwrap_or_default().replace("&amp;", "&");
         let whole = || places.get(&resolved(page_base, &address));
         let Some(&index) = places.get(&address).or_else(whole) else { continue };
@@ -63,6 +65,7 @@ pub(super) fn by_location(
         out.push_str("cid:");
         out.push_str(id);
         copied = range.end;
+        at = range.end;
     }
     if named.is_empty() {
         return None;

@@ -132,7 +132,10 @@ impl Header<'_> {
         match name {
             "From" => self.edits.replace_lines(range, &write::address_field(name, &email.from)),
             // One that holds an address was the app's, and has stayed.
-            "Reply-To" if field.value.len() <= ADDRESSES_MAX && Mailboxes::read(&field.text(None)).list.is_empty() => {
+            "Reply-To"
+                if field.value.len() <= ADDRESSES_MAX
+                    && Mailboxes::read(&field.text(None)).list.is_empty() =>
+            {
                 self.edits.replace_lines(range, &write::address_field(name, &email.reply_to));
             }
             "Sender" if email.sender.is_none() => self.edits.remove(range),
