@@ -11,7 +11,8 @@ use ipnet::IpNet;
 
 use super::{Exit, out};
 use crate::config::{
-    Config, ConfigErrors, Loaded, Mode, ProviderConfig, ProviderKind, QueueUrl, Rewrite,
+    Config, ConfigErrors, Loaded, Mode, ProviderConfig, ProviderKind, QueueUrl, Rewrite, SmtpTls,
+    is_near,
 };
 use crate::provider::{NamedProvider, SendError, Verdict};
 
@@ -149,6 +150,7 @@ fn provider_finding(provider: &ProviderConfig, config: &Config) -> Finding {
                  with a longer delivery.give_up_after a second copy is possible"
             ))
         }
+        (ProviderKind::Smtp, _) => smarthost_finding(provider),
         (
             ProviderKind::Resend
             | ProviderKind::SendGrid
@@ -156,7 +158,6 @@ fn provider_finding(provider: &ProviderConfig, config: &Config) -> Finding {
             | ProviderKind::Mailgun
             | ProviderKind::Postmark
             | ProviderKind::Brevo
-            | ProviderKind::Smtp
             | ProviderKind::Webhook,
             url,
         ) => {
@@ -164,6 +165,30 @@ fn provider_finding(provider: &ProviderConfig, config: &Config) -> Finding {
             ok(format!("provider {name}: {kind} with a key{place}"))
         }
     }
+}
+
+/// Where mail goes, how it is protected on the way, and as whom.
+fn smarthost_finding(provider: &ProviderConfig) -> Finding {
+    let ProviderConfig { name, smarthost, .. } = provider;
+    let Ok(place) = smarthost.place(provider.region.as_deref()) else {
+        return error(format!("provider {name}: has no host"));
+    };
+    let encryption = match place.tls {
+        SmtpTls::Auto | SmtpTls::StartTls => "STARTTLS",
+        SmtpTls::Implicit => "TLS from the first octet",
+        SmtpTls::Off => "no encryption",
+    };
+    let user = match smarthost.username.as_str() {
+        "" => "without a login".to_owned(),
+        user => format!("as {user}"),
+    };
+    let text =
+        format!("provider {name}: smtp to {}:{}, {encryption}, {user}", place.host, place.port);
+    let near = place.host.parse().is_ok_and(is_near) || place.host == "localhost";
+    if place.tls == SmtpTls::Off && !near {
+        return warning(format!("{text}; whoever is on the way can read and change the mail"));
+    }
+    ok(text)
 }
 
 fn is_local(url: &url::Url) -> bool {
@@ -279,7 +304,7 @@ fn advice(refusal: &SendError) -> String {
         Verdict::Throttled { .. } => "it asks to slow down; try again later",
         Verdict::Exhausted { .. } => "its quota is used up",
         Verdict::Temporary { .. } => {
-            "is HTTPS to it open from here? Mail would wait and be tried again"
+            "is the way to it open from here? Mail would wait and be tried again"
         }
         Verdict::Rejected | Verdict::Unknown | Verdict::Bug => "this answer was not expected",
     };
@@ -337,6 +362,19 @@ mod tests {
         assert_finds(&[address, domains], Level::Error, "is not in sender.domains");
         assert_finds(&[("MAILFERRY__QUEUE__URL", "sqlite:/nowhere/x.db")], Level::Error, "queue: ");
         assert_finds(&[("EMAIL_PROVIDERS", "capture")], Level::Warning, "gets no mail");
+        let smtp = ("EMAIL_PROVIDERS", "resend,smtp");
+        let host = |host| ("SMTP_HOST", host);
+        let login = [("SMTP_USER", "ada"), ("SMTP_PASSWORD", "pw")];
+        assert_finds(
+            &[smtp, host("mx.example.org"), login[0], login[1]],
+            Level::Ok,
+            "provider smtp: smtp to mx.example.org:587, STARTTLS, as ada",
+        );
+        assert_finds(
+            &[smtp, host("mx.example.org"), ("SMTP_USE_TLS", "no")],
+            Level::Warning,
+            "no encryption, without a login; whoever is on the way",
+        );
         let base = ("MAILFERRY__PROVIDERS__RESEND__BASE_URL", "http://api.example.org");
         assert_finds(&[base], Level::Warning, "unencrypted");
         assert_finds(

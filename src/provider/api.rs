@@ -41,6 +41,17 @@ pub(super) trait Api: fmt::Debug + Send + Sync + 'static {
     /// What the answer to a call means.
     fn answer(&self, answer: &Answer, now: Timestamp) -> Result<Receipt, SendError>;
 
+    /// The same, where the call says more about what the answer means.
+    fn answer_to(
+        &self,
+        call: &Call,
+        answer: &Answer,
+        now: Timestamp,
+    ) -> Result<Receipt, SendError> {
+        let _ = call;
+        self.answer(answer, now)
+    }
+
     /// Whether the answer to the question is a clear sign that the account cannot send.
     fn refused_for_good(&self, answer: &Answer, now: Timestamp) -> Option<SendError>;
 
@@ -114,7 +125,7 @@ impl<A: Api> Provider for HttpProvider<A> {
 
     async fn send(&self, call: &Call, key: &IdempotencyKey) -> Result<Receipt, SendError> {
         let outcome = match self.ask(self.api.dispatch(call, key)).await {
-            Ok(answer) => self.api.answer(&answer, self.clock.now()),
+            Ok(answer) => self.api.answer_to(call, &answer, self.clock.now()),
             Err(error) => Err(error),
         };
         outcome.map_err(|error| self.censored(error))

@@ -1,6 +1,8 @@
 //! What every provider that is reached by HTTP promises, whatever its API.
 
+mod network;
 mod octets;
+mod options;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -22,6 +22,7 @@ mod resend;
 mod resolve;
 mod sendgrid;
 mod ses;
+mod smarthost;
 
 #[cfg(test)]
 mod conformance;
@@ -44,6 +45,7 @@ use self::postmark::Postmark;
 use self::resend::Resend;
 use self::sendgrid::SendGrid;
 use self::ses::Ses;
+use self::smarthost::Smarthost;
 use crate::clock::SharedClock;
 use crate::config::{ProviderConfig, ProviderKind};
 
@@ -61,13 +63,11 @@ pub fn build(
         ProviderKind::SendGrid => over_http(SendGrid::new(config)?, config, client, clock),
         ProviderKind::Ses => over_http(Ses::new(config)?, config, client, clock),
         ProviderKind::Postmark => over_http(Postmark::new(config)?, config, client, clock),
-        ProviderKind::Mailgun
-        | ProviderKind::Brevo
-        | ProviderKind::Smtp
-        | ProviderKind::Webhook => {
+        ProviderKind::Mailgun | ProviderKind::Brevo | ProviderKind::Webhook => {
             // The configuration refuses them until they are here.
             return Err(BuildError::setting(config, "type", "is not in this version yet"));
         }
+        ProviderKind::Smtp => Arc::new(Smarthost::new(config)?),
         ProviderKind::Capture => Arc::new(Capture::new()),
     })
 }

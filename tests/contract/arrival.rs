@@ -50,7 +50,13 @@ fn addresses_of_text(text: &Value) -> Vec<String> {
 fn readers(kind: ProviderKind, request: &Value) -> (Vec<String>, Vec<String>) {
     let (place, names) = match kind {
         ProviderKind::Resend => (request, ["to", "cc", "bcc"]),
-        ProviderKind::SendGrid => (&request["personalizations"][0], ["to", "cc", "bcc"]),
+        ProviderKind::SendGrid => {
+            // One for all, or one for each where X-SMTPAPI has values for single recipients.
+            let each = request["personalizations"].as_array().unwrap().iter();
+            let gather = |name: &str| each.clone().flat_map(|one| addresses(&one[name])).collect();
+            let [to, cc, bcc]: [Vec<String>; 3] = ["to", "cc", "bcc"].map(gather);
+            return ([to, cc].concat(), bcc);
+        }
         ProviderKind::Ses => {
             (&request["Destination"], ["ToAddresses", "CcAddresses", "BccAddresses"])
         }
@@ -150,7 +156,8 @@ fn content(email: &Email) -> Vec<Vec<u8>> {
 fn what_ses_gets_is_seven_bit_and_reads_as_the_message() {
     let provider = nowhere(ProviderKind::Ses);
     for sample in everything() {
-        for call in sample.calls(&*provider).unwrap() {
+        // `described` names those that are handed back.
+        for call in sample.calls(&*provider).unwrap_or_default() {
             let mime = mime(&call);
             assert!(mime.is_ascii() && !mime.contains(&0), "{}", sample.name);
             let longest = mime.split(|byte| *byte == b'\n').map(<[u8]>::len).max().unwrap();

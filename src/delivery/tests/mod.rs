@@ -9,3 +9,4 @@ mod outcomes;
 mod queue;
 mod routes;
 pub(in crate::delivery) mod scripted;
+mod steering;

@@ -4,13 +4,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
+use super::options::{self, Options};
 use crate::message::raw::{RawEdits, prepare_raw, to_seven_bit, with_own_reference};
 use crate::message::{Address, Loss, Mailbox};
 use crate::provider::people::{self, wire_address};
 use crate::provider::{Call, Letter, Unfit};
-
-/// Header fields with this prefix are orders to SES, given to its SMTP server.
-const STEERING: &str = "x-ses-";
 
 /// `SendEmailRequest`, with the members that a raw message needs. `FromEmailAddress` is left out: it would replace the
 /// From header.
@@ -19,6 +17,8 @@ const STEERING: &str = "x-ses-";
 struct Body {
     destination: Destination,
     content: Content,
+    #[serde(flatten)]
+    options: Options,
 }
 
 /// The envelope. The header fields stay as they are in the message.
@@ -50,11 +50,11 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
     // SES demands a From with an address that it can take.
     people::author(letter, &mut Vec::new())?;
     let addressing = letter.addressing;
-    let mut losses = losses(letter);
     let visible = |mailboxes: &[Mailbox]| {
         mailboxes.iter().map(|mailbox| destination(&mailbox.address)).collect::<Result<_, _>>()
     };
     let hidden = addressing.bcc.iter().map(Address::as_str).map(destination);
+    let mut losses = Vec::new();
     let body = Body {
         destination: Destination {
             to_addresses: visible(&addressing.to)?,
@@ -62,20 +62,13 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
             bcc_addresses: hidden.collect::<Result<_, _>>()?,
         },
         content: Content { raw: Raw { data: STANDARD.encode(raw_mime(letter, &mut losses)?) } },
+        options: options::read(letter, &mut losses),
     };
     Call::json(&body, letter.json_size() * 4 / 3, losses)
 }
 
 fn destination(address: &str) -> Result<String, Unfit> {
     wire_address(address).map_err(|reason| Unfit { reason: format!("the address {reason}") })
-}
-
-fn losses(letter: &Letter<'_>) -> Vec<Loss> {
-    let headers = letter.email.headers.iter().map(|(name, _)| name);
-    headers
-        .filter(|name| is_order(name.as_bytes()))
-        .map(|name| Loss::slight(format!("header {name}"), "it would give the provider orders"))
-        .collect()
 }
 
 /// The message as SES takes it: only the edits that every raw provider needs, and those that its 7-bit way needs.
@@ -97,10 +90,6 @@ fn raw_mime(letter: &Letter<'_>, losses: &mut Vec<Loss>) -> Result<Vec<u8>, Unfi
         ));
     }
     Ok(fit.into_owned())
-}
-
-fn is_order(name: &[u8]) -> bool {
-    name.get(..STEERING.len()).is_some_and(|start| start.eq_ignore_ascii_case(STEERING.as_bytes()))
 }
 
 #[cfg(test)]
@@ -152,12 +141,13 @@ mod tests {
         sample.email.headers.clear();
         let kept = "From: a@x.org\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\n\
             Message-ID: <1@x.org>\r\nSubject: bcc:\r\n\r\nBcc: stays\r\n";
-        let orders = "BCC: h@x.org,\r\n i@x.org\r\nX-SES-Source-ARN: arn\r\n";
+        let orders = "BCC: h@x.org,\r\n i@x.org\r\nX-SES-Source-ARN: arn:a\r\nX-PM-Tag: t\r\n";
         sample.raw = [orders, kept].concat().into_bytes();
-        sample.email.headers.push(("X-SES-Source-ARN".to_owned(), "arn".to_owned()));
+        sample.email.options = vec![("X-SES-Source-ARN".to_owned(), "arn:a".to_owned())];
         let (body, losses) = built(&sample);
         assert_eq!(data(&body), kept.as_bytes());
-        assert_eq!(losses[0].what, "header X-SES-Source-ARN");
+        assert_eq!(body["FromEmailAddressIdentityArn"], "arn:a");
+        assert!(losses.is_empty());
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 mod awkward;
 mod faithful;
+mod steered;
 
 pub(crate) use awkward::{NOTHING_ADDED_YET, awkward};
-pub(crate) use faithful::faithful;
+pub(crate) use faithful::{faithful, whole};
+pub(crate) use steered::{TO_SES, steered};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

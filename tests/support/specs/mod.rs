@@ -155,18 +155,23 @@ impl Description {
 
 /// The published document at this path, or `None` with a note that it is not there.
 pub(crate) fn document(path: &str) -> Option<Value> {
+    let text = std::fs::read(file(path)?).unwrap();
+    Some(serde_json::from_slice(&text).unwrap())
+}
+
+/// The file of a published document, likewise.
+pub(crate) fn file(path: &str) -> Option<PathBuf> {
     let root = std::env::var_os("MAILFERRY_SPECS").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/specs"),
         PathBuf::from,
     );
-    match std::fs::read(root.join(path)) {
-        Ok(text) => Some(serde_json::from_slice(&text).unwrap()),
-        Err(error) => {
-            let why = format!("{} cannot be read ({error})", root.join(path).display());
-            skip("requests against the published descriptions", &why);
-            None
-        }
+    let file = root.join(path);
+    if let Err(error) = std::fs::File::open(&file) {
+        let why = format!("{} cannot be read ({error})", file.display());
+        skip("requests against the published descriptions", &why);
+        return None;
     }
+    Some(file)
 }
 
 /// The operations of an OpenAPI document.
