@@ -11,10 +11,10 @@ use bytes::Bytes;
 use http::Request;
 
 use super::exchange::{Answer, HttpClient};
-use super::people::loss_of_protection;
+use super::form;
 use super::refusal::json;
 use super::{
-    Call, Capabilities, Form, IdempotencyKey, Letter, Provider, Receipt, SendError, Unfit, Verdict,
+    Call, Capabilities, IdempotencyKey, Letter, Provider, Receipt, SendError, Unfit, Verdict,
 };
 use crate::clock::{SharedClock, Timestamp};
 
@@ -154,10 +154,10 @@ impl<A: Api> Provider for HttpProvider<A> {
                 ),
             });
         }
+        let adapted = form::adapted(letter.email, limits);
+        let letter = &Letter { email: adapted.as_ref().unwrap_or(letter.email), ..*letter };
         let mut call = self.api.request(letter)?;
-        if limits.form == Form::Structured {
-            call.losses.extend(loss_of_protection(letter.email.protection));
-        }
+        call.losses.extend(form::losses(letter, limits));
         if call.body.len() > limits.request_bytes_max {
             return Err(Unfit {
                 reason: format!(

@@ -15,6 +15,7 @@ mod exchange;
 mod fields;
 mod filename;
 mod files;
+mod form;
 mod key;
 mod mailgun;
 mod multipart;

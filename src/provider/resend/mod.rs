@@ -52,7 +52,8 @@ impl Resend {
                 non_ascii_local_parts: false,
                 // <https://resend.com/docs/api-reference/emails/send-batch-emails>
                 batch: Some(Batch { calls_max: 100, request_bytes_max: 40_000_000 }),
-                message_id: MessageIdFate::Kept,
+                // Resend sends by Amazon SES, which writes its own.
+                message_id: MessageIdFate::Replaced,
             },
             emails: endpoint.at("/emails")?,
             batch: endpoint.at("/emails/batch")?,
