@@ -11,6 +11,7 @@ use super::engine::Engine;
 use super::events::Event;
 use super::job::Job;
 use super::lane::LaneId;
+use super::memory::is_large;
 use crate::config::OnLoss;
 use crate::message::{Address, Addressing, Email, Loss};
 use crate::provider::{Call, Form, IdempotencyKey, Letter, Provider, Receipt, SendError, Verdict};
@@ -33,27 +34,38 @@ impl Engine {
             let board = self.board();
             (board.provider(lane), board.name(lane).to_owned())
         };
-        let email = self.parsed(job);
         let capabilities = provider.capabilities();
         let pending = job.pending();
         let structured = capabilities.form == Form::Structured;
+        let size = job.claim.message.raw.len();
+        let mut turn = Some(self.memory.turn(size).await);
+        let email = self.parsed(job);
         let calls =
             Addressing::split(&email, &pending, capabilities.recipients_per_call, structured);
+        drop(email);
 
         let last = calls.len().saturating_sub(1);
         let mut put_off = None;
         for (number, addressing) in calls.iter().enumerate() {
             if number > 0 {
                 self.wait_for_pace(lane).await;
+                turn = Some(self.memory.turn(size).await);
             }
             // Also before the first: the message may have waited long for its slot.
             let stopping = number > 0 && self.closing.load(Ordering::Relaxed);
             if stopping || job.lease_ends(self.now()) {
                 return Err(Obstacle::Interrupted);
             }
-            let call = self
-                .prepare(&*provider, job, &email, addressing)
-                .inspect_err(|obstacle| self.note_unfit(job, &name, obstacle))?;
+            let call = {
+                let email = self.parsed(job);
+                self.prepare(&*provider, job, &email, addressing)
+            };
+            if number == last || is_large(size) {
+                // Calls take long, and what is decoded is no small part of what a message takes.
+                job.email = None;
+            }
+            drop(turn.take());
+            let call = call.inspect_err(|obstacle| self.note_unfit(job, &name, obstacle))?;
             let whole = calls.len() == 1 && pending.len() == job.claim.recipients.len();
             let later = self.call(job, lane, &*provider, &name, &call, addressing, whole).await?;
             put_off = put_off.or(later);

@@ -8,6 +8,7 @@ mod api;
 mod capabilities;
 mod capture;
 mod contract;
+mod encoded;
 mod endpoint;
 mod exchange;
 mod fields;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::rules::{self, Change, HISTORY_MAX, LastError, SWEEP_MAX};
+use super::rules::{self, Change, HISTORY_MAX, Helping, LastError, Pick, SWEEP_MAX};
 use super::{
-    Attempt, Claim, Counts, Details, Filter, Lease, Page, RecipientStatus, Settlement, State,
-    Store, StoreError, Summary,
+    Attempt, Claim, Counts, Details, Filter, Lease, Page, Portion, RecipientStatus, Settlement,
+    State, Store, StoreError, Summary,
 };
 use crate::clock::Timestamp;
 use crate::message::{Message, QueueId};
@@ -227,20 +227,19 @@ impl Store for MemoryStore {
 
     async fn claim(
         &self,
-        limit: usize,
-        bytes_max: u64,
+        portion: Portion,
         now: Timestamp,
         lease: Lease,
     ) -> Result<Vec<Claim>, StoreError> {
         let mut queue = self.queue();
-        let mut bytes = 0_u64;
         let mut chosen: Vec<QueueId> = Vec::new();
-        for (_, id) in queue.due.iter().take_while(|(due, _)| *due <= now).take(limit) {
-            bytes = bytes.saturating_add(queue.record(*id)?.size);
-            if bytes > bytes_max && !chosen.is_empty() {
-                break;
+        let mut helping = Helping::new(portion);
+        for (_, id) in queue.due.iter().take_while(|(due, _)| *due <= now) {
+            match helping.pick(queue.record(*id)?.size) {
+                Pick::Take => chosen.push(*id),
+                Pick::PassOver => {}
+                Pick::End => break,
             }
-            chosen.push(*id);
         }
         let claim = |id| queue.change(id, |record| record.claim(&lease));
         Ok(chosen.into_iter().filter_map(claim).collect())

@@ -12,8 +12,8 @@ use crate::message::{
     Address, Dsn, IndexFields, Loss, Message, Notify, OriginalRecipient, QueueId, RecipientDsn, Ret,
 };
 use crate::queue::{
-    Attempt, Claim, Counts, Details, Lease, Outcome, Page, RecipientState, RecipientStatus,
-    Settlement, State, Summary,
+    Attempt, Claim, Counts, Details, Lease, Outcome, Page, Portion, RecipientState,
+    RecipientStatus, Settlement, State, Summary,
 };
 
 const ID: &str = "01937b5e-8f00-7000-8000-000000000001";
@@ -124,13 +124,7 @@ impl Store for OneMessage {
         Err(StoreError::Unavailable("not asked for".to_owned()))
     }
 
-    async fn claim(
-        &self,
-        _: usize,
-        _: u64,
-        _: Timestamp,
-        _: Lease,
-    ) -> Result<Vec<Claim>, StoreError> {
+    async fn claim(&self, _: Portion, _: Timestamp, _: Lease) -> Result<Vec<Claim>, StoreError> {
         Ok(Vec::new())
     }
 

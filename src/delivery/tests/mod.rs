@@ -7,5 +7,6 @@ mod known;
 mod losses;
 mod outcomes;
 mod queue;
+mod room;
 mod routes;
 pub(in crate::delivery) mod scripted;

@@ -1,11 +1,10 @@
 //! From a letter to the body of `SendEmail`.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use crate::message::raw::{RawEdits, prepare_raw, to_seven_bit};
+use crate::message::raw::{RawEdits, Untouchable, prepare_raw, to_seven_bit};
 use crate::message::{Address, Loss, Mailbox};
+use crate::provider::encoded::{self, InBase64};
 use crate::provider::people::{self, wire_address};
 use crate::provider::{Call, Letter, Unfit};
 
@@ -16,9 +15,9 @@ const STEERING: &str = "x-ses-";
 /// From header.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Body {
+struct Body<'a> {
     destination: Destination,
-    content: Content,
+    content: Content<'a>,
 }
 
 /// The envelope. The header fields stay as they are in the message.
@@ -35,14 +34,14 @@ struct Destination {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Content {
-    raw: Raw,
+struct Content<'a> {
+    raw: Raw<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Raw {
-    data: String,
+struct Raw<'a> {
+    data: InBase64<'a>,
 }
 
 /// Builds the body. The same letter gives the same bytes.
@@ -54,15 +53,26 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
         mailboxes.iter().map(|mailbox| destination(&mailbox.address)).collect::<Result<_, _>>()
     };
     let hidden = addressing.bcc.iter().map(Address::as_str).map(destination);
+    let edits = RawEdits {
+        id: letter.id,
+        received_at: letter.received_at,
+        envelope: letter.envelope,
+        email: letter.email,
+    };
+    // The message as SES takes it: only the edits that every raw provider needs, and those that its 7-bit way needs.
+    let prepared = prepare_raw(letter.raw, &edits);
+    let mime = to_seven_bit(&prepared).map_err(|Untouchable { reason }| Unfit { reason })?;
     let body = Body {
         destination: Destination {
             to_addresses: visible(&addressing.to)?,
             cc_addresses: visible(&addressing.cc)?,
             bcc_addresses: hidden.collect::<Result<_, _>>()?,
         },
-        content: Content { raw: Raw { data: STANDARD.encode(raw_mime(letter)?) } },
+        content: Content { raw: Raw { data: InBase64(&mime) } },
     };
-    Call::json(&body, letter.json_size() * 4 / 3, losses(letter))
+    // An address has up to 320 octets, and stands in quotes.
+    let size = encoded::length(mime.len()) + addressing.recipients().count() * 324 + 256;
+    Call::json(&body, size, losses(letter))
 }
 
 fn destination(address: &str) -> Result<String, Unfit> {
@@ -77,26 +87,14 @@ fn losses(letter: &Letter<'_>) -> Vec<Loss> {
         .collect()
 }
 
-/// The message as SES takes it: only the edits that every raw provider needs, and those that its 7-bit way needs.
-fn raw_mime(letter: &Letter<'_>) -> Result<Vec<u8>, Unfit> {
-    let edits = RawEdits {
-        id: letter.id,
-        received_at: letter.received_at,
-        envelope: letter.envelope,
-        email: letter.email,
-    };
-    let prepared = prepare_raw(letter.raw, &edits);
-    let fit =
-        to_seven_bit(&prepared).map_err(|untouchable| Unfit { reason: untouchable.reason })?;
-    Ok(fit.into_owned())
-}
-
 fn is_order(name: &[u8]) -> bool {
     name.get(..STEERING.len()).is_some_and(|start| start.eq_ignore_ascii_case(STEERING.as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
     use serde_json::{Value, json};
 
     use super::*;
