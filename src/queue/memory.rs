@@ -79,6 +79,18 @@ impl Queue {
         Some(value)
     }
 
+    /// The messages of the name that is asked for; `None` where it is not about a name.
+    fn named(&self, filter: &Filter) -> Option<BTreeSet<QueueId>> {
+        let of = |name: &str| {
+            let named = self.records.iter().filter(|(_, record)| record.is_called(name));
+            named.map(|(id, _)| *id).collect::<BTreeSet<_>>()
+        };
+        if filter.name.is_some() {
+            return Some(rules::name(filter.name.as_deref()).map(of).unwrap_or_default());
+        }
+        rules::name(filter.text.as_deref()).map(of).filter(|named| !named.is_empty())
+    }
+
     fn count(&self, state: State) -> u64 {
         let in_state = |record: &&Record| record.state == state;
         self.records.values().filter(in_state).count() as u64
@@ -191,7 +203,16 @@ impl Record {
     fn matches(&self, filter: &Filter) -> bool {
         filter.state.is_none_or(|state| state == self.state)
             && filter.provider.as_ref().is_none_or(|name| self.provider.as_ref() == Some(name))
-            && rules::search_text(filter.text.as_deref()).is_none_or(|text| self.contains(&text))
+    }
+
+    fn has_text(&self, filter: &Filter) -> bool {
+        rules::search_text(filter.text.as_deref()).is_none_or(|text| self.contains(&text))
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        let mut attempts = self.attempts.iter();
+        self.message.index.message_id == name
+            || attempts.any(|attempt| attempt.provider_message_id.as_deref() == Some(name))
     }
 
     fn contains(&self, text: &str) -> bool {
@@ -265,12 +286,19 @@ impl Store for MemoryStore {
     async fn list(&self, filter: Filter) -> Result<Page, StoreError> {
         let length = rules::page_length(filter.limit);
         let queue = self.queue();
+        let wanted = queue.named(&filter);
         let mut messages: Vec<Summary> = queue
             .records
             .iter()
             .rev()
             .filter(|(id, _)| filter.before.is_none_or(|before| **id < before))
-            .filter(|(_, record)| record.matches(&filter))
+            .filter(|(id, record)| {
+                record.matches(&filter)
+                    && match &wanted {
+                        Some(named) => named.contains(id),
+                        None => record.has_text(&filter),
+                    }
+            })
             .map(|(_, record)| record.summary())
             .take(length + 1)
             .collect();

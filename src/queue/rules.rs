@@ -22,6 +22,13 @@ pub(super) fn page_length(limit: usize) -> usize {
     if limit == 0 { PAGE_MAX } else { limit.min(PAGE_MAX) }
 }
 
+/// The name that a text may be: without blanks in it, and without the angle brackets that a Message-ID has.
+pub(super) fn name(text: Option<&str>) -> Option<&str> {
+    let text = text?.trim();
+    let text = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text);
+    (!text.is_empty() && !text.contains(char::is_whitespace)).then_some(text)
+}
+
 /// What a list is searched for, or nothing when the text is blank.
 pub(super) fn search_text(text: Option<&str>) -> Option<String> {
     let text: String = text?.trim().chars().take(SEARCH_MAX).collect();

@@ -20,14 +20,14 @@ async fn large_messages_go_as_far_as_there_is_room_and_all_of_them_arrive() {
     let provider = slow(SECOND);
     let world = World::new(&[("resend", &provider)]);
     let mut ids = Vec::new();
-    for _ in 0..9 {
+    for _ in 0..5 {
         ids.push(world.intake.accept(submission_of(25 * MIB, BOB)).await.unwrap());
     }
     for id in ids {
         world.until(id, State::Delivered).await;
     }
     assert_eq!(provider.calls_at_once(), 2, "of four slots");
-    assert_eq!(provider.seen().len(), 9);
+    assert_eq!(provider.seen().len(), 5);
 }
 
 #[tokio::test(start_paused = true)]
@@ -51,7 +51,7 @@ async fn small_mail_in_the_queue_passes_the_large_mail_before_it() {
     let world = World::new(&[("resend", &provider)]);
     world.delivery.wake();
     let mut large = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..6 {
         large.push(world.intake.accept(submission_of(25 * MIB, BOB)).await.unwrap());
     }
     // Not from memory: it stands in the queue behind the large ones, like one that comes back to be tried again.
@@ -68,9 +68,9 @@ async fn small_mail_in_the_queue_passes_the_large_mail_before_it() {
     };
     let id = small.id;
     world.store.insert(Arc::new(small), None).await.unwrap();
-    pass(4 * SECOND).await;
+    pass(2 * SECOND).await;
     assert_eq!(world.show(id).await.summary.state, State::Delivered);
-    assert_ne!(world.show(large[19]).await.summary.state, State::Delivered);
+    assert_ne!(world.show(large[5]).await.summary.state, State::Delivered);
     for id in large {
         world.until(id, State::Delivered).await;
     }
@@ -81,9 +81,12 @@ async fn a_giant_goes_alone_and_is_not_overtaken_for_ever() {
     let provider = slow(SECOND);
     let world = World::new(&[("resend", &provider)]);
     world.intake.accept(submission_of(8 * MIB, BOB)).await.unwrap();
+    pass(Duration::from_millis(1)).await;
     let giant = world.intake.accept(submission_of(80 * MIB, &["giant@example.net"])).await.unwrap();
     let mut later = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..8 {
+        // Messages of one moment come in any order.
+        pass(Duration::from_millis(1)).await;
         later.push(world.intake.accept(submission_of(8 * MIB, BOB)).await.unwrap());
     }
     world.until(giant, State::Delivered).await;
@@ -92,7 +95,7 @@ async fn a_giant_goes_alone_and_is_not_overtaken_for_ever() {
     }
     let seen = provider.seen();
     let turn = seen.iter().position(|call| call.recipients == ["giant@example.net"]).unwrap();
-    assert!(turn < 10, "{turn} went before it");
+    assert!(turn < 5, "{turn} went before it");
     let (before, own) = (&seen[turn - 1], &seen[turn]);
     assert!(own.at - before.at >= SECOND, "nobody was under way with it");
     assert!(seen[turn + 1].at - own.at >= SECOND);

@@ -96,7 +96,8 @@ macro_rules! conformance {
                 only_a_waiting_message_can_be_cancelled, a_stranger_cannot_be_operated_on;
             looking: a_list_is_newest_first_in_pages, a_list_keeps_to_its_longest_page,
                 a_list_is_filtered_by_state, a_list_is_filtered_by_provider,
-                a_search_looks_into_every_field, a_search_takes_wildcards_literally,
+                a_search_looks_into_every_field, a_message_is_found_by_every_name_that_it_has,
+                a_search_takes_wildcards_literally,
                 a_search_is_not_about_names_of_states, filters_work_together,
                 an_unknown_message_is_nowhere, counts_follow_every_change, the_oldest_is_an_open_one;
             sweeping: contents_go_after_their_time, contents_of_failed_messages_stay_with_the_record,

@@ -11,6 +11,7 @@ mod held;
 mod insert;
 mod line;
 mod list;
+mod names;
 mod operator;
 mod read;
 mod rows;
