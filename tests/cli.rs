@@ -211,6 +211,7 @@ senders = ['*@example.org']
 route = 'bulk'
 [[smtp.users]]
 username = 'ghost'
+provider_options = false
 password_file = 'ghost-password'
 [[routes]]
 name = 'bulk'
@@ -245,7 +246,8 @@ fn check_says_who_may_send_and_by_which_way() {
         "warning  smtp.users: the password of lemmy stands in the configuration file as it is. Put there what \
          `mailferry hash-password` makes of it",
         "ok       user lemmy: may send as *@example.org, by route bulk (sendgrid, resend)\n",
-        "ok       user ghost: may send as any address, by delivery.providers\n",
+        "ok       user ghost: may send as any address, by delivery.providers; its header fields that give a \
+         provider orders (X-SMTPAPI, X-PM-Tag ...) do not count\n",
         "ok       route bulk: sendgrid, then resend\n",
         "warning  route idle: no user names it, so it carries no mail",
     ] {

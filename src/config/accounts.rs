@@ -6,12 +6,14 @@ use std::time::Duration;
 use figment::Figment;
 use url::Url;
 
+use super::destinations;
 use super::layer::Layer;
 use super::load::Purpose;
-use super::providers::{ProviderConfig, ProviderKind, SmarthostConfig};
+use super::providers::{ProviderConfig, ProviderKind};
 use super::reader::Reader;
 use super::routes::RouteConfig;
 use super::schema::{self, KEYS};
+use super::smarthost::{self, SmarthostConfig};
 use super::value::{Setting, quote, toml_text};
 use crate::secret::Secret;
 
@@ -258,6 +260,7 @@ fn read_one(name: &str, kind: ProviderKind, reader: &mut Reader) -> ProviderConf
             username: reader.get(&path("username")),
             password: reader.get(&path("password")),
             tls: reader.get(&path("tls")),
+            hello: String::new(),
         };
     }
     if kind.uses("url") {
@@ -282,6 +285,7 @@ fn read_one(name: &str, kind: ProviderKind, reader: &mut Reader) -> ProviderConf
             reader.refuse_later(&path(key.name()), key, instead);
         }
     }
+    smarthost::check(&mut provider, reader);
     check_ranges(&provider, reader);
     check_owner(&provider, reader);
     provider
@@ -291,11 +295,15 @@ fn read_one(name: &str, kind: ProviderKind, reader: &mut Reader) -> ProviderConf
 fn check_complete(provider: &ProviderConfig, purpose: &Purpose, reader: &mut Reader) {
     let ProviderConfig { name, kind, .. } = provider;
     let path = |key: &str| format!("providers.{name}.{key}");
-    for key in missing(provider) {
+    let named = |key: &'static str| (key, format!("is missing; set {}", ways(name, *kind, key)));
+    let mut lacking: Vec<_> = missing(provider).into_iter().map(named).collect();
+    if *kind == ProviderKind::Smtp {
+        lacking.extend(smarthost::missing_credentials(provider));
+    }
+    for (key, message) in lacking {
         if reader.has_fault(&path(key)) {
             continue;
         }
-        let message = format!("is missing; set {}", ways(name, *kind, key));
         match purpose {
             Purpose::Serve => reader.fault(&path(key), message),
             // To look at the queue, nobody needs a key.
@@ -336,11 +344,7 @@ fn check_ranges(provider: &ProviderConfig, reader: &mut Reader) {
     if !(TIMEOUT_MIN..=TIMEOUT_MAX).contains(&provider.timeout) {
         reader.fault(&path("timeout"), "must be between 1s and 10m");
     }
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if provider.region.as_ref().is_some_and(|region| !region.chars().all(plain)) {
-        // It becomes a part of the host name that the credentials are sent to.
-        reader.fault(&path("region"), "is not a region such as \"eu-west-1\"");
-    }
+    destinations::check(provider, reader);
 }
 
 /// `RESEND_API_KEY` is never handed to another service that goes by the name of `resend`.
@@ -374,7 +378,8 @@ fn missing(provider: &ProviderConfig) -> Vec<&'static str> {
             ("secret_access_key", provider.secret_access_key.is_empty()),
         ],
         ProviderKind::Smtp => {
-            vec![("host", provider.smarthost.host.is_none() && provider.smarthost.preset.is_none())]
+            let lacking = provider.smarthost.place(provider.region.as_deref()).err();
+            vec![(lacking.unwrap_or_default(), lacking.is_some())]
         }
         ProviderKind::Capture => Vec::new(),
     };

@@ -13,7 +13,7 @@ use super::reader::{Effective, Reader};
 use super::schema::{self, KEYS};
 use super::{
     AuthMode, Config, DEFAULT_FILES, DeliveryConfig, HttpConfig, LogConfig, Mode, QueueConfig,
-    QueueUrl, RouteConfig, SenderConfig, SmtpConfig, file, routes,
+    QueueUrl, RouteConfig, SenderConfig, SmtpConfig, file, routes, smarthost,
 };
 
 /// What the configuration is loaded for.
@@ -187,6 +187,7 @@ fn read(reader: &mut Reader, purpose: &Purpose) -> Config {
             let preferred = &mut config.delivery.providers;
             let found = accounts::read(reader, preferred, &config.routes, brought, purpose);
             (config.providers, config.templates) = (found.providers, found.templates);
+            smarthost::check_loops(&mut config.providers, &config.smtp, reader);
         }
         Purpose::Dev { queue: file } => catch_all(file, &mut config, reader),
     }

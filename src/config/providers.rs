@@ -1,13 +1,13 @@
 //! `[providers.NAME]`: the accounts at email services.
 
 use std::fmt;
-use std::num::{NonZeroU16, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use url::Url;
 
+use super::smarthost::SmarthostConfig;
 use super::units::RateLimit;
-use super::value::choice;
 use crate::secret::Secret;
 
 /// One configured account.
@@ -42,21 +42,6 @@ pub struct ProviderConfig {
     pub secret: Secret,
 }
 
-/// The keys of a provider of type smtp.
-#[derive(Clone, Debug, Default)]
-pub struct SmarthostConfig {
-    /// A service whose host, port and encryption are known.
-    pub preset: Option<String>,
-    /// Its name or address.
-    pub host: Option<String>,
-    /// `None`: 587, or 465 with TLS from the first octet.
-    pub port: Option<NonZeroU16>,
-    /// Empty: no AUTH.
-    pub username: String,
-    pub password: Secret,
-    pub tls: SmtpTls,
-}
-
 /// The services of SPEC 5, in their order of preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProviderKind {
@@ -70,29 +55,6 @@ pub enum ProviderKind {
     Webhook,
     Capture,
 }
-
-/// How a connection to a smarthost is encrypted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SmtpTls {
-    /// From the first octet on port 465, by STARTTLS on others; never without.
-    #[default]
-    Auto,
-    /// By STARTTLS, or not at all.
-    StartTls,
-    /// From the first octet.
-    Implicit,
-    /// Without encryption: for a smarthost on this machine or in a private network.
-    Off,
-}
-
-choice!(
-    SmtpTls,
-    "one of auto, starttls, implicit, off",
-    "auto" => Self::Auto,
-    "starttls" => Self::StartTls,
-    "implicit" => Self::Implicit,
-    "off" => Self::Off
-);
 
 /// The keys of a provider's table that not every kind has a use for.
 const SPECIFIC: [&str; 16] = [

@@ -52,7 +52,7 @@ impl Address {
     }
 
     /// [`Self::mailbox_key`] of an address in a header.
-    pub(super) fn key_of(address: &str) -> String {
+    pub(crate) fn key_of(address: &str) -> String {
         let Some((local, domain)) = address.rsplit_once('@') else { return address.to_owned() };
         let local = unquoted(local).unwrap_or(local);
         let mut key = String::with_capacity(address.len());

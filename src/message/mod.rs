@@ -27,6 +27,9 @@ pub use envelope::Envelope;
 pub use id::QueueId;
 pub use senders::{UnreadableSender, senders_of};
 
+#[cfg(test)]
+pub(crate) use parse::headers::{OPTION_PREFIXES, OPTIONS};
+
 use std::net::IpAddr;
 
 use bytes::Bytes;

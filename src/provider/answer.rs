@@ -68,7 +68,7 @@ pub enum Verdict {
 pub struct SendError {
     /// What it means.
     pub verdict: Verdict,
-    /// The HTTP status, when there was an answer.
+    /// The HTTP status or the SMTP reply code, when there was an answer.
     pub status: Option<u16>,
     /// The provider's own words, shortened; or what happened to the connection. Never a secret.
     pub reason: String,

@@ -32,6 +32,13 @@ pub(super) trait Api: fmt::Debug + Send + Sync + 'static {
     /// The request that asks for the account's health, without credentials.
     fn question(&self) -> Request<Bytes>;
 
+    /// What to ask besides, where this answer can mean a dead key as well as one with few rights. The answer to it then
+    /// counts, if there is one.
+    fn further_question(&self, answer: &Answer) -> Option<Request<Bytes>> {
+        let _ = answer;
+        None
+    }
+
     /// Puts the credentials into a request.
     fn authorize(
         &self,
@@ -40,6 +47,23 @@ pub(super) trait Api: fmt::Debug + Send + Sync + 'static {
 
     /// What the answer to a call means.
     fn answer(&self, answer: &Answer, now: Timestamp) -> Result<Receipt, SendError>;
+
+    /// What an accepted call is called where the answer gives it no name.
+    fn own_name(&self, key: &IdempotencyKey) -> Option<String> {
+        let _ = key;
+        None
+    }
+
+    /// The same, where the call says more about what the answer means.
+    fn answer_to(
+        &self,
+        call: &Call,
+        answer: &Answer,
+        now: Timestamp,
+    ) -> Result<Receipt, SendError> {
+        let _ = call;
+        self.answer(answer, now)
+    }
 
     /// Whether the answer to the question is a clear sign that the account cannot send.
     fn refused_for_good(&self, answer: &Answer, now: Timestamp) -> Option<SendError>;
@@ -67,6 +91,15 @@ impl<A: Api> HttpProvider<A> {
     async fn ask(&self, mut request: Request<Bytes>) -> Result<Answer, SendError> {
         self.api.authorize(&mut request).await?;
         self.client.exchange(request, self.timeout).await
+    }
+
+    /// Asks about the account's health.
+    async fn ask_for_health(&self) -> Result<Answer, SendError> {
+        let answer = self.ask(self.api.question()).await?;
+        match self.api.further_question(&answer) {
+            Some(further) => Ok(self.ask(further).await.unwrap_or(answer)),
+            None => Ok(answer),
+        }
     }
 
     fn censored(&self, mut error: SendError) -> SendError {
@@ -114,14 +147,19 @@ impl<A: Api> Provider for HttpProvider<A> {
 
     async fn send(&self, call: &Call, key: &IdempotencyKey) -> Result<Receipt, SendError> {
         let outcome = match self.ask(self.api.dispatch(call, key)).await {
-            Ok(answer) => self.api.answer(&answer, self.clock.now()),
+            Ok(answer) => self.api.answer_to(call, &answer, self.clock.now()),
             Err(error) => Err(error),
         };
-        outcome.map_err(|error| self.censored(error))
+        let named = |mut receipt: Receipt| {
+            let own = || self.api.own_name(key);
+            receipt.provider_message_id = receipt.provider_message_id.or_else(own);
+            receipt
+        };
+        outcome.map(named).map_err(|error| self.censored(error))
     }
 
     async fn probe(&self) -> Result<(), SendError> {
-        let refused = match self.ask(self.api.question()).await {
+        let refused = match self.ask_for_health().await {
             Ok(answer) => self.api.refused_for_good(&answer, self.clock.now()),
             // Nothing was asked of the provider that could be unclear.
             Err(error) => Some(SendError { unclear: false, ..error }),
@@ -130,7 +168,7 @@ impl<A: Api> Provider for HttpProvider<A> {
     }
 
     async fn vouch(&self) -> Result<(), SendError> {
-        let error = match self.ask(self.api.question()).await {
+        let error = match self.ask_for_health().await {
             Ok(answer) => match self.api.refused_for_good(&answer, self.clock.now()) {
                 Some(error) => error,
                 None if self.api.shows_life(&answer) => return Ok(()),

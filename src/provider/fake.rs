@@ -23,6 +23,14 @@ pub(crate) enum Act {
     Flood(u16),
     /// Answers with what stood in the header of the request.
     Echo(u16),
+    /// Writes these octets one by one, and closes the connection.
+    Trickle(Vec<u8>),
+    /// Writes these octets and nothing more, without closing the connection.
+    Stall(Vec<u8>),
+    /// Resets the connection as soon as some of the body is there.
+    Reset,
+    /// Answers with this status before it reads the body, then reads on.
+    Early(u16),
 }
 
 /// A request as it arrived.
@@ -84,7 +92,23 @@ impl Drop for Fake {
 
 async fn serve(stream: TcpStream, act: Act, seen: &mpsc::UnboundedSender<Seen>) {
     let mut stream = BufReader::new(stream);
-    let request = read(&mut stream).await;
+    let request = match act {
+        Act::Reset => return reset(stream, seen).await,
+        Act::Early(status) => {
+            let head = read_head(&mut stream).await;
+            write_on(&mut stream, head_of(status, "", 0).as_bytes()).await;
+            read_body(&mut stream, head).await
+        }
+        Act::Answer(..)
+        | Act::Hangup
+        | Act::Silence
+        | Act::Garbage
+        | Act::Cut(..)
+        | Act::Flood(_)
+        | Act::Echo(_)
+        | Act::Trickle(_)
+        | Act::Stall(_) => read(&mut stream).await,
+    };
     let head = request.head.clone();
     seen.send(request).unwrap();
     // Writing fails when the client has heard enough.
@@ -93,7 +117,7 @@ async fn serve(stream: TcpStream, act: Act, seen: &mpsc::UnboundedSender<Seen>) 
             let length = body.len();
             write(&mut stream, &format!("{}{body}", head_of(status, headers, length))).await
         }
-        Act::Hangup => Ok(()),
+        Act::Hangup | Act::Reset | Act::Early(_) => Ok(()),
         Act::Silence => std::future::pending().await,
         Act::Garbage => write(&mut stream, "\u{0}\u{1} 220 smtp.example ESMTP\r\n").await,
         Act::Cut(status, headers, body) => {
@@ -105,15 +129,52 @@ async fn serve(stream: TcpStream, act: Act, seen: &mpsc::UnboundedSender<Seen>) 
             let body = head.replace("\r\n", " ");
             write(&mut stream, &format!("{}{body}", head_of(status, "", body.len()))).await
         }
+        Act::Trickle(octets) => {
+            for octet in octets {
+                write_on(&mut stream, &[octet]).await;
+                // The other side gets a chance to read it alone.
+                tokio::task::yield_now().await;
+            }
+            Ok(())
+        }
+        Act::Stall(octets) => {
+            write_on(&mut stream, &octets).await;
+            std::future::pending().await
+        }
     };
 }
 
+/// With no time to linger, closing sends a reset.
+async fn reset(mut stream: BufReader<TcpStream>, seen: &mpsc::UnboundedSender<Seen>) {
+    let head = read_head(&mut stream).await;
+    let mut body = vec![0; 4096];
+    let some = stream.read(&mut body).await.unwrap();
+    body.truncate(some);
+    seen.send(Seen { head, body }).unwrap();
+    stream.get_ref().set_zero_linger().unwrap();
+}
+
+/// Writing fails when the client has heard enough.
+async fn write_on(stream: &mut BufReader<TcpStream>, octets: &[u8]) {
+    let _ = stream.write_all(octets).await;
+    let _ = stream.flush().await;
+}
+
 async fn read(stream: &mut BufReader<TcpStream>) -> Seen {
+    let head = read_head(stream).await;
+    read_body(stream, head).await
+}
+
+async fn read_head(stream: &mut BufReader<TcpStream>) -> String {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         let read = stream.read_line(&mut head).await.unwrap();
         assert!(read > 0 && head.len() < 65536, "no request: {head:?}");
     }
+    head
+}
+
+async fn read_body(stream: &mut BufReader<TcpStream>, head: String) -> Seen {
     let mut seen = Seen { head, body: Vec::new() };
     let length = seen.header("content-length").map_or(0, |length| length.parse().unwrap());
     seen.body.resize(length, 0);

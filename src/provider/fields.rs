@@ -56,23 +56,16 @@ const WRITTEN_BY_THE_API: [&str; 13] = [
     "Return-Path",
 ];
 
-/// What an API does not take besides [`WRITTEN_BY_THE_API`].
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Unwanted {
-    /// Fields that it refuses.
-    pub(super) forbidden: &'static [&'static str],
-    /// Fields that would give it orders.
-    pub(super) steering: &'static [&'static str],
-}
-
-/// The fields of the message that may travel, Sender among them, as an object.
+/// The fields of the message that may travel, Sender among them, as an object. `forbidden` are those that the API does
+/// not take, besides the ones of [`WRITTEN_BY_THE_API`]. Orders to providers are no fields of the message: the parser has
+/// put them into [`Email::options`](crate::message::Email).
 pub(super) fn travelling(
     letter: &Letter<'_>,
-    unwanted: Unwanted,
+    forbidden: &[&str],
     losses: &mut Vec<Loss>,
 ) -> Fields {
     let mut fields = Fields::default();
-    for Field { name, value } in listed(letter, unwanted, losses) {
+    for Field { name, value } in listed(letter, forbidden, losses) {
         add(&mut fields, name, value, losses);
     }
     fields
@@ -81,15 +74,12 @@ pub(super) fn travelling(
 /// The same as a list: a name may occur as often as it does in the message.
 pub(super) fn listed(
     letter: &Letter<'_>,
-    unwanted: Unwanted,
+    forbidden: &[&str],
     losses: &mut Vec<Loss>,
 ) -> Vec<Field> {
-    let Unwanted { forbidden, steering } = unwanted;
     let hindrance = |name: &str| {
         let is_one_of = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
-        if is_one_of(steering) {
-            Some("it would give the provider orders")
-        } else if is_one_of(forbidden) || is_one_of(&WRITTEN_BY_THE_API) {
+        if is_one_of(forbidden) || is_one_of(&WRITTEN_BY_THE_API) {
             Some("the API does not take it")
         } else if !name_is_valid(name) {
             Some("its name is not a valid one")
@@ -165,7 +155,7 @@ mod tests {
     use super::*;
     use crate::provider::samples::{Sample, mailbox};
 
-    const UNWANTED: Unwanted = Unwanted { forbidden: &["X-SG-ID"], steering: &["X-SMTPAPI"] };
+    const FORBIDDEN: &[&str] = &["X-SG-ID"];
 
     fn with_headers(headers: &[(&str, &str)]) -> Sample {
         let mut sample = Sample::plain();
@@ -177,7 +167,7 @@ mod tests {
     fn carried(headers: &[(&str, &str)]) -> (String, Vec<String>) {
         let sample = with_headers(headers);
         let mut losses = Vec::new();
-        let fields = travelling(&sample.letter(), UNWANTED, &mut losses);
+        let fields = travelling(&sample.letter(), FORBIDDEN, &mut losses);
         (
             serde_json::to_string(&fields).unwrap(),
             losses.into_iter().map(|loss| loss.what).collect(),
@@ -192,20 +182,16 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_forbids_or_obeys_stays_behind_and_is_named() {
+    fn what_the_api_forbids_stays_behind_and_is_named() {
         let (json, losses) = carried(&[
             ("x-sg-id", "1"),
-            ("X-SMTPAPI", "{}"),
             ("Received", "by me"),
             ("X ok", "no"),
             ("", "no"),
             ("X-Ok", "yes"),
         ]);
         assert_eq!(json, r#"{"X-Ok":"yes"}"#);
-        assert_eq!(
-            losses,
-            ["header x-sg-id", "header X-SMTPAPI", "header Received", "header X ok", "header "]
-        );
+        assert_eq!(losses, ["header x-sg-id", "header Received", "header X ok", "header "]);
     }
 
     #[test]
@@ -226,7 +212,7 @@ mod tests {
     fn a_list_carries_a_name_as_often_as_it_stands() {
         let sample = with_headers(&[("X-Tag", "a"), ("x-sg-id", "1"), ("x-tag", "b\r\nBcc: c")]);
         let mut losses = Vec::new();
-        let fields = listed(&sample.letter(), UNWANTED, &mut losses);
+        let fields = listed(&sample.letter(), FORBIDDEN, &mut losses);
         let json = serde_json::to_string(&fields).unwrap();
         assert_eq!(json, r#"[{"Name":"X-Tag","Value":"a"},{"Name":"x-tag","Value":"b Bcc: c"}]"#);
         assert_eq!(losses, [loss("x-sg-id", "the API does not take it")]);
@@ -236,9 +222,8 @@ mod tests {
     fn a_sender_that_the_api_does_not_take_is_a_loss() {
         let mut sample = with_headers(&[]);
         sample.email.sender = Some(mailbox("Bot", "b@x.org"));
-        let unwanted = Unwanted { forbidden: &["Sender"], ..UNWANTED };
         let mut losses = Vec::new();
-        assert_eq!(listed(&sample.letter(), unwanted, &mut losses), []);
+        assert_eq!(listed(&sample.letter(), &["Sender"], &mut losses), []);
         assert_eq!(losses[0].what, "header Sender");
     }
 
@@ -257,7 +242,7 @@ mod tests {
         ] {
             sample.email.sender = Some(mailbox(name, "b@x.org"));
             sample.email.headers.clear();
-            let fields = travelling(&sample.letter(), UNWANTED, &mut Vec::new());
+            let fields = travelling(&sample.letter(), FORBIDDEN, &mut Vec::new());
             assert_eq!(serde_json::to_string(&fields).unwrap(), text);
         }
     }

@@ -15,6 +15,8 @@ mod fields;
 mod filename;
 mod files;
 mod key;
+mod mailgun;
+mod multipart;
 mod people;
 mod postmark;
 mod refusal;
@@ -22,6 +24,8 @@ mod resend;
 mod resolve;
 mod sendgrid;
 mod ses;
+mod smarthost;
+mod webhook;
 
 #[cfg(test)]
 mod conformance;
@@ -40,10 +44,13 @@ use std::sync::Arc;
 
 use self::api::{Api, HttpProvider};
 use self::capture::Capture;
+use self::mailgun::Mailgun;
 use self::postmark::Postmark;
 use self::resend::Resend;
 use self::sendgrid::SendGrid;
 use self::ses::Ses;
+use self::smarthost::Smarthost;
+use self::webhook::Webhook;
 use crate::clock::SharedClock;
 use crate::config::{ProviderConfig, ProviderKind};
 
@@ -61,13 +68,15 @@ pub fn build(
         ProviderKind::SendGrid => over_http(SendGrid::new(config)?, config, client, clock),
         ProviderKind::Ses => over_http(Ses::new(config)?, config, client, clock),
         ProviderKind::Postmark => over_http(Postmark::new(config)?, config, client, clock),
-        ProviderKind::Mailgun
-        | ProviderKind::Brevo
-        | ProviderKind::Smtp
-        | ProviderKind::Webhook => {
+        ProviderKind::Mailgun => over_http(Mailgun::new(config)?, config, client, clock),
+        ProviderKind::Webhook => {
+            over_http(Webhook::new(config, Arc::clone(&clock))?, config, client, clock)
+        }
+        ProviderKind::Brevo => {
             // The configuration refuses them until they are here.
             return Err(BuildError::setting(config, "type", "is not in this version yet"));
         }
+        ProviderKind::Smtp => Arc::new(Smarthost::new(config)?),
         ProviderKind::Capture => Arc::new(Capture::new()),
     })
 }

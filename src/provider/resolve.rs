@@ -13,7 +13,7 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// The resolver of the shared HTTP client.
+/// The resolver of the shared HTTP client, and of smarthosts.
 #[derive(Clone, Default)]
 pub(super) struct Resolver {
     /// Made at the first lookup, because that is when a runtime is there for certain. `None` inside: no usable
@@ -22,7 +22,8 @@ pub(super) struct Resolver {
 }
 
 impl Resolver {
-    async fn lookup(&self, host: &str) -> std::io::Result<Vec<SocketAddr>> {
+    /// The addresses of a host, each with any port.
+    pub(super) async fn lookup(&self, host: &str) -> std::io::Result<Vec<SocketAddr>> {
         if let Some(direct) = self.direct.get_or_init(direct_resolver) {
             match direct.lookup_ip(host).await {
                 Ok(found) => return Ok(found.iter().map(with_any_port).collect()),

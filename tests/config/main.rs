@@ -13,6 +13,7 @@ mod layers;
 mod lists;
 mod providers;
 mod shipped;
+mod smarthost;
 
 use std::fs;
 use std::path::PathBuf;

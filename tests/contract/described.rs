@@ -2,13 +2,13 @@
 
 use mailferry::config::ProviderKind;
 
-use crate::letters::{Sample, awkward, corpus, faithful};
+use crate::letters::{Sample, awkward, corpus, faithful, orders_to_mailgun, steered};
 use crate::recorder::{Recorded, Recorder};
-use crate::specs::{self, Description, Request, document};
+use crate::specs::{self, Description, Request, document, form};
 use crate::support::{config, key, provider};
 
 pub(crate) fn everything() -> Vec<Sample> {
-    [faithful(), awkward(), corpus()].concat()
+    [faithful(), awkward(), steered(), corpus()].concat()
 }
 
 fn request(recorded: &Recorded) -> Request<'_> {
@@ -62,23 +62,29 @@ async fn assert_as_described(
     assert_eq!(description.faults(&request(&probes[0])), Vec::<String>::new(), "{kind}");
 }
 
+/// No provider takes this From.
+const ABROAD: (&str, &str) = ("addresses-idn.eml", "letters outside ASCII before the @");
+
 #[tokio::test]
 async fn requests_to_resend_are_as_described() {
     let Some(description) = specs::resend() else { return };
-    assert_as_described(ProviderKind::Resend, description, &[]).await;
+    assert_as_described(ProviderKind::Resend, description, &[ABROAD]).await;
 }
 
 #[tokio::test]
 async fn requests_to_sendgrid_are_as_described() {
     let Some(description) = specs::sendgrid() else { return };
-    assert_as_described(ProviderKind::SendGrid, description, &[]).await;
+    assert_as_described(ProviderKind::SendGrid, description, &[ABROAD]).await;
 }
 
 #[tokio::test]
 async fn requests_to_postmark_are_as_described() {
     let narrow = [
         ("names and domains that need care", "characters that the API does not take"),
+        ABROAD,
+        ("addresses-odd.eml", "characters that the API does not take"),
         ("binary-part.eml", "files such as \"scan-17.bin\""),
+        ("node-inline-cid.eml", "Content-ID"),
     ];
     assert_as_described(ProviderKind::Postmark, specs::postmark(), &narrow).await;
 }
@@ -87,7 +93,37 @@ async fn requests_to_postmark_are_as_described() {
 #[tokio::test]
 async fn requests_to_ses_are_as_described() {
     let Some(description) = specs::ses() else { return };
-    assert_as_described(ProviderKind::Ses, description, &[]).await;
+    let narrow = [ABROAD, ("huge-header.eml", "a line of more than 998 octets")];
+    assert_as_described(ProviderKind::Ses, description, &narrow).await;
+}
+
+/// Likewise. The original bytes are in the form.
+#[tokio::test]
+async fn requests_to_mailgun_are_as_described() {
+    let Some(description) = specs::mailgun() else { return };
+    assert_as_described(ProviderKind::Mailgun, description, &[]).await;
+}
+
+#[tokio::test]
+async fn orders_to_mailgun_are_as_described() {
+    let Some(description) = specs::mailgun() else { return };
+    let recorder = Recorder::start().await;
+    let provider = provider(&config(ProviderKind::Mailgun, &recorder.url));
+    let sample = orders_to_mailgun();
+    let call = sample.call(&*provider);
+    assert_eq!(call.losses, []);
+    provider.send(&call, &key(&sample, &call)).await.unwrap();
+    let recorded = recorder.take().remove(0);
+    assert_eq!(description.faults(&request(&recorded)), Vec::<String>::new());
+    let fields = form::read(request(&recorded).content_type, &recorded.body).unwrap();
+    let options = fields.iter().filter(|field| field.name != "to" && field.filename.is_none());
+    assert_eq!(options.count(), sample.email.options.len() + 1, "one object has two variables");
+}
+
+/// What is posted to a webhook is described by ourselves.
+#[tokio::test]
+async fn posts_to_a_webhook_are_as_described() {
+    assert_as_described(ProviderKind::Webhook, specs::webhook(), &[]).await;
 }
 
 /// The regions are rules of their own; the common ones must come out as we write them.

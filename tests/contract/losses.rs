@@ -3,11 +3,20 @@
 use mailferry::config::ProviderKind;
 use mailferry::message::Loss;
 
+use crate::described::everything;
 use crate::letters::{Sample, awkward, faithful};
 use crate::support::nowhere;
 
-const ALL: [ProviderKind; 4] =
-    [ProviderKind::Resend, ProviderKind::SendGrid, ProviderKind::Ses, ProviderKind::Postmark];
+const ALL: [ProviderKind; 6] = [
+    ProviderKind::Resend,
+    ProviderKind::SendGrid,
+    ProviderKind::Ses,
+    ProviderKind::Mailgun,
+    ProviderKind::Postmark,
+    ProviderKind::Webhook,
+];
+/// They get the original bytes, so nothing is left out at all.
+const WHOLE: [ProviderKind; 2] = [ProviderKind::Mailgun, ProviderKind::Webhook];
 const STRUCTURED: [ProviderKind; 3] =
     [ProviderKind::Resend, ProviderKind::SendGrid, ProviderKind::Postmark];
 
@@ -30,6 +39,15 @@ fn the_date_is_a_loss_where_the_provider_writes_its_own() {
 fn messages_that_every_provider_can_carry_lose_nothing() {
     for kind in ALL {
         for sample in faithful() {
+            assert_eq!(losses(kind, &sample), Some(Vec::new()), "{kind}: {}", sample.name);
+        }
+    }
+}
+
+#[test]
+fn what_travels_as_it_is_loses_nothing_however_awkward() {
+    for kind in WHOLE {
+        for sample in everything() {
             assert_eq!(losses(kind, &sample), Some(Vec::new()), "{kind}: {}", sample.name);
         }
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 
-use crate::letters::{Sample, awkward, faithful};
+use crate::letters::{Sample, TO_SES, awkward, faithful, steered};
 use crate::support::{config, key, oracle, provider, python};
 
 /// The running moto. It ends when its standard input does, at the latest with this process.
@@ -95,6 +95,15 @@ async fn hidden_recipients_and_orders_arrive_beside_the_message_and_not_in_it() 
         assert!(!mime.contains(gone), "{gone} has arrived: {mime}");
     }
     assert!(mime.contains("X-Number: 12\r\n") && mime.contains("\r\nMessage-ID: <"), "{mime}");
+}
+
+#[tokio::test]
+async fn orders_in_header_fields_are_taken_beside_the_message() {
+    let Some(moto) = Moto::start(&["ada@example.org"]).await else { return };
+    let provider = provider(&moto.account);
+    let sample = steered().into_iter().find(|sample| sample.name == TO_SES).unwrap();
+    let mime = mime(&pass(&moto, &*provider, &sample).await);
+    assert!(mime.starts_with("From: Ada") && !mime.contains("X-SES-"), "{mime}");
 }
 
 #[tokio::test]

@@ -78,6 +78,15 @@ async fn record(
             [("content-type", "application/json")],
             r#"{"To":"","SubmittedAt":"2026-11-21T10:00:00Z","MessageID":"1","ErrorCode":0,"Message":"OK"}"#,
         ),
+        "/mail" => (StatusCode::OK, [("content-type", "application/json")], r#"{"id":"1"}"#),
+        "/v3/mg.example.org/messages.mime" => (
+            StatusCode::OK,
+            [("content-type", "application/json")],
+            r#"{"id":"<1>","message":"Queued. Thank you."}"#,
+        ),
+        "/v3/smtp/email" => {
+            (StatusCode::CREATED, [("content-type", "application/json")], r#"{"messageId":"<1>"}"#)
+        }
         _ => (StatusCode::OK, [("content-type", "application/json")], r#"{"MessageId":"1"}"#),
     };
     requests.lock().unwrap().push(Recorded { method, path, headers, body });

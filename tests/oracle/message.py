@@ -14,9 +14,12 @@ from email.headerregistry import Address
 # Fields of the request itself, and those that describe how the message was written.
 NOT_HEADERS = {"from", "to", "cc", "bcc", "reply-to", "subject", "mime-version"}
 
+# Fields that give a provider orders, as the services write them.
+ORDERS = ("x-smtpapi", "x-pm-", "x-ses-", "x-mailgun-", "x-mailin-", "resend-idempotency-key")
+
 
 def read():
-    """Returns the message: from, to, cc, bcc, reply_to, subject, text, html, headers, attachments, raw."""
+    """Returns the message: from, to, cc, bcc, reply_to, subject, text, html, headers, attachments, raw, options."""
     given = json.load(sys.stdin)
     raw = base64.b64decode(given["raw"])
     parsed = email.message_from_bytes(raw, policy=policy.default)
@@ -36,10 +39,12 @@ def read():
         "headers": [
             (name, str(value))
             for name, value in parsed.items()
-            if name.lower() not in NOT_HEADERS and not name.lower().startswith("content-")
+            if name.lower() not in NOT_HEADERS and not name.lower().startswith(("content-", *ORDERS))
         ],
         "attachments": [file(part) for part in parsed.walk() if not part.is_multipart() and part not in (text, html)],
         "raw": raw,
+        # What the header fields that give the provider orders mean, in the words of its API.
+        "options": given.get("options", {}),
     }
 
 

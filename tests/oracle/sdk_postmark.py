@@ -14,6 +14,7 @@ def main():
         "to": texts(mail["to"]),
         "subject": mail["subject"],
         "headers": [{"Name": name, "Value": value} for name, value in mail["headers"]],
+        **mail["options"],
     }
     for field in ("cc", "bcc", "reply_to"):
         if mail[field]:

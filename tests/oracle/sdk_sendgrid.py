@@ -38,6 +38,10 @@ def main():
     for name, value in mail["headers"]:
         out.add_header(sg.Header(name, value))
     out.add_custom_arg(sg.CustomArg("mailferry_id", mail["id"]))
+    for category in mail["options"].get("categories", []):
+        out.add_category(sg.Category(category))
+    if "send_at" in mail["options"]:
+        out.send_at = sg.SendAt(mail["options"]["send_at"])
     SendGridAPIClient("SG.oracle", host=sys.argv[1]).send(out)
 
 

@@ -20,7 +20,7 @@ def main():
     destination = {
         name: [person["address"] for person in mail[field]] for name, field in fields if mail[field]
     }
-    client.send_email(Destination=destination, Content={"Raw": {"Data": mail["raw"]}})
+    client.send_email(Destination=destination, Content={"Raw": {"Data": mail["raw"]}}, **mail["options"])
 
 
 main()

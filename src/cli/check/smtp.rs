@@ -178,7 +178,12 @@ fn rights(user: &UserConfig, config: &Config) -> String {
         Some(route) => format!("route {} ({})", route.name, route.providers.join(", ")),
         None => "delivery.providers".to_owned(),
     };
-    format!("user {name}: may send as {senders}, by {by}")
+    let orders = if user.provider_options {
+        ""
+    } else {
+        "; its header fields that give a provider orders (X-SMTPAPI, X-PM-Tag ...) do not count"
+    };
+    format!("user {name}: may send as {senders}, by {by}{orders}")
 }
 
 /// A few names, and how many more.

@@ -10,3 +10,4 @@ mod queue;
 mod room;
 mod routes;
 pub(in crate::delivery) mod scripted;
+mod steering;

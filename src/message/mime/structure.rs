@@ -51,7 +51,8 @@ impl Part {
     /// The name that the message gives it.
     pub(crate) fn filename(&self) -> Option<&str> {
         let disposition = self.disposition.as_ref().and_then(|it| it.param("filename"));
-        disposition.or_else(|| self.media.param("name")).filter(|name| !name.is_empty())
+        let media = || self.media.param("name").or_else(|| self.media.param("filename"));
+        disposition.or_else(media).filter(|name| !name.is_empty())
     }
 
     /// True for `Content-Disposition: attachment`.

@@ -46,7 +46,8 @@ fn attachment(raw: &[u8], part: &Part, email: &mut Email) -> Attachment {
         email.lose(part.label(), fault);
     }
     let content_type = if part.media_stated {
-        part.media.with_params(|name| !matches!(name, "name" | "boundary"))
+        // ActionMailer writes a `filename` here too.
+        part.media.with_params(|name| !matches!(name, "name" | "filename" | "boundary"))
     } else {
         let guessed = part.filename().and_then(names::type_of);
         let default =

@@ -31,10 +31,10 @@ const NEVER: [&str; 14] = [
 const SINGLE: [&str; 4] = ["Date", "Message-ID", "In-Reply-To", "References"];
 
 /// Fields that steer a provider's SMTP server (SPEC 4.3 and those of further services): whole names.
-const OPTIONS: [&str; 4] =
+pub(crate) const OPTIONS: [&str; 4] =
     ["Resend-Idempotency-Key", "X-SMTPAPI", "X-MSYS-API", "X-Mailjet-Campaign"];
 /// Likewise: beginnings of names.
-const OPTION_PREFIXES: [&str; 6] =
+pub(crate) const OPTION_PREFIXES: [&str; 6] =
     ["X-PM-", "X-Mailgun-", "X-SES-", "X-Mailin-", "X-MJ-", "X-Mailjet-"];
 
 /// True for a field that is an instruction to a provider and no part of the message.

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::message::{Attachment, Email, Loss, Mailbox};
 use crate::provider::encoded::InBase64;
-use crate::provider::fields::{self, Field, Unwanted};
+use crate::provider::fields::{self, Field};
 use crate::provider::filename::essence;
 use crate::provider::files::{inline_id, without_amp};
 use crate::provider::people::{self, mailbox_text, one_line};
@@ -18,8 +18,7 @@ const SUBJECT_UNITS_MAX: usize = 2000;
 const FROM_UNITS_MAX: usize = 255;
 
 /// The API answers `Header 'Date' not allowed` and writes its own. Of Sender the official Ruby library says the same.
-/// X-PM-* are orders, which the parser has taken out.
-const UNWANTED: Unwanted = Unwanted { forbidden: &["Date", "Sender"], steering: &[] };
+const FORBIDDEN: &[&str] = &["Date", "Sender"];
 
 /// The body of a message that has none, which the API refuses: a page without a word.
 const NO_BODY: &str = "<html><body></body></html>";
@@ -148,7 +147,7 @@ fn bodies<'a>(
 /// The fields that may travel. With one more, the Message-ID stays what the app made it, so that replies find their
 /// thread; it is Postmark's otherwise.
 fn headers(letter: &Letter<'_>, losses: &mut Vec<Loss>) -> Vec<Field> {
-    let mut headers = fields::listed(letter, UNWANTED, losses);
+    let mut headers = fields::listed(letter, FORBIDDEN, losses);
     if headers.iter().any(|field| field.name.eq_ignore_ascii_case("Message-ID")) {
         headers.push(Field { name: "X-PM-KeepID".to_owned(), value: "true".to_owned() });
     }

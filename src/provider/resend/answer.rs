@@ -29,6 +29,30 @@ pub(super) fn read(answer: &Answer, now: Timestamp) -> Result<Receipt, SendError
     Err(no_receipt(answer, "Resend"))
 }
 
+/// What a refusal means when the key was the app's own (`Resend-Idempotency-Key`).
+///
+/// Our own keys name the body, so a key that has been used with another body is a fault of ours. One that the app made
+/// is the app's word that this mail has been handed in before, within 24 hours: another message took the key, or this
+/// one in another form, before the configuration was changed. Either way a mail with this key has left. To send this one
+/// under another key, or by another provider, would be the second copy that the app wanted to rule out, and to count it
+/// as delivered would hide a mail that never left. So it is refused, as by Resend's SMTP server, and the record says why.
+pub(super) fn of_the_apps_key(answer: &Answer, error: SendError) -> SendError {
+    let body = json(answer);
+    let name = body.as_ref().and_then(|body| body.get("name")?.as_str());
+    match name {
+        Some("invalid_idempotent_request") => SendError {
+            verdict: Verdict::Rejected,
+            reason: format!(
+                "the app's Resend-Idempotency-Key has been used within 24 hours, with another content: {}",
+                error.reason
+            ),
+            ..error
+        },
+        Some("invalid_idempotency_key") => SendError { verdict: Verdict::Rejected, ..error },
+        Some(_) | None => error,
+    }
+}
+
 /// Reads the answer to `GET /domains`: the refusal, if it is a clear one.
 pub(super) fn read_domains(answer: &Answer, now: Timestamp) -> Option<SendError> {
     let body = json(answer)?;
@@ -206,6 +230,21 @@ mod tests {
             assert_eq!(refused.verdict, verdict, "{status} {name} {message}");
             assert_eq!(refused.status, Some(status));
         }
+    }
+
+    #[test]
+    fn a_key_of_the_app_that_is_taken_refuses_the_message() {
+        let now = NOW.parse().unwrap();
+        let judged = |answer: &Answer| of_the_apps_key(answer, read(answer, now).unwrap_err());
+        let taken = judged(&error(409, "invalid_idempotent_request", "other payload"));
+        assert_eq!((taken.verdict, taken.status), (Verdict::Rejected, Some(409)));
+        assert!(taken.reason.contains("Resend-Idempotency-Key"), "{taken}");
+        assert!(taken.reason.contains("other payload"), "{taken}");
+        let bad = judged(&error(400, "invalid_idempotency_key", "1-256"));
+        assert_eq!(bad.verdict, Verdict::Rejected);
+        let busy = judged(&error(409, "concurrent_idempotent_requests", ""));
+        assert_eq!(busy.verdict, Verdict::Temporary { retry_after: None });
+        assert_eq!(judged(&answer(409, "")).verdict, Verdict::Bug);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! answer again, so nothing is doubled as long as the bytes stay the same.
 
 mod answer;
+mod key;
 mod request;
 
 use std::future::Future;
@@ -88,6 +89,19 @@ impl Api for Resend {
 
     fn answer(&self, answer: &Answer, now: Timestamp) -> Result<Receipt, SendError> {
         answer::read(answer, now)
+    }
+
+    fn answer_to(
+        &self,
+        call: &Call,
+        answer: &Answer,
+        now: Timestamp,
+    ) -> Result<Receipt, SendError> {
+        let outcome = answer::read(answer, now);
+        match &call.key {
+            Some(_) => outcome.map_err(|error| answer::of_the_apps_key(answer, error)),
+            None => outcome,
+        }
     }
 
     fn refused_for_good(&self, answer: &Answer, now: Timestamp) -> Option<SendError> {

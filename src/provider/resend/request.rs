@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
+use super::key;
 use crate::message::{Attachment, Loss};
 use crate::provider::encoded::InBase64;
-use crate::provider::fields::{self, Fields, Unwanted};
+use crate::provider::fields::{self, Fields};
 use crate::provider::filename::{Agreed, agreed};
 use crate::provider::files::{inline_id, without_amp};
 use crate::provider::people::{self, mailbox_text};
@@ -13,9 +14,8 @@ use crate::provider::{Call, Letter, Unfit};
 /// A Content-ID must be shorter than 128 characters.
 const CONTENT_ID_MAX: usize = 127;
 
-/// The key is given to Resend's SMTP server; here it is ours.
-const UNWANTED: Unwanted =
-    Unwanted { forbidden: &[], steering: &["Resend-Idempotency-Key", "Idempotency-Key"] };
+/// It belongs into the head of the request. As a field of the message it means nothing, unless to Resend.
+const FORBIDDEN: &[&str] = &["Idempotency-Key"];
 
 /// `SendEmailRequest` of the published description, in this order.
 #[derive(Serialize)]
@@ -66,10 +66,11 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
         html: email.html.as_deref(),
         // Left out, it would be made up from the HTML.
         text: email.text.as_deref().unwrap_or_default(),
-        headers: fields::travelling(letter, UNWANTED, &mut losses),
+        headers: fields::travelling(letter, FORBIDDEN, &mut losses),
         attachments: files(&email.attachments, &mut losses)?,
     };
-    Call::json(&body, letter.json_size(), losses)
+    let key = key::of(letter, &mut losses);
+    Ok(Call { key, ..Call::json(&body, letter.json_size(), losses)? })
 }
 
 fn files<'a>(

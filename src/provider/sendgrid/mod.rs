@@ -3,7 +3,10 @@
 //! A structured API without raw MIME and without idempotency: a repeat after an unclear outcome may be a second copy.
 
 mod answer;
+mod filters;
+mod personal;
 mod request;
+mod smtpapi;
 
 use std::future::Future;
 

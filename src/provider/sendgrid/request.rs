@@ -3,18 +3,19 @@
 use std::collections::HashSet;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
+use super::personal::{Personalization, personalizations};
+use super::smtpapi::{self, Asm};
 use crate::message::{Attachment, Email, Loss, Mailbox};
 use crate::provider::encoded::InBase64;
-use crate::provider::fields::{self, Fields, Unwanted};
+use crate::provider::fields::{self, Fields};
 use crate::provider::filename::essence;
 use crate::provider::people::{self, one_line};
 use crate::provider::{Call, Letter, Unfit};
 
-/// Named by the published description as not to be set, and the instructions of SendGrid's SMTP server. The fields that
-/// no API takes are in [`fields`].
-const UNWANTED: Unwanted =
-    Unwanted { forbidden: &["x-sg-id", "x-sg-eid"], steering: &["X-SMTPAPI"] };
+/// Named by the published description as not to be set. The fields that no API takes are in [`fields`].
+const FORBIDDEN: &[&str] = &["x-sg-id", "x-sg-eid"];
 
 const AMP: &str = "text/x-amp-html";
 
@@ -23,7 +24,7 @@ const NO_BODY: &str = " ";
 
 #[derive(Serialize)]
 struct Body<'a> {
-    personalizations: [Personalization; 1],
+    personalizations: Vec<Personalization>,
     from: Person,
     #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<Person>,
@@ -35,27 +36,35 @@ struct Body<'a> {
     attachments: Vec<File<'a>>,
     #[serde(skip_serializing_if = "Fields::is_empty")]
     headers: Fields,
-}
-
-#[derive(Serialize)]
-struct Personalization {
-    to: Vec<Person>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    cc: Vec<Person>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    bcc: Vec<Person>,
-    custom_args: CustomArgs,
+    categories: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    send_at: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asm: Option<Asm>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip_pool_name: Option<String>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    mail_settings: Map<String, Value>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    tracking_settings: Map<String, Value>,
 }
 
-/// Comes back with every event, which makes the message findable without SendGrid's id.
-#[derive(Serialize)]
-struct CustomArgs {
-    mailferry_id: String,
+/// The recipients of a call, each once.
+#[derive(Debug, Default)]
+pub(super) struct Readers {
+    pub(super) to: Vec<Person>,
+    pub(super) cc: Vec<Person>,
+    pub(super) bcc: Vec<Person>,
 }
 
-#[derive(Serialize)]
-struct Person {
-    email: String,
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Person {
+    pub(super) email: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     name: String,
 }
@@ -88,21 +97,30 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
     let reply_to = if replies.len() == 1 { replies.pop() } else { None };
     // An address may occur once in a call. The most visible place wins.
     let mut seen = HashSet::new();
+    let readers = Readers {
+        to: readers("To", recipients.to, &mut seen, &mut losses),
+        cc: readers("Cc", recipients.cc, &mut seen, &mut losses),
+        bcc: readers("Bcc", recipients.bcc, &mut seen, &mut losses),
+    };
+    let orders = smtpapi::read(letter, &mut losses);
 
     let body = Body {
-        personalizations: [Personalization {
-            to: readers("To", recipients.to, &mut seen, &mut losses),
-            cc: readers("Cc", recipients.cc, &mut seen, &mut losses),
-            bcc: readers("Bcc", recipients.bcc, &mut seen, &mut losses),
-            custom_args: CustomArgs { mailferry_id: letter.id.to_string() },
-        }],
+        personalizations: personalizations(letter, &orders, readers, &mut losses),
         from,
         reply_to,
         reply_to_list: replies,
         subject: people::subject(letter, &mut losses),
         content: contents(email),
         attachments: files(email, &mut losses),
-        headers: fields::travelling(letter, UNWANTED, &mut losses),
+        headers: fields::travelling(letter, FORBIDDEN, &mut losses),
+        categories: orders.categories,
+        template_id: orders.settings.template,
+        send_at: orders.send_at,
+        batch_id: orders.batch_id,
+        asm: orders.asm,
+        ip_pool_name: orders.ip_pool_name,
+        mail_settings: orders.settings.mail,
+        tracking_settings: orders.settings.tracking,
     };
     Call::json(&body, letter.json_size(), losses)
 }

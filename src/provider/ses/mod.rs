@@ -5,6 +5,7 @@
 //! an unclear outcome may be a second copy.
 
 mod answer;
+mod options;
 mod request;
 mod sign;
 

@@ -2,14 +2,12 @@
 
 use serde::Serialize;
 
+use super::options::{self, Options};
 use crate::message::raw::{RawEdits, Untouchable, prepare_raw, to_seven_bit};
-use crate::message::{Address, Loss, Mailbox};
+use crate::message::{Address, Mailbox};
 use crate::provider::encoded::{self, InBase64};
 use crate::provider::people::{self, wire_address};
 use crate::provider::{Call, Letter, Unfit};
-
-/// Header fields with this prefix are orders to SES, given to its SMTP server.
-const STEERING: &str = "x-ses-";
 
 /// `SendEmailRequest`, with the members that a raw message needs. `FromEmailAddress` is left out: it would replace the
 /// From header.
@@ -18,6 +16,8 @@ const STEERING: &str = "x-ses-";
 struct Body<'a> {
     destination: Destination,
     content: Content<'a>,
+    #[serde(flatten)]
+    options: Options,
 }
 
 /// The envelope. The header fields stay as they are in the message.
@@ -62,6 +62,7 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
     // The message as SES takes it: only the edits that every raw provider needs, and those that its 7-bit way needs.
     let prepared = prepare_raw(letter.raw, &edits);
     let mime = to_seven_bit(&prepared).map_err(|Untouchable { reason }| Unfit { reason })?;
+    let mut losses = Vec::new();
     let body = Body {
         destination: Destination {
             to_addresses: visible(&addressing.to)?,
@@ -69,26 +70,15 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
             bcc_addresses: hidden.collect::<Result<_, _>>()?,
         },
         content: Content { raw: Raw { data: InBase64(&mime) } },
+        options: options::read(letter, &mut losses),
     };
     // An address has up to 320 octets, and stands in quotes.
-    let size = encoded::length(mime.len()) + addressing.recipients().count() * 324 + 256;
-    Call::json(&body, size, losses(letter))
+    let size = encoded::length(mime.len()) + addressing.recipients().count() * 324 + 1024;
+    Call::json(&body, size, losses)
 }
 
 fn destination(address: &str) -> Result<String, Unfit> {
     wire_address(address).map_err(|reason| Unfit { reason: format!("the address {reason}") })
-}
-
-fn losses(letter: &Letter<'_>) -> Vec<Loss> {
-    let headers = letter.email.headers.iter().map(|(name, _)| name);
-    headers
-        .filter(|name| is_order(name.as_bytes()))
-        .map(|name| Loss::slight(format!("header {name}"), "it would give the provider orders"))
-        .collect()
-}
-
-fn is_order(name: &[u8]) -> bool {
-    name.get(..STEERING.len()).is_some_and(|start| start.eq_ignore_ascii_case(STEERING.as_bytes()))
 }
 
 #[cfg(test)]
@@ -98,7 +88,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::message::Protection;
+    use crate::message::{Loss, Protection};
     use crate::provider::samples::Sample;
 
     fn built(sample: &Sample) -> (Value, Vec<Loss>) {
@@ -138,12 +128,13 @@ mod tests {
         let mut sample = Sample::plain();
         let kept = "From: a@x.org\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\n\
             Message-ID: <1@x.org>\r\nSubject: bcc:\r\n\r\nBcc: stays\r\n";
-        let orders = "BCC: h@x.org,\r\n i@x.org\r\nX-SES-Source-ARN: arn\r\n";
+        let orders = "BCC: h@x.org,\r\n i@x.org\r\nX-SES-Source-ARN: arn:a\r\nX-PM-Tag: t\r\n";
         sample.raw = [orders, kept].concat().into_bytes();
-        sample.email.headers.push(("X-SES-Source-ARN".to_owned(), "arn".to_owned()));
+        sample.email.options = vec![("X-SES-Source-ARN".to_owned(), "arn:a".to_owned())];
         let (body, losses) = built(&sample);
         assert_eq!(data(&body), kept.as_bytes());
-        assert_eq!(losses[0].what, "header X-SES-Source-ARN");
+        assert_eq!(body["FromEmailAddressIdentityArn"], "arn:a");
+        assert!(losses.is_empty());
     }
 
     #[test]

@@ -57,6 +57,17 @@ pub(in crate::queue) async fn a_message_is_kept_as_it_came(open: Open) {
     assert_eq!(claim.message.account, message.account);
 }
 
+pub(in crate::queue) async fn whether_a_client_may_steer_is_kept(open: Open) {
+    let store = open(ROOMY);
+    for (seconds, may_steer) in [(0, false), (1, true)] {
+        let message = Arc::new(Message { may_steer, ..message(seconds) });
+        store.insert(Arc::clone(&message), None).await.unwrap();
+        assert_eq!(claim_one(&*store, seconds).await.message.may_steer, may_steer);
+    }
+    // The lease of the first has run out.
+    assert!(!claim_one(&*store, 600).await.message.may_steer);
+}
+
 pub(in crate::queue) async fn a_message_without_lease_is_due_at_once(open: Open) {
     let store = open(ROOMY);
     let id = queued(&*store, 5).await;

@@ -74,7 +74,7 @@ pub(in crate::queue) async fn a_claim_keeps_to_its_limits(open: Open) {
 
 pub(in crate::queue) async fn large_messages_that_are_not_wanted_are_passed_over(open: Open) {
     let store = open(ROOMY);
-    let size = |n: i64| if n % 3 == 2 { 10 } else { LARGE as usize };
+    let size = |n: i64| if n % 3 == 2 { 10 } else { 1 << 20 };
     let mut ids = Vec::new();
     for n in 0..6 {
         let message = Message { raw: Bytes::from(vec![b'x'; size(n)]), ..message(n) };

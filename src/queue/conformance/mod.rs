@@ -17,8 +17,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    Attempt, Claim, LARGE, Lease, Next, Outcome, Portion, RecipientState, RecipientStatus,
-    Settlement, State, Store, Summary,
+    Attempt, Claim, Lease, Next, Outcome, Portion, RecipientState, RecipientStatus, Settlement,
+    State, Store, Summary,
 };
 use crate::clock::Timestamp;
 use crate::message::{Envelope, IndexFields, Message, QueueId, SealedAccount};
@@ -72,7 +72,8 @@ pub(super) const ROOMY: u64 = 100_000;
 macro_rules! conformance {
     ($open:ident) => {
         $crate::queue::conformance::conformance! { $open;
-            accepting: a_message_is_kept_as_it_came, a_message_without_lease_is_due_at_once,
+            accepting: a_message_is_kept_as_it_came, whether_a_client_may_steer_is_kept,
+                a_message_without_lease_is_due_at_once,
                 a_message_born_claimed_is_under_lease_one, contents_of_any_size_come_back_whole,
                 a_full_queue_refuses_until_a_message_is_over, an_id_is_taken_once,
                 many_tasks_insert_at_once;

@@ -71,7 +71,8 @@ fn due(connection: &Connection, wanted: &Wanted<'_>) -> rusqlite::Result<Vec<Can
     while let Some(row) = found.next()? {
         match helping.pick(rows::unsigned(row, 2)?) {
             Pick::Take => {
-                candidates.push(Candidate { id: rows::id(row, 0)?, state: rows::state(row, 1)? })
+                let (id, state) = (rows::id(row, 0)?, rows::state(row, 1)?);
+                candidates.push(Candidate { id, state });
             }
             Pick::PassOver => {}
             Pick::End => break,

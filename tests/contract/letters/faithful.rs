@@ -20,6 +20,67 @@ pub(crate) fn faithful() -> Vec<Sample> {
     ]
 }
 
+/// A letter with everything at once, and with these header fields, lines ended by LF.
+pub(crate) fn whole(fields: &str) -> Sample {
+    let recipients = [
+        "kim@example.net",
+        "bob@example.net",
+        "jane@example.com",
+        "hidden@example.net",
+        "veiled@example.com",
+    ];
+    Sample::new("everything at once", &recipients, &format!("{fields}{WHOLE}"))
+}
+
+const WHOLE: &str = "\
+From: Ada <ada@example.org>
+To: =?utf-8?B?6rmA7LKg7IiY?= <kim@example.net>, Bob <bob@example.net>
+Cc: \"Jane Q Doe\" <jane@example.com>
+Reply-To: Help Desk <help@example.org>
+Subject: =?utf-8?B?7JWI64WV7ZWY7IS47JqU?= & \"welcome\"
+Date: Sat, 21 Nov 2026 10:00:00 +0000
+Message-ID: <whole@example.org>
+References: <0@example.org>
+X-Campaign: spring 2026
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary=outer
+
+--outer
+Content-Type: multipart/related; boundary=related
+
+--related
+Content-Type: multipart/alternative; boundary=inner
+
+--inner
+Content-Type: text/plain; charset=utf-8
+Content-Transfer-Encoding: base64
+
+7YWN7Iqk7Yq4DQo=
+--inner
+Content-Type: text/html; charset=utf-8
+
+<p>Hello <img src=\"cid:logo@oratio\"></p>
+
+--inner--
+
+--related
+Content-Type: image/png; name=logo.png
+Content-Disposition: inline; filename=logo.png
+Content-ID: <logo@oratio>
+Content-Transfer-Encoding: base64
+
+iVBORw0KGgoA/w==
+--related--
+
+--outer
+Content-Type: application/pdf
+Content-Disposition: attachment; filename=report.pdf
+Content-Transfer-Encoding: base64
+
+JVBERi0xLjcKJeLjz9M=
+--outer--
+";
+
 const PLAIN: &str = "\
 From: Ada <ada@example.org>
 To: Bob <bob@example.net>

@@ -5,7 +5,7 @@
 mod case;
 mod java;
 mod lettre;
-mod postfix;
+pub(crate) mod postfix;
 mod scripts;
 mod table;
 mod tools;

@@ -86,7 +86,7 @@ async fn postfix_as_relayhost_over_tls() {
 }
 
 /// A value that is compiled into Postfix: the machine's configuration is not asked.
-async fn built_in(name: &str) -> String {
+pub(crate) async fn built_in(name: &str) -> String {
     tool::succeed(Command::new("postconf").args(["-d", "-h", name]), b"").await.trim().to_owned()
 }
 
@@ -127,7 +127,7 @@ impl Instance {
 }
 
 /// Makes the folders, with the owners that Postfix asks for.
-async fn prepare(folder: &Path) {
+pub(crate) async fn prepare(folder: &Path) {
     let queue = folder.join("queue");
     let data = folder.join("data");
     for path in [&queue, &data, &queue.join("pid")] {

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::Recorded;
 use super::script::{postmark_error, resend_error, sendgrid_error};
-use super::wire::Reply;
+use super::whole::{form_as_json, is_ping};
+use super::wire::{Head, Reply};
 use crate::support::specs::{self, Description};
 
 /// Which service is played.
@@ -16,7 +17,9 @@ pub(crate) enum Service {
     Resend,
     SendGrid,
     Ses,
+    Mailgun,
     Postmark,
+    Webhook,
 }
 
 impl Service {
@@ -26,19 +29,24 @@ impl Service {
             Self::Resend => specs::resend(),
             Self::SendGrid => specs::sendgrid(),
             Self::Ses => specs::ses(),
+            Self::Mailgun => specs::mailgun(),
             Self::Postmark => Some(specs::postmark()),
+            Self::Webhook => Some(specs::webhook()),
         }
     }
 
     /// True for the call that sends mail; everything else is a question about the account.
-    pub(crate) fn sends(self, method: &str, path: &str) -> bool {
+    pub(crate) fn sends(self, head: &Head) -> bool {
+        let path = head.path.as_str();
         let send = match self {
+            Self::Mailgun => return head.method == "POST" && path.ends_with("/messages.mime"),
+            Self::Webhook => return head.method == "POST" && !is_ping(head),
             Self::Resend => "/emails",
             Self::SendGrid => "/v3/mail/send",
             Self::Ses => "/v2/email/outbound-emails",
             Self::Postmark => "/email",
         };
-        method == "POST" && path == send
+        head.method == "POST" && path == send
     }
 
     /// Answers a question about the account: it is in good order.
@@ -57,7 +65,18 @@ impl Service {
             (Self::Postmark, "/server") => json!({
                 "ID": 1, "Name": "sender", "ApiTokens": ["token-of-another"], "DeliveryType": "Live"
             }),
-            (Self::Resend | Self::SendGrid | Self::Ses | Self::Postmark, _) => {
+            (Self::Mailgun, path) if path.starts_with("/v4/domains/") => {
+                json!({"domain": {"name": "mg.sender.example", "state": "active"}})
+            }
+            (
+                Self::Resend
+                | Self::SendGrid
+                | Self::Ses
+                | Self::Mailgun
+                | Self::Postmark
+                | Self::Webhook,
+                _,
+            ) => {
                 return resend_error(404, "not_found", "no such endpoint at the fake provider");
             }
         };
@@ -72,7 +91,7 @@ pub(crate) struct Mail {
     pub(crate) id: String,
     /// The Idempotency-Key of the call, if it had one.
     pub(crate) key: Option<String>,
-    /// The request's JSON.
+    /// The request's JSON; the fields of one that is a form.
     pub(crate) json: Value,
 }
 
@@ -88,7 +107,7 @@ impl Mail {
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     pub(crate) mails: Vec<Mail>,
-    keys: HashMap<String, (Vec<u8>, String)>,
+    pub(super) keys: HashMap<String, (Vec<u8>, String)>,
     in_flight: HashSet<String>,
 }
 
@@ -101,7 +120,9 @@ impl Outbox {
             Service::Resend => self.resend(request),
             Service::SendGrid => self.sendgrid(request),
             Service::Ses => self.ses(request),
+            Service::Mailgun => self.mailgun(request),
             Service::Postmark => self.postmark(request),
+            Service::Webhook => self.webhook(request),
         }
     }
 
@@ -112,12 +133,16 @@ impl Outbox {
         }
     }
 
-    fn keep(&mut self, request: &Recorded) -> String {
+    pub(super) fn keep(&mut self, request: &Recorded) -> String {
         let mut id = format!("{:08x}-fa4e-4000-8000-", self.mails.len());
         // Writing to a String does not fail.
         let _ = write!(id, "{:012x}", self.mails.len());
         let key = request.header("idempotency-key").map(str::to_owned);
-        self.mails.push(Mail { id: id.clone(), key, json: request.json() });
+        let json = match request.json() {
+            Value::Null => form_as_json(request),
+            json => json,
+        };
+        self.mails.push(Mail { id: id.clone(), key, json });
         id
     }
 

@@ -4,6 +4,7 @@
 //! Two test programs share this: tests/contract for what the providers prepare, tests/e2e for what the fake services
 //! get. A description is read and compiled once in each.
 
+pub(crate) mod form;
 pub(crate) mod openapi;
 pub(crate) mod service_model;
 
@@ -12,6 +13,7 @@ use std::sync::OnceLock;
 
 use openapi::Schema;
 use serde_json::Value;
+use yaml_rust2::{Yaml, YamlLoader};
 
 use super::skip::skip;
 
@@ -30,7 +32,12 @@ pub(crate) struct Description {
 #[derive(Debug)]
 enum Body {
     OpenApi(Box<Schema>),
-    Model { model: Box<Value>, shape: String },
+    /// A form, whose array fields are repeated and whose others are texts.
+    Form(Box<Schema>),
+    Model {
+        model: Box<Value>,
+        shape: String,
+    },
 }
 
 /// One request, from whichever server took it.
@@ -102,6 +109,37 @@ pub(crate) fn ses() -> Option<&'static Description> {
     ONCE.get_or_init(read).as_ref()
 }
 
+/// What Mailgun says, likewise.
+pub(crate) fn mailgun() -> Option<&'static Description> {
+    static ONCE: OnceLock<Option<Description>> = OnceLock::new();
+    let read = || {
+        let document = yaml_document("mailgun/openapi.yaml")?;
+        let body =
+            "/components/schemas/POST-v3-domain_name-messages-mime-multipart-form-data-RequestBody";
+        Some(Description {
+            operations: operations(&document),
+            send: "/v3/{domain_name}/messages.mime",
+            key_max: None,
+            body: Body::Form(Box::new(Schema::new(document, body))),
+        })
+    };
+    ONCE.get_or_init(read).as_ref()
+}
+
+/// What we say about the posts to a webhook (`webhook.json`, in words in docs/webhook.md).
+pub(crate) fn webhook() -> &'static Description {
+    static ONCE: OnceLock<Description> = OnceLock::new();
+    ONCE.get_or_init(|| {
+        let document: Value = serde_json::from_str(include_str!("webhook.json")).unwrap();
+        Description {
+            operations: operations(&document),
+            send: "/mail",
+            key_max: None,
+            body: Body::OpenApi(Box::new(Schema::new(document, "/components/schemas/Post"))),
+        }
+    })
+}
+
 /// What Postmark says in its documentation. It publishes no description, so this one is ours (`postmark.json`).
 pub(crate) fn postmark() -> &'static Description {
     static ONCE: OnceLock<Description> = OnceLock::new();
@@ -124,13 +162,21 @@ impl Description {
     pub(crate) fn faults(&self, request: &Request<'_>) -> Vec<String> {
         let Request { method, path, content_type, idempotency_key, body } = *request;
         let mut faults = Vec::new();
-        let known = |(known, its_path): &(String, String)| known == method && its_path == path;
+        let known =
+            |(known, template): &(String, String)| known == method && is_path(template, path);
         if !self.operations.iter().any(known) {
             faults.push(format!("{method} {path}: not in the description"));
         }
-        if (method, path) != ("POST", self.send) {
+        if method != "POST" || !is_path(self.send, path) {
             if !body.is_empty() {
                 faults.push(format!("{method} {path}: a body where none is described"));
+            }
+            return faults;
+        }
+        if let Body::Form(schema) = &self.body {
+            match form_as_described(schema, content_type, body) {
+                Ok(object) => faults.extend(schema.faults(&object)),
+                Err(error) => faults.push(error),
             }
             return faults;
         }
@@ -144,7 +190,7 @@ impl Description {
         }
         match serde_json::from_slice(body) {
             Ok(body) => faults.extend(match &self.body {
-                Body::OpenApi(schema) => schema.faults(&body),
+                Body::OpenApi(schema) | Body::Form(schema) => schema.faults(&body),
                 Body::Model { model, shape } => service_model::faults(model, shape, &body),
             }),
             Err(error) => faults.push(format!("the body is not JSON: {error}")),
@@ -153,20 +199,94 @@ impl Description {
     }
 }
 
+/// Whether a path is one of this template: `/v4/domains/{name}`.
+fn is_path(template: &str, path: &str) -> bool {
+    let (mut wanted, mut given) = (template.split('/'), path.split('/'));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return true,
+            (Some(wanted), Some(given)) => {
+                let any = wanted.starts_with('{') && wanted.ends_with('}') && !given.is_empty();
+                if !any && wanted != given {
+                    return false;
+                }
+            }
+            (_, _) => return false,
+        }
+    }
+}
+
+/// The form as the schema has it. Header fields and variables have names that nobody can list; an example of each is in
+/// the description.
+fn form_as_described(
+    schema: &Schema,
+    content_type: Option<&str>,
+    body: &[u8],
+) -> Result<Value, String> {
+    let mut fields = form::read(content_type, body)?;
+    let files: Vec<_> = fields.iter().filter(|field| field.filename.is_some()).collect();
+    if files.len() != 1 || files[0].name != "message" || files[0].content.is_empty() {
+        return Err(format!("{} files", files.len()));
+    }
+    for field in &mut fields {
+        for (start, example) in [("v:", "v:my-var"), ("h:", "h:X-My-Header")] {
+            if field.name.starts_with(start) {
+                example.clone_into(&mut field.name);
+            }
+        }
+    }
+    let mut seen = [false; 2];
+    fields.retain(|field| {
+        let example = ["v:my-var", "h:X-My-Header"].iter().position(|name| field.name == *name);
+        example.is_none_or(|at| !std::mem::replace(&mut seen[at], true))
+    });
+    form::as_object(&fields, |name| schema.is_list(name))
+}
+
 /// The published document at this path, or `None` with a note that it is not there.
 pub(crate) fn document(path: &str) -> Option<Value> {
+    let text = std::fs::read(file(path)?).unwrap();
+    Some(serde_json::from_slice(&text).unwrap())
+}
+
+/// Likewise one in YAML.
+fn yaml_document(path: &str) -> Option<Value> {
+    let text = std::fs::read_to_string(file(path)?).unwrap();
+    Some(value(&YamlLoader::load_from_str(&text).unwrap()[0]))
+}
+
+fn value(yaml: &Yaml) -> Value {
+    match yaml {
+        Yaml::Real(text) => text.parse::<f64>().unwrap().into(),
+        Yaml::Integer(number) => (*number).into(),
+        Yaml::String(text) => text.as_str().into(),
+        Yaml::Boolean(it) => (*it).into(),
+        Yaml::Array(items) => items.iter().map(value).collect(),
+        Yaml::Hash(members) => {
+            let member = |(name, it): (&Yaml, &Yaml)| {
+                let name = value(name);
+                (name.as_str().map_or_else(|| name.to_string(), str::to_owned), value(it))
+            };
+            Value::Object(members.iter().map(member).collect())
+        }
+        Yaml::Null => Value::Null,
+        Yaml::Alias(_) | Yaml::BadValue => unreachable!("not in a description that can be read"),
+    }
+}
+
+/// The file of a published document, likewise.
+pub(crate) fn file(path: &str) -> Option<PathBuf> {
     let root = std::env::var_os("MAILFERRY_SPECS").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/specs"),
         PathBuf::from,
     );
-    match std::fs::read(root.join(path)) {
-        Ok(text) => Some(serde_json::from_slice(&text).unwrap()),
-        Err(error) => {
-            let why = format!("{} cannot be read ({error})", root.join(path).display());
-            skip("requests against the published descriptions", &why);
-            None
-        }
+    let file = root.join(path);
+    if let Err(error) = std::fs::File::open(&file) {
+        let why = format!("{} cannot be read ({error})", file.display());
+        skip("requests against the published descriptions", &why);
+        return None;
     }
+    Some(file)
 }
 
 /// The operations of an OpenAPI document.

@@ -1,6 +1,7 @@
 //! Opening: what is there, what is refused, and with what words.
 
 use super::*;
+use crate::message::Message;
 use crate::queue::conformance::{self, attempts, claim_one, delivered, in_state, queued, summary};
 use crate::queue::sqlite::{claim, read, tally};
 use crate::queue::{Filter, RecipientState, State, Store};
@@ -25,6 +26,22 @@ async fn everything_survives_reopening() {
     }
     assert_eq!(store.counts().await.unwrap(), counts);
     assert_eq!(integrity(&path), "ok");
+}
+
+#[tokio::test]
+async fn whoever_might_not_steer_may_not_after_a_restart() {
+    let (_folder, path) = place();
+    let store = daemon(&path);
+    for (seconds, may_steer) in [(0, false), (1, true)] {
+        let message = Message { may_steer, ..conformance::message(seconds) };
+        store.insert(Arc::new(message), None).await.unwrap();
+    }
+    drop(store);
+
+    let store = daemon(&path);
+    let claims = conformance::claim(&store, 1).await;
+    let kept: Vec<_> = claims.iter().map(|claim| claim.message.may_steer).collect();
+    assert_eq!(kept, [false, true]);
 }
 
 #[tokio::test]

@@ -43,7 +43,8 @@ impl Accounts for Slow {
 
 impl Bench {
     async fn of(peer: Peer, mode: AuthMode, accounts: Option<Arc<dyn Accounts>>) -> Self {
-        let users = vec![user("ada", "secret"), user("bcrypt", BCRYPT)];
+        let bound = UserConfig { provider_options: false, ..user("bound", "secret") };
+        let users = vec![user("ada", "secret"), user("bcrypt", BCRYPT), bound];
         let authenticator = Authenticator::new(mode, users, accounts);
         let mut bench =
             Self::connected_as(Recorder::open(), 64 * 1024, peer, (mode, authenticator));
@@ -70,6 +71,30 @@ async fn a_user_is_named_in_what_is_handed_over() {
     let taken = bench.quit().await.taken();
     assert_eq!(taken[0].user.as_deref(), Some("bcrypt"));
     assert!(taken[0].account.is_none());
+}
+
+/// Whether the orders of one message count, sent after this login.
+async fn steers(peer: Peer, mode: AuthMode, login: Option<String>) -> bool {
+    let accounts: Arc<dyn Accounts> = Arc::new(Slow(Duration::ZERO));
+    let mut bench = Bench::of(peer, mode, Some(accounts)).await;
+    if let Some(login) = login {
+        bench.send(&login).await;
+        bench.expect(&["235 2.7.0"]).await;
+    }
+    bench.send(&format!("{ENVELOPE}From: x@example.org\r\nX-PM-Tag: a\r\n\r\nhi\r\n.\r\n")).await;
+    bench.expect(&["250 ", "250 ", "354 ", "250 2.0.0 Ok: queued as "]).await;
+    bench.quit().await.taken()[0].may_steer
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_handed_over_says_whether_its_orders_count() {
+    let trusted = Peer { trusted: true, ..STRANGER };
+    let login = |name: &str| Some(plain(name, "secret"));
+    assert!(steers(STRANGER, AuthMode::Required, login("ada")).await);
+    assert!(!steers(STRANGER, AuthMode::Required, login("bound")).await);
+    assert!(!steers(trusted, AuthMode::Auto, login("bound")).await, "who logs in is that user");
+    assert!(steers(trusted, AuthMode::Auto, None).await);
+    assert!(steers(STRANGER, AuthMode::Provider, Some(plain("resend", "re_1"))).await);
 }
 
 #[tokio::test(start_paused = true)]

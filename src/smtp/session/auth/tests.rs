@@ -267,3 +267,45 @@ fn whoever_has_no_senders_is_not_bound() {
     let session = trusted_with_users();
     assert_eq!(session.refusal_of_content(b"From: eve@evil.example\r\n\r\n"), None);
 }
+
+fn steering(case: Case, identity: Option<Identity>) -> bool {
+    let mut session = case.session();
+    if let Some(identity) = identity {
+        session.authenticated(Authentication::Accepted(identity));
+    }
+    session.may_steer()
+}
+
+#[test]
+fn trust_a_user_or_an_account_decides_who_may_steer() {
+    let bound = || {
+        let mut identity = user(&[]);
+        let user = identity.user.as_mut().and_then(Arc::get_mut).unwrap();
+        user.provider_options = false;
+        identity
+    };
+    for case in Case::all() {
+        let trusted = case.trusted;
+        assert_eq!(steering(case, None), trusted, "{case:?}");
+        // Any credentials, where there are no users.
+        assert_eq!(steering(case, Some(Identity::default())), trusted, "{case:?}");
+        assert!(steering(case, Some(user(&[]))), "{case:?}");
+        assert!(!steering(case, Some(bound())), "wherever it comes from: {case:?}");
+        assert!(steering(case, Some(account())), "it is the client's own: {case:?}");
+    }
+}
+
+#[test]
+fn who_might_steer_before_tls_must_say_again_who_they_are() {
+    let case = Case {
+        mode: AuthMode::Auto,
+        has_users: true,
+        tls: TlsRule::Offered,
+        trusted: false,
+        secure: true,
+    };
+    let mut session = case.session();
+    session.authenticated(Authentication::Accepted(user(&[])));
+    assert!(session.may_steer());
+    assert!(!case.session().may_steer(), "a new session knows nobody");
+}
