@@ -1,5 +1,6 @@
 //! From a letter to the body of `POST /v3/mail/send`.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use base64::Engine;
@@ -72,7 +73,7 @@ pub(super) struct Person {
 
 #[derive(Serialize)]
 struct Content<'a> {
-    r#type: &'static str,
+    r#type: Cow<'a, str>,
     value: &'a str,
 }
 
@@ -167,20 +168,37 @@ fn contents(email: &Email) -> Vec<Content<'_>> {
         .into_iter()
         .chain(amp.filter_map(|text| content(AMP, Some(text))))
         .chain(content("text/html", email.html.as_deref()))
+        .chain(invitation(email).and_then(invitation_content))
         .collect();
     if contents.is_empty() {
-        contents.push(Content { r#type: "text/plain", value: NO_BODY });
+        contents.push(Content { r#type: "text/plain".into(), value: NO_BODY });
     }
     contents
 }
 
 fn content<'a>(r#type: &'static str, value: Option<&'a str>) -> Option<Content<'a>> {
-    value.filter(|value| !value.is_empty()).map(|value| Content { r#type, value })
+    value.filter(|value| !value.is_empty()).map(|value| Content { r#type: r#type.into(), value })
+}
+
+/// The first calendar alternative: a further content, which mail programs show as an invitation.
+fn invitation(email: &Email) -> Option<&Attachment> {
+    email.attachments.iter().find(|part| part.is_invitation() && !part.bytes.is_empty())
+}
+
+/// SendGrid takes the type with its method, and no other parameter (sendgrid-ruby issue 298).
+fn invitation_content(part: &Attachment) -> Option<Content<'_>> {
+    let method = part.content_type.split(';').map(str::trim).find(|it| it.starts_with("method="));
+    let r#type = method.map_or("text/calendar".into(), |it| format!("text/calendar; {it}").into());
+    std::str::from_utf8(&part.bytes).ok().map(|value| Content { r#type, value })
 }
 
 fn files<'a>(email: &'a Email, losses: &mut Vec<Loss>) -> Vec<File<'a>> {
     let mut files = Vec::with_capacity(email.attachments.len());
-    for attachment in email.attachments.iter().filter(|part| amp_text(part).is_none()) {
+    let invitation = invitation(email);
+    let is_content = |part: &Attachment| {
+        amp_text(part).is_some() || invitation.is_some_and(|it| std::ptr::eq(it, part))
+    };
+    for attachment in email.attachments.iter().filter(|part| !is_content(part)) {
         if attachment.bytes.is_empty() {
             losses.push(Loss::slight(
                 format!("the empty attachment {:?}", attachment.filename),

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use super::options::{self, Options};
-use crate::message::raw::{RawEdits, prepare_raw, to_seven_bit};
-use crate::message::{Address, Mailbox};
+use crate::message::raw::{RawEdits, prepare_raw, to_seven_bit, with_own_reference};
+use crate::message::{Address, Loss, Mailbox};
 use crate::provider::people::{self, wire_address};
 use crate::provider::{Call, Letter, Unfit};
 
@@ -61,7 +61,7 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
             cc_addresses: visible(&addressing.cc)?,
             bcc_addresses: hidden.collect::<Result<_, _>>()?,
         },
-        content: Content { raw: Raw { data: STANDARD.encode(raw_mime(letter)?) } },
+        content: Content { raw: Raw { data: STANDARD.encode(raw_mime(letter, &mut losses)?) } },
         options: options::read(letter, &mut losses),
     };
     Call::json(&body, letter.json_size() * 4 / 3, losses)
@@ -72,7 +72,7 @@ fn destination(address: &str) -> Result<String, Unfit> {
 }
 
 /// The message as SES takes it: only the edits that every raw provider needs, and those that its 7-bit way needs.
-fn raw_mime(letter: &Letter<'_>) -> Result<Vec<u8>, Unfit> {
+fn raw_mime(letter: &Letter<'_>, losses: &mut Vec<Loss>) -> Result<Vec<u8>, Unfit> {
     let edits = RawEdits {
         id: letter.id,
         received_at: letter.received_at,
@@ -80,8 +80,15 @@ fn raw_mime(letter: &Letter<'_>) -> Result<Vec<u8>, Unfit> {
         email: letter.email,
     };
     let prepared = prepare_raw(letter.raw, &edits);
+    let prepared = with_own_reference(&prepared, letter.email);
     let fit =
         to_seven_bit(&prepared).map_err(|untouchable| Unfit { reason: untouchable.reason })?;
+    if letter.email.dkim.is_some() && fit != prepared {
+        losses.push(Loss::grave(
+            "the DKIM signature",
+            "octets above 127 or lines above 998 octets are written anew for SES",
+        ));
+    }
     Ok(fit.into_owned())
 }
 
@@ -90,7 +97,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::message::{Loss, Protection};
+    use crate::message::Protection;
     use crate::provider::samples::Sample;
 
     fn built(sample: &Sample) -> (Value, Vec<Loss>) {
@@ -108,7 +115,10 @@ mod tests {
         let (body, losses) = built(&sample);
         assert_eq!(body["Destination"], json!({"ToAddresses": ["bob@example.net"]}));
         assert_eq!(body.get("FromEmailAddress"), None);
-        assert_eq!(data(&body), sample.raw);
+        // SES writes its own Message-ID; this one stays findable.
+        let text = String::from_utf8(data(&body)).unwrap();
+        let without = text.replacen("References: <1@example.org>\r\n", "", 1);
+        assert_eq!((without.as_bytes(), text != without), (&sample.raw[..], true));
         assert!(losses.is_empty());
     }
 
@@ -128,6 +138,7 @@ mod tests {
     #[test]
     fn bcc_and_orders_to_ses_do_not_travel() {
         let mut sample = Sample::plain();
+        sample.email.headers.clear();
         let kept = "From: a@x.org\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\n\
             Message-ID: <1@x.org>\r\nSubject: bcc:\r\n\r\nBcc: stays\r\n";
         let orders = "BCC: h@x.org,\r\n i@x.org\r\nX-SES-Source-ARN: arn:a\r\nX-PM-Tag: t\r\n";
