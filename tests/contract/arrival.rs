@@ -215,7 +215,8 @@ fn what_takes_the_message_as_it_is_gets_every_octet_of_its_body() {
     for kind in RAW {
         let provider = nowhere(kind);
         for sample in everything() {
-            for call in sample.calls(&*provider).unwrap() {
+            // `described` names those that are handed back.
+            for call in sample.calls(&*provider).unwrap_or_default() {
                 let mime = mime(kind, &call).unwrap();
                 let empty_line = sample.raw.windows(4).position(|it| it == b"\r\n\r\n");
                 let body = empty_line.map_or(&[][..], |at| &sample.raw[at..]);

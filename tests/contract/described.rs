@@ -140,7 +140,7 @@ async fn requests_to_ses_are_as_described() {
 #[tokio::test]
 async fn requests_to_mailgun_are_as_described() {
     let Some(description) = specs::mailgun() else { return };
-    assert_as_described(ProviderKind::Mailgun, description, &[]).await;
+    assert_as_described(ProviderKind::Mailgun, description, &[ABROAD]).await;
 }
 
 #[tokio::test]
