@@ -18,6 +18,7 @@ pub mod queue;
 pub mod seal;
 pub mod secret;
 pub mod shutdown;
+pub mod signature;
 pub mod smtp;
 pub mod systemd;
 pub mod telemetry;

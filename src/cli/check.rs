@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use super::{Exit, out};
 use crate::config::{
     Config, ConfigErrors, Loaded, Mode, ProviderConfig, ProviderKind, QueueUrl, Rewrite, SmtpTls,
-    is_near,
+    is_near, is_private as is_private_url, is_this_machine,
 };
 use crate::provider::{NamedProvider, SendError, Verdict};
 
@@ -141,7 +141,8 @@ fn provider_finding(provider: &ProviderConfig, config: &Config) -> Finding {
         (ProviderKind::Capture, _) => {
             warning(format!("provider {name}: keeps mail and sends nothing"))
         }
-        (_, Some(url)) if url.scheme() == "http" && !is_local(url) => {
+        (ProviderKind::Webhook, _) => receiver(provider),
+        (_, Some(url)) if url.scheme() == "http" && !is_private_url(url) => {
             warning(format!("provider {name}: base_url is http://, so its key travels unencrypted"))
         }
         (ProviderKind::Resend, _) if config.delivery.give_up_after > RESEND_REMEMBERS => {
@@ -157,14 +158,34 @@ fn provider_finding(provider: &ProviderConfig, config: &Config) -> Finding {
             | ProviderKind::Ses
             | ProviderKind::Mailgun
             | ProviderKind::Postmark
-            | ProviderKind::Brevo
-            | ProviderKind::Webhook,
+            | ProviderKind::Brevo,
             url,
         ) => {
-            let place = url.as_ref().map_or_else(String::new, |url| format!(", at {url}"));
+            let domain = provider.domain.as_ref();
+            let domain = domain.map_or_else(String::new, |domain| format!(" for {domain}"));
+            let region = provider.region.as_ref().filter(|_| *kind == ProviderKind::Mailgun);
+            let region = region.map_or_else(String::new, |region| format!(" ({region})"));
+            let at = url.as_ref().map_or_else(String::new, |url| format!(", at {url}"));
+            let place = format!("{domain}{region}{at}");
             ok(format!("provider {name}: {kind} with a key{place}"))
         }
     }
+}
+
+/// What is to be said about a webhook. Only its host is shown: the path may be a secret.
+fn receiver(provider: &ProviderConfig) -> Finding {
+    let name = &provider.name;
+    let Some(url) = &provider.url else {
+        return warning(format!("provider {name}: has no url"));
+    };
+    let host = url.host_str().unwrap_or_default();
+    if url.scheme() == "http" && !is_this_machine(url) {
+        return warning(format!(
+            "provider {name}: mail is posted to http://{host}, so it travels unencrypted; others in that network can \
+             read it"
+        ));
+    }
+    ok(format!("provider {name}: webhook at {}://{host}, signed", url.scheme()))
 }
 
 /// Where mail goes, how it is protected on the way, and as whom.
@@ -189,15 +210,6 @@ fn smarthost_finding(provider: &ProviderConfig) -> Finding {
         return warning(format!("{text}; whoever is on the way can read and change the mail"));
     }
     ok(text)
-}
-
-fn is_local(url: &url::Url) -> bool {
-    match url.host() {
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback() || ip.is_private(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback() || ip.is_unique_local(),
-        Some(url::Host::Domain(name)) => name == "localhost" || !name.contains('.'),
-        None => false,
-    }
 }
 
 fn sender(config: &Config, findings: &mut Vec<Finding>) {
@@ -377,6 +389,26 @@ mod tests {
         );
         let base = ("MAILFERRY__PROVIDERS__RESEND__BASE_URL", "http://api.example.org");
         assert_finds(&[base], Level::Warning, "unencrypted");
+        let mailgun = [
+            ("MAILGUN_API_KEY", "key-1"),
+            ("MAILGUN_DOMAIN", "mg.example.org"),
+            ("MAILFERRY__PROVIDERS__MAILGUN__REGION", "eu"),
+        ];
+        assert_finds(&mailgun, Level::Ok, "mailgun with a key for mg.example.org (eu)");
+        let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+        let webhook = |url| {
+            [
+                ("MAILFERRY__PROVIDERS__WEBHOOK__URL", url),
+                ("MAILFERRY__PROVIDERS__WEBHOOK__SECRET", secret),
+            ]
+        };
+        assert_finds(&webhook("http://receiver:8080/in"), Level::Warning, "http://receiver, so it");
+        assert_finds(
+            &webhook("http://127.0.0.1:8080/in"),
+            Level::Ok,
+            "webhook at http://127.0.0.1",
+        );
+        assert_finds(&webhook("https://h.example/secret"), Level::Ok, "https://h.example, signed");
         assert_finds(
             &[("MAILFERRY__DELIVERY__GIVE_UP_AFTER", "3d")],
             Level::Warning,

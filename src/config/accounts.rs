@@ -6,6 +6,7 @@ use std::time::Duration;
 use figment::Figment;
 use url::Url;
 
+use super::destinations;
 use super::layer::Layer;
 use super::load::Purpose;
 use super::providers::{ProviderConfig, ProviderKind};
@@ -343,11 +344,7 @@ fn check_ranges(provider: &ProviderConfig, reader: &mut Reader) {
     if !(TIMEOUT_MIN..=TIMEOUT_MAX).contains(&provider.timeout) {
         reader.fault(&path("timeout"), "must be between 1s and 10m");
     }
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if provider.region.as_ref().is_some_and(|region| !region.chars().all(plain)) {
-        // It becomes a part of the host name that the credentials are sent to.
-        reader.fault(&path("region"), "is not a region such as \"eu-west-1\"");
-    }
+    destinations::check(provider, reader);
 }
 
 /// `RESEND_API_KEY` is never handed to another service that goes by the name of `resend`.

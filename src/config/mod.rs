@@ -3,6 +3,7 @@
 mod access;
 mod accounts;
 mod delivery;
+mod destinations;
 mod environment;
 mod error;
 mod file;
@@ -24,6 +25,7 @@ mod users;
 mod value;
 
 pub use delivery::{DeliveryConfig, Mode, OnLoss};
+pub use destinations::{is_private, is_this_machine, sending_domain, webhook_problem};
 pub use error::{ConfigError, ConfigErrors};
 pub use file::DEFAULT_FILES;
 pub use http::HttpConfig;

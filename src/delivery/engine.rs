@@ -1,5 +1,6 @@
 //! The moving parts: carries out what the board decides.
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -32,6 +33,8 @@ pub(super) struct Engine {
     pub(super) rules: RetryRules,
     pub(super) sender: SenderConfig,
     pub(super) on_loss: OnLoss,
+    /// Most calls in one request.
+    pub(super) batch_max: NonZeroUsize,
     pub(super) log: EventLog,
     pub(super) clock: SharedClock,
     /// This instance's name on its leases.
@@ -66,6 +69,7 @@ impl Engine {
         rules: RetryRules,
         sender: SenderConfig,
         on_loss: OnLoss,
+        batch_max: NonZeroUsize,
         log: EventLog,
         clock: SharedClock,
         owner: Arc<str>,
@@ -77,6 +81,7 @@ impl Engine {
             rules,
             sender,
             on_loss,
+            batch_max,
             log,
             clock,
             owner,

@@ -29,8 +29,37 @@ pub(super) trait Api: fmt::Debug + Send + Sync + 'static {
     /// The request that offers the call, without credentials.
     fn dispatch(&self, call: &Call, key: &IdempotencyKey) -> Request<Bytes>;
 
+    /// Joins prepared calls, as many as a batch may have at the most ([`Provider::join`]).
+    fn join(&self, calls: &[Call]) -> Option<Call> {
+        let _ = calls;
+        None
+    }
+
+    /// The request that offers joined calls, without credentials.
+    fn dispatch_joined(&self, joined: &Call, key: &IdempotencyKey) -> Request<Bytes> {
+        self.dispatch(joined, key)
+    }
+
+    /// What the answer to joined calls means, for each of them.
+    fn answer_joined(&self, answer: &Answer, members: usize, now: Timestamp) -> Joined {
+        let _ = members;
+        self.answer(answer, now).map(|receipt| vec![Ok(receipt)])
+    }
+
     /// The request that asks for the account's health, without credentials.
     fn question(&self) -> Request<Bytes>;
+
+    /// What to ask besides, where this answer can mean a dead key as well as one with few rights. The answer to it then
+    /// counts, if there is one.
+    fn further_question(&self, answer: &Answer) -> Option<Request<Bytes>> {
+        let _ = answer;
+        None
+    }
+
+    /// The least time between two such questions ([`Provider::probe_interval`]).
+    fn question_interval(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Puts the credentials into a request.
     fn authorize(
@@ -40,6 +69,12 @@ pub(super) trait Api: fmt::Debug + Send + Sync + 'static {
 
     /// What the answer to a call means.
     fn answer(&self, answer: &Answer, now: Timestamp) -> Result<Receipt, SendError>;
+
+    /// What an accepted call is called where the answer gives it no name.
+    fn own_name(&self, key: &IdempotencyKey) -> Option<String> {
+        let _ = key;
+        None
+    }
 
     /// The same, where the call says more about what the answer means.
     fn answer_to(
@@ -64,6 +99,9 @@ pub(super) trait Api: fmt::Debug + Send + Sync + 'static {
     fn secrets(&self) -> Vec<&str>;
 }
 
+/// The outcomes of joined calls, in their order; or what happened to all of them together.
+pub(super) type Joined = Result<Vec<Result<Receipt, SendError>>, SendError>;
+
 /// A provider that is reached by HTTP.
 #[derive(Debug)]
 pub(super) struct HttpProvider<A> {
@@ -78,6 +116,15 @@ impl<A: Api> HttpProvider<A> {
     async fn ask(&self, mut request: Request<Bytes>) -> Result<Answer, SendError> {
         self.api.authorize(&mut request).await?;
         self.client.exchange(request, self.timeout).await
+    }
+
+    /// Asks about the account's health.
+    async fn ask_for_health(&self) -> Result<Answer, SendError> {
+        let answer = self.ask(self.api.question()).await?;
+        match self.api.further_question(&answer) {
+            Some(further) => Ok(self.ask(further).await.unwrap_or(answer)),
+            None => Ok(answer),
+        }
     }
 
     fn censored(&self, mut error: SendError) -> SendError {
@@ -128,11 +175,35 @@ impl<A: Api> Provider for HttpProvider<A> {
             Ok(answer) => self.api.answer_to(call, &answer, self.clock.now()),
             Err(error) => Err(error),
         };
-        outcome.map_err(|error| self.censored(error))
+        let named = |mut receipt: Receipt| {
+            let own = || self.api.own_name(key);
+            receipt.provider_message_id = receipt.provider_message_id.or_else(own);
+            receipt
+        };
+        outcome.map(named).map_err(|error| self.censored(error))
+    }
+
+    fn join(&self, calls: &[Call]) -> Option<Call> {
+        let batch = self.api.capabilities().batch?;
+        if calls.is_empty() || calls.len() > batch.calls_max {
+            return None;
+        }
+        self.api.join(calls).filter(|joined| joined.body.len() <= batch.request_bytes_max)
+    }
+
+    async fn send_joined(&self, joined: &Call, members: usize, key: &IdempotencyKey) -> Joined {
+        let outcome = match self.ask(self.api.dispatch_joined(joined, key)).await {
+            Ok(answer) => self.api.answer_joined(&answer, members, self.clock.now()),
+            Err(error) => Err(error),
+        };
+        let each = |result: Result<_, _>| result.map_err(|error| self.censored(error));
+        outcome
+            .map(|results| results.into_iter().map(each).collect())
+            .map_err(|error| self.censored(error))
     }
 
     async fn probe(&self) -> Result<(), SendError> {
-        let refused = match self.ask(self.api.question()).await {
+        let refused = match self.ask_for_health().await {
             Ok(answer) => self.api.refused_for_good(&answer, self.clock.now()),
             // Nothing was asked of the provider that could be unclear.
             Err(error) => Some(SendError { unclear: false, ..error }),
@@ -140,8 +211,12 @@ impl<A: Api> Provider for HttpProvider<A> {
         refused.map_or(Ok(()), |error| Err(self.censored(error)))
     }
 
+    fn probe_interval(&self) -> Duration {
+        self.api.question_interval()
+    }
+
     async fn vouch(&self) -> Result<(), SendError> {
-        let error = match self.ask(self.api.question()).await {
+        let error = match self.ask_for_health().await {
             Ok(answer) => match self.api.refused_for_good(&answer, self.clock.now()) {
                 Some(error) => error,
                 None if self.api.shows_life(&answer) => return Ok(()),

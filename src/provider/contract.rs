@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lc_rs::digest;
@@ -155,6 +156,11 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// Asks, without sending mail, whether the account works again. `Ok` means that it may; only a clear sign that
     /// the key is still refused, or no answer at all, is an error.
     async fn probe(&self) -> Result<(), SendError>;
+
+    /// The least time between two probes that the service bears; zero where it makes no difference.
+    fn probe_interval(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Asks, without sending mail, whether the service knows this account. Where `probe` gives the benefit of the doubt,
     /// this does not: `Ok` is a clear yes, `Misconfigured` a clear no, and everything else cannot be told now.

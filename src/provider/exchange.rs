@@ -19,8 +19,8 @@ use tokio::time::{Instant, timeout_at};
 use super::resolve::Resolver;
 use super::{SendError, Verdict};
 
-/// The most that is read of an answer. Real ones have a few hundred octets.
-pub(super) const ANSWER_MAX: usize = 64 * 1024;
+/// The most that is read of an answer. Real ones have a few hundred octets, for each message where there are several.
+pub(super) const ANSWER_MAX: usize = 512 * 1024;
 
 /// For TCP and TLS. A provider that does not answer within this is down, whatever the call may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,5 +1,7 @@
 //! The key of an account, which goes into the header of every request.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderName, HeaderValue, Request};
@@ -14,12 +16,21 @@ pub(super) struct ApiKey {
     field: HeaderName,
     value: HeaderValue,
     key: Secret,
+    /// The form in which it is sent, where that is another.
+    encoded: Secret,
 }
 
 impl ApiKey {
     /// `Authorization: Bearer KEY`.
     pub(super) fn bearer(config: &ProviderConfig) -> Result<Self, BuildError> {
-        Self::new(config, AUTHORIZATION, "Bearer ")
+        Self::new(config, AUTHORIZATION, |key| format!("Bearer {key}"))
+    }
+
+    /// `Authorization: Basic` with the key as the password of `user` (RFC 7617).
+    pub(super) fn basic(config: &ProviderConfig, user: &str) -> Result<Self, BuildError> {
+        let encoded = |key: &str| STANDARD.encode(format!("{user}:{key}"));
+        let made = Self::new(config, AUTHORIZATION, |key| format!("Basic {}", encoded(key)))?;
+        Ok(Self { encoded: Secret::new(encoded(made.key.expose())), ..made })
     }
 
     /// The key alone, in a field that the service has for it.
@@ -27,19 +38,25 @@ impl ApiKey {
         config: &ProviderConfig,
         field: &'static str,
     ) -> Result<Self, BuildError> {
-        Self::new(config, HeaderName::from_static(field), "")
+        Self::new(config, HeaderName::from_static(field), str::to_owned)
     }
 
-    fn new(config: &ProviderConfig, field: HeaderName, scheme: &str) -> Result<Self, BuildError> {
+    fn new(
+        config: &ProviderConfig,
+        field: HeaderName,
+        text: impl Fn(&str) -> String,
+    ) -> Result<Self, BuildError> {
         let key = config.api_key.expose().trim();
         if key.is_empty() {
             return Err(BuildError::setting(config, "api_key", "is not set"));
         }
-        let mut value = HeaderValue::from_str(&format!("{scheme}{key}")).map_err(|_| {
-            BuildError::setting(config, "api_key", "has characters that no key has")
-        })?;
+        let unfit = || BuildError::setting(config, "api_key", "has characters that no key has");
+        if key.chars().any(char::is_control) {
+            return Err(unfit());
+        }
+        let mut value = HeaderValue::from_str(&text(key)).map_err(|_| unfit())?;
         value.set_sensitive(true);
-        Ok(Self { field, value, key: Secret::new(key) })
+        Ok(Self { field, value, key: Secret::new(key), encoded: Secret::default() })
     }
 
     /// Puts the key into a request.
@@ -50,6 +67,11 @@ impl ApiKey {
     /// The key itself, to be struck out of what a provider repeats.
     pub(super) fn text(&self) -> &str {
         self.key.expose()
+    }
+
+    /// The form in which it is sent, where that is another, to be struck out likewise; else empty.
+    pub(super) fn encoded(&self) -> &str {
+        self.encoded.expose()
     }
 }
 
@@ -79,5 +101,16 @@ mod tests {
         assert_eq!(request.headers()[AUTHORIZATION], "Bearer abc");
         assert_eq!(request.headers()["x-own-token"], "abc");
         assert!(!format!("{request:?}").contains("abc"));
+    }
+
+    #[test]
+    fn a_key_can_be_the_password_of_a_user() {
+        let mut config = config(ProviderKind::Mailgun);
+        config.api_key = Secret::new("abc");
+        let mut request = Request::new(Bytes::new());
+        let key = ApiKey::basic(&config, "api").unwrap();
+        key.put(&mut request);
+        assert_eq!(request.headers()[AUTHORIZATION], "Basic YXBpOmFiYw==");
+        assert_eq!((key.text(), key.encoded()), ("abc", "YXBpOmFiYw=="));
     }
 }

@@ -5,6 +5,8 @@
 
 mod answer;
 mod api;
+mod batch;
+mod brevo;
 mod capabilities;
 mod capture;
 mod contract;
@@ -15,6 +17,8 @@ mod filename;
 mod files;
 mod form;
 mod key;
+mod mailgun;
+mod multipart;
 mod people;
 mod postmark;
 mod refusal;
@@ -23,6 +27,7 @@ mod resolve;
 mod sendgrid;
 mod ses;
 mod smarthost;
+mod webhook;
 
 #[cfg(test)]
 mod conformance;
@@ -40,12 +45,15 @@ pub use exchange::{ClientError, HttpClient};
 use std::sync::Arc;
 
 use self::api::{Api, HttpProvider};
+use self::brevo::Brevo;
 use self::capture::Capture;
+use self::mailgun::Mailgun;
 use self::postmark::Postmark;
 use self::resend::Resend;
 use self::sendgrid::SendGrid;
 use self::ses::Ses;
 use self::smarthost::Smarthost;
+use self::webhook::Webhook;
 use crate::clock::SharedClock;
 use crate::config::{ProviderConfig, ProviderKind};
 
@@ -63,9 +71,10 @@ pub fn build(
         ProviderKind::SendGrid => over_http(SendGrid::new(config)?, config, client, clock),
         ProviderKind::Ses => over_http(Ses::new(config)?, config, client, clock),
         ProviderKind::Postmark => over_http(Postmark::new(config)?, config, client, clock),
-        ProviderKind::Mailgun | ProviderKind::Brevo | ProviderKind::Webhook => {
-            // The configuration refuses them until they are here.
-            return Err(BuildError::setting(config, "type", "is not in this version yet"));
+        ProviderKind::Mailgun => over_http(Mailgun::new(config)?, config, client, clock),
+        ProviderKind::Brevo => over_http(Brevo::new(config)?, config, client, clock),
+        ProviderKind::Webhook => {
+            over_http(Webhook::new(config, Arc::clone(&clock))?, config, client, clock)
         }
         ProviderKind::Smtp => Arc::new(Smarthost::new(config)?),
         ProviderKind::Capture => Arc::new(Capture::new()),

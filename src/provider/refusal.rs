@@ -99,7 +99,8 @@ fn seconds(text: &str) -> Option<Duration> {
     Some(Duration::try_from_secs_f64(seconds).unwrap_or(WAIT_MAX).min(WAIT_MAX))
 }
 
-fn until_then(now: Timestamp, then: Timestamp) -> Duration {
+/// How long it is from now to then; at most [`WAIT_MAX`].
+pub(super) fn until_then(now: Timestamp, then: Timestamp) -> Duration {
     Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO).min(WAIT_MAX)
 }
 

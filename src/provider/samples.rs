@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use url::Url;
 
 use super::Letter;
 use super::exchange::Answer;
@@ -41,15 +42,20 @@ pub(crate) fn config(kind: ProviderKind) -> ProviderConfig {
         rate: None,
         concurrency: NonZeroUsize::MIN,
         timeout: Duration::from_secs(30),
-        region: Some("eu-west-1".to_owned()),
+        region: (kind != ProviderKind::Mailgun).then(|| "eu-west-1".to_owned()),
         access_key_id: Some("AKIAIOSFODNN7EXAMPLE".to_owned()),
         secret_access_key: Secret::new("topsecretwJalrXUtnFEMI/K7MDENG"),
         session_token: Secret::default(),
         domain: Some("mg.example.org".to_owned()),
         smarthost: SmarthostConfig::default(),
-        url: None,
-        secret: Secret::new("topsecretwhsec_0123456789"),
+        url: Some("https://receiver.example/mail".parse().unwrap()),
+        secret: Secret::new("whsec_topsecrettopsecrettopsecrettopsecret"),
     }
+}
+
+/// The same, reached at this address.
+pub(crate) fn config_at(kind: ProviderKind, url: &Url) -> ProviderConfig {
+    ProviderConfig { base_url: Some(url.clone()), url: Some(url.clone()), ..config(kind) }
 }
 
 /// What a [`Letter`] borrows from.

@@ -150,3 +150,39 @@ fn dev_catches_all_mail_whatever_is_configured() {
     let slip = Setup::new().toml("[smtp]\nlisen = []\n").load_for(purpose());
     assert!(slip.is_err());
 }
+
+#[test]
+fn what_becomes_a_part_of_an_address_must_be_what_it_seems() {
+    let mailgun = |key: &str, value: &str| {
+        let setup = Setup::new().env("MAILGUN_API_KEY", "key-1");
+        let domain = if key == "domain" { value } else { "mg.example.org" };
+        let setup = setup.env("MAILGUN_DOMAIN", domain);
+        let region = if key == "region" { value } else { "" };
+        setup.env("MAILFERRY__PROVIDERS__MAILGUN__REGION", region)
+    };
+    assert_eq!(mailgun("region", "eu").load().config.providers[0].region.as_deref(), Some("eu"));
+    assert_eq!(mailgun("region", "").load().config.providers[0].region, None);
+    for (key, value) in [("region", "eu-west-1"), ("region", "EU"), ("domain", "mg.example.org/x")]
+    {
+        let errors = mailgun(key, value).errors();
+        assert!(errors[0].contains(&format!("providers.mailgun.{key}")), "{errors:?}");
+    }
+
+    let webhook = |url: &str, secret: &str| {
+        Setup::new()
+            .env("MAILFERRY__PROVIDERS__WEBHOOK__URL", url)
+            .env("MAILFERRY__PROVIDERS__WEBHOOK__SECRET", secret)
+    };
+    let (url, secret) = ("https://hooks.example.org/mail", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    assert_eq!(webhook(url, secret).load().config.providers[0].kind, ProviderKind::Webhook);
+    for (url, secret, key) in [
+        ("http://hooks.example.org/mail", secret, "url"),
+        ("https://user:pw@hooks.example.org/", secret, "url"),
+        (url, "short", "secret"),
+        (url, "whsec_c2hvcnQ=", "secret"),
+    ] {
+        let errors = webhook(url, secret).errors();
+        assert!(errors[0].contains(&format!("providers.webhook.{key}")), "{errors:?}");
+        assert!(!errors[0].contains("c2hvcnQ") && !errors[0].contains("pw@"), "{errors:?}");
+    }
+}

@@ -41,12 +41,12 @@ impl Prism {
             .unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let listening = async {
-            while let Some(line) = lines.next_line().await.unwrap() {
+            loop {
+                let line = lines.next_line().await.unwrap().expect("Prism says where it listens");
                 if let Some((_, url)) = line.split_once("Prism is listening on ") {
                     return url.trim().to_owned();
                 }
             }
-            panic!("Prism does not listen");
         };
         let url = tokio::time::timeout(Duration::from_mins(2), listening).await;
         // What it says of each request must be read, or it stops.

@@ -78,6 +78,7 @@ async fn record(
             [("content-type", "application/json")],
             r#"{"To":"","SubmittedAt":"2026-11-21T10:00:00Z","MessageID":"1","ErrorCode":0,"Message":"OK"}"#,
         ),
+        "/mail" => (StatusCode::OK, [("content-type", "application/json")], r#"{"id":"1"}"#),
         "/v3/mg.example.org/messages.mime" => (
             StatusCode::OK,
             [("content-type", "application/json")],

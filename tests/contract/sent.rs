@@ -10,7 +10,7 @@ use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mailferry::config::ProviderKind;
-use mailferry::message::Loss;
+use mailferry::message::{Address, Loss};
 use mailferry::provider::{Call, Provider};
 use serde_json::Value;
 
@@ -18,8 +18,7 @@ use crate::letters::{Sample, corpus};
 use crate::support::account;
 
 /// Kinds that `provider::build` does not build yet. The list shrinks to nothing.
-const NOT_BUILT: [ProviderKind; 4] =
-    [ProviderKind::Mailgun, ProviderKind::Brevo, ProviderKind::Smtp, ProviderKind::Webhook];
+const NOT_BUILT: [ProviderKind; 1] = [ProviderKind::Brevo];
 
 /// Texts of Base64 from this length on are shown as length, beginning and hash.
 const SHORTENED_FROM: usize = 24;
@@ -69,8 +68,8 @@ fn shown(sample: &Sample, accounts: &[(ProviderKind, Arc<dyn Provider>)]) -> Str
 }
 
 fn envelope(sample: &Sample) -> String {
-    let sender = sample.envelope.sender.as_ref().map_or("<>", |it| it.as_str());
-    let recipients: Vec<_> = sample.envelope.recipients.iter().map(|it| it.as_str()).collect();
+    let sender = sample.envelope.sender.as_ref().map_or("<>", Address::as_str);
+    let recipients: Vec<_> = sample.envelope.recipients.iter().map(Address::as_str).collect();
     format!("MAIL FROM {sender}\nRCPT TO {}\n", recipients.join(", "))
 }
 
@@ -85,8 +84,8 @@ fn one(call: &Call, raw: &[u8]) -> String {
         writeln!(out, "key: {}", cut(key)).unwrap();
     }
     if let Some(envelope) = &call.envelope {
-        let recipients: Vec<_> = envelope.recipients.iter().map(|it| it.as_str()).collect();
-        let sender = envelope.sender.as_ref().map_or("<>", |it| it.as_str());
+        let recipients: Vec<_> = envelope.recipients.iter().map(Address::as_str).collect();
+        let sender = envelope.sender.as_ref().map_or("<>", Address::as_str);
         writeln!(out, "envelope: {sender} to {}", recipients.join(", ")).unwrap();
     }
     if call.content_type.starts_with("application/json") {

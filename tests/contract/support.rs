@@ -17,6 +17,9 @@ use tokio::process::Command;
 use crate::letters::Sample;
 use crate::skip::skip;
 
+/// What posts to a webhook are signed with.
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
 pub(crate) const REGION: &str = "eu-west-1";
 
 /// An account of this kind, reached at `base_url`.
@@ -25,11 +28,11 @@ pub(crate) fn config(kind: ProviderKind, base_url: &str) -> ProviderConfig {
         name: kind.name().to_owned(),
         kind,
         api_key: Secret::new("key-of-the-test"),
-        base_url: Some(base_url.parse().unwrap()),
+        base_url: (kind != ProviderKind::Webhook).then(|| base_url.parse().unwrap()),
         rate: None,
         concurrency: NonZeroUsize::MIN,
         timeout: Duration::from_secs(60),
-        region: Some(REGION.to_owned()),
+        region: (kind != ProviderKind::Mailgun).then(|| REGION.to_owned()),
         access_key_id: Some("AKIAIOSFODNN7EXAMPLE".to_owned()),
         secret_access_key: Secret::new("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"),
         session_token: Secret::default(),
@@ -38,8 +41,8 @@ pub(crate) fn config(kind: ProviderKind, base_url: &str) -> ProviderConfig {
             host: Some("127.0.0.1".to_owned()),
             ..SmarthostConfig::default()
         },
-        url: Some(base_url.parse().unwrap()),
-        secret: Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        url: Some(format!("{base_url}/mail").parse().unwrap()),
+        secret: Secret::new(SECRET),
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn carried(kind: ProviderKind, call: &Call) -> Vec<Carried> {
         ProviderKind::Resend => {
             each(json(call), |body| structured(body, ["to", "cc", "bcc"], addresses))
         }
-        ProviderKind::SendGrid => vec![sendgrid(json(call))],
+        ProviderKind::SendGrid => sendgrid(json(call)),
         ProviderKind::Ses => vec![ses(&json(call))],
         ProviderKind::Mailgun => vec![mailgun(call)],
         ProviderKind::Postmark => {
@@ -65,12 +65,15 @@ fn structured(mut body: Value, names: [&str; 3], read: impl Fn(&Value) -> Vec<St
     Carried { recipients, shown, readable: text_of(&body).into_bytes(), mime: None }
 }
 
-fn sendgrid(mut body: Value) -> Carried {
-    let persons = body["personalizations"].as_array_mut().expect("a list");
-    assert_eq!(persons.len(), 1, "each personalization is a copy of its own");
-    let people = structured(persons.remove(0), ["to", "cc", "bcc"], addresses);
-    let rest = text_of(&body);
-    Carried { readable: [people.readable, rest.into_bytes()].concat(), ..people }
+/// Each personalization is a copy of its own, with what stands beside them.
+fn sendgrid(mut body: Value) -> Vec<Carried> {
+    let persons = body["personalizations"].take();
+    let rest = text_of(&body).into_bytes();
+    let each = persons.as_array().expect("a list").iter().map(|person| {
+        let people = structured(person.clone(), ["to", "cc", "bcc"], addresses);
+        Carried { readable: [people.readable, rest.clone()].concat(), ..people }
+    });
+    each.collect()
 }
 
 fn ses(body: &Value) -> Carried {
@@ -88,7 +91,7 @@ fn mailgun(call: &Call) -> Carried {
         match name.as_str() {
             "to" => recipients.extend(addresses_of(&String::from_utf8(content).expect("UTF-8"))),
             "message" => assert!(mime.replace(content).is_none(), "one message"),
-            "cc" | "bcc" => panic!("messages.mime has no {name}"),
+            "cc" | "bcc" => unreachable!("messages.mime has no {name}"),
             _ => {}
         }
     }
@@ -138,8 +141,15 @@ fn brevo(mut body: Value) -> Vec<Carried> {
     versions.into_iter().map(whole).collect()
 }
 
+/// The envelope and the MIME stand in the body, and the fields of the message beside them.
 fn webhook(call: &Call) -> Carried {
-    beside(call, call.body.to_vec())
+    let mut body = json(call);
+    let data = body["data"].as_object_mut().expect("a message");
+    let envelope = data.remove("envelope").expect("an envelope");
+    let encoded = data.remove("raw").expect("the message");
+    let mime = STANDARD.decode(encoded.as_str().expect("a text")).expect("Base64");
+    let whole = raw(addresses(&envelope["recipients"]), mime);
+    Carried { readable: [whole.readable, text_of(&body).into_bytes()].concat(), ..whole }
 }
 
 /// A message whose envelope stands beside the body.

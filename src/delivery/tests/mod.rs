@@ -2,6 +2,7 @@
 
 mod accounts;
 mod at_once;
+mod batches;
 mod failover;
 mod known;
 mod losses;

@@ -35,8 +35,8 @@ const NEVER: [&str; 14] = [
 const SINGLE: [&str; 4] = ["Date", "Message-ID", "In-Reply-To", "References"];
 
 /// Fields that steer a provider's SMTP server (SPEC 4.3 and those of further services): whole names.
-pub(crate) const OPTIONS: [&str; 4] =
-    ["Resend-Idempotency-Key", "X-SMTPAPI", "X-MSYS-API", "X-Mailjet-Campaign"];
+pub(crate) const OPTIONS: [&str; 5] =
+    ["Resend-Idempotency-Key", "X-SMTPAPI", "X-MSYS-API", "X-Mailjet-Campaign", "X-Sib-Sandbox"];
 /// Likewise: beginnings of names.
 pub(crate) const OPTION_PREFIXES: [&str; 6] =
     ["X-PM-", "X-Mailgun-", "X-SES-", "X-Mailin-", "X-MJ-", "X-Mailjet-"];

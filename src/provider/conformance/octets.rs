@@ -17,7 +17,7 @@ fn message(text: &[u8], data: &[u8]) -> Sample {
           Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
           Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: binary\r\n\r\n",
         text,
-        b"\r\n--b\r\nContent-Type: application/octet-stream; name=a.dat\r\n\
+        b"\r\n--b\r\nContent-Type: application/pdf; name=a.pdf\r\n\
           Content-Transfer-Encoding: binary\r\n\r\n",
         data,
         b"\r\n--b--\r\n",
@@ -29,23 +29,31 @@ fn message(text: &[u8], data: &[u8]) -> Sample {
 
 /// The octets of the attachment in a call.
 fn carried(kind: ProviderKind, call: &Call) -> Vec<u8> {
-    let json: Value = serde_json::from_slice(&call.body).unwrap();
+    // A form is none.
+    let json: Value = serde_json::from_slice(&call.body).unwrap_or_default();
     let decoded = |value: &Value| STANDARD.decode(value.as_str().unwrap()).unwrap();
     match kind {
         ProviderKind::Resend | ProviderKind::SendGrid => {
             decoded(&json["attachments"][0]["content"])
         }
         ProviderKind::Postmark => decoded(&json["Attachments"][0]["Content"]),
+        ProviderKind::Brevo => decoded(&json["attachment"][0]["content"]),
         ProviderKind::Ses => {
             let raw = decoded(&json["Content"]["Raw"]["Data"]);
             assert!(raw.is_ascii() && !raw.contains(&0), "a 7-bit way");
             Email::parse(&raw).attachments[0].bytes.to_vec()
         }
-        ProviderKind::Mailgun
-        | ProviderKind::Brevo
-        | ProviderKind::Smtp
-        | ProviderKind::Webhook
-        | ProviderKind::Capture => unreachable!("not in this suite"),
+        ProviderKind::Mailgun => {
+            let head = b"Content-Type: application/octet-stream\r\n\r\n";
+            let begin = memchr::memmem::find(&call.body, head).unwrap() + head.len();
+            let boundary = call.content_type.split_once("boundary=").unwrap().1;
+            let end = call.body.len() - format!("\r\n--{boundary}--\r\n").len();
+            Email::parse(&call.body[begin..end]).attachments[0].bytes.to_vec()
+        }
+        ProviderKind::Webhook => {
+            Email::parse(&decoded(&json["data"]["raw"])).attachments[0].bytes.to_vec()
+        }
+        ProviderKind::Smtp | ProviderKind::Capture => unreachable!("not in this suite"),
     }
 }
 

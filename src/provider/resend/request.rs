@@ -74,6 +74,12 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
     Ok(Call { key, ..Call::json(&body, letter.json_size(), losses)? })
 }
 
+/// Whether there are files in a body made here. Within a JSON text every quotation mark has a backslash before it, so
+/// these octets can only be the member.
+pub(super) fn has_attachments(body: &[u8]) -> bool {
+    memchr::memmem::find(body, b",\"attachments\":[").is_some()
+}
+
 fn files(attachments: &[Attachment], losses: &mut Vec<Loss>) -> Result<Vec<File>, Unfit> {
     let parts = without_amp(attachments, losses);
     parts.into_iter().map(|part| file(part, losses)).collect()
@@ -123,6 +129,15 @@ mod tests {
     fn built(sample: &Sample) -> (Value, Vec<Loss>) {
         let call = build(&sample.letter()).unwrap();
         (serde_json::from_slice(&call.body).unwrap(), call.losses)
+    }
+
+    #[test]
+    fn files_are_seen_in_a_body_and_nothing_else_is_taken_for_them() {
+        assert!(has_attachments(&build(&Sample::rich().letter()).unwrap().body));
+        let mut sample = Sample::plain();
+        sample.email.text = Some(r#"","attachments":[{"#.to_owned());
+        sample.email.headers = vec![("attachments".to_owned(), "[".to_owned())];
+        assert!(!has_attachments(&build(&sample.letter()).unwrap().body));
     }
 
     #[test]

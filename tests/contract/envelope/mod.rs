@@ -113,7 +113,8 @@ fn shows_only_the_header(kind: ProviderKind, carried: &Carried, drawn: &Drawn) {
 /// The address stands there whole. JSON texts and display names may escape the quotes of a local part.
 fn contains(text: &str, address: &str) -> bool {
     let before = |c: char| !(c.is_alphanumeric() || ".+\"".contains(c));
-    text.match_indices(address).any(|(at, _)| text[..at].chars().next_back().is_none_or(before))
+    text.match_indices(address)
+        .any(|(at, _)| text.split_at(at).0.chars().next_back().is_none_or(before))
 }
 
 fn judged(kind: ProviderKind, provider: &dyn Provider, drawn: &Drawn, pending: &[Address]) {

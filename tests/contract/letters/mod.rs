@@ -93,6 +93,43 @@ impl Sample {
     }
 }
 
+/// A message with every order that Mailgun's SMTP server takes.
+pub(crate) fn orders_to_mailgun() -> Sample {
+    let text = "\
+From: Ada <ada@example.org>
+To: Bob <bob@example.net>
+Subject: Tea
+X-Mailgun-Tag: welcome
+X-Mailgun-Tag: second
+X-Mailgun-Dkim: yes
+X-Mailgun-Secondary-DKIM: example.com,s1
+X-Mailgun-Secondary-DKIM-Public: public.example.com/s1
+X-Mailgun-Deliver-By: Sat, 21 Nov 2026 12:00:00 +0000
+X-Mailgun-Deliver-Within: 1h30m
+X-Mailgun-Delivery-Time-Optimize-Period: 24h
+X-Mailgun-Time-Zone-Localize: 14:30
+X-Mailgun-Drop-Message: yes
+X-Mailgun-Track: Yes
+X-Mailgun-Track-Clicks: htmlonly
+X-Mailgun-Track-Opens: no
+X-Mailgun-Track-Pixel-Location-Top: true
+X-Mailgun-Require-TLS: True
+X-Mailgun-Skip-Verification: false
+X-Mailgun-Sending-Ip: 192.0.2.1
+X-Mailgun-Sending-Ip-Pool: pool-1
+X-Mailgun-Archive-To: https://archive.example/mail
+X-Mailgun-Suppress-Headers: all
+X-Mailgun-Template-Name: welcome
+X-Mailgun-Template-Version: v2
+X-Mailgun-Template-Variables: {\"name\": \"Bob\"}
+X-Mailgun-Variables: {\"user\": 7, \"plan\": \"free\"}
+X-Mailgun-Recipient-Variables: {\"bob@example.net\": {\"id\": 1}}
+
+Five o'clock?
+";
+    Sample::new("orders", &["bob@example.net"], text)
+}
+
 /// Every message of tests/mail, to everybody in its To and Cc and to one more.
 pub(crate) fn corpus() -> Vec<Sample> {
     let folder = format!("{}/tests/mail", env!("CARGO_MANIFEST_DIR"));

@@ -35,7 +35,7 @@ run(async (mail, url) => {
       filename: file.filename,
       type: file.content_type,
       disposition: file.inline ? 'inline' : 'attachment',
-      ...(file.inline && { contentId: file.content_id }),
+      ...(file.inline && { content_id: file.content_id }),
     })),
     customArgs: { mailferry_id: mail.id },
     categories: mail.options.categories,

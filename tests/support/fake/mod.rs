@@ -1,5 +1,5 @@
-//! A scriptable email service on this machine: plays Resend, SendGrid, SES or Postmark, records every request, and
-//! fails in any way a test asks for.
+//! A scriptable email service on this machine: plays Resend, SendGrid, SES, Mailgun, Postmark, Brevo or a webhook,
+//! records every request, and fails in any way a test asks for.
 //!
 //! When it stops, it holds every request against the description of the real service, and panics when
 //! one is not as described.
@@ -7,10 +7,12 @@
 mod script;
 mod service;
 mod verdict;
+mod whole;
 mod wire;
 
 pub(crate) use script::Behaviour;
 pub(crate) use service::{INACTIVE, Mail, Service};
+pub(crate) use whole::{WEBHOOK_SECRET, mime};
 pub(crate) use wire::Reply;
 
 use std::collections::{HashSet, VecDeque};
@@ -191,7 +193,7 @@ async fn serve(stream: TcpStream, shared: Arc<Mutex<Shared>>) -> io::Result<()> 
     while let Some(head) = wire::read_head(&mut stream).await? {
         let (service, sends, behaviour) = {
             let mut shared = shared.lock().unwrap();
-            let sends = shared.service.sends(&head.method, &head.path);
+            let sends = shared.service.sends(&head);
             let behaviour = match shared.refusal(&head) {
                 Some(refusal) => refusal,
                 None => shared.next(sends),
@@ -206,6 +208,8 @@ async fn serve(stream: TcpStream, shared: Arc<Mutex<Shared>>) -> io::Result<()> 
         let normal = || {
             if sends {
                 shared.lock().unwrap().outbox.take(service, &request)
+            } else if service == Service::Webhook {
+                whole::pong(&request)
             } else {
                 service.account(&request.head.path)
             }

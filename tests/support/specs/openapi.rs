@@ -22,6 +22,12 @@ impl Schema {
         Self { document, pointer: pointer.to_owned(), validator }
     }
 
+    /// Whether the member of this name is a list.
+    pub(crate) fn is_list(&self, name: &str) -> bool {
+        let part = self.resolved(self.document.pointer(&self.pointer).unwrap());
+        part["properties"][name]["type"] == "array"
+    }
+
     /// Everything that is wrong with the value; nothing when it is as described.
     pub(crate) fn faults(&self, value: &Value) -> Vec<String> {
         let mut faults: Vec<_> = self
