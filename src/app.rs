@@ -290,6 +290,7 @@ fn build_delivery(
         },
         sender: config.sender.clone(),
         on_loss: config.delivery.on_loss,
+        batch_max: config.delivery.batch_max,
         log_subject: config.log.subject,
         instance: instance_name().into(),
     };

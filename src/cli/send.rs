@@ -91,6 +91,7 @@ fn attachment(path: &Path, left: &mut u64) -> Result<Attachment, (Exit, String)>
         filename,
         content_id: None,
         inline: false,
+        alternative: false,
         bytes: Bytes::from(bytes),
     })
 }

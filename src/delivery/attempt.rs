@@ -3,22 +3,23 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::time::Instant;
-
+use super::calls::Lane;
 use super::caught::caught;
-use super::course::{self, Obstacle};
+use super::course::Obstacle;
 use super::engine::Engine;
 use super::events::Event;
 use super::job::Job;
 use super::lane::LaneId;
+use super::memory::is_large;
 use crate::config::OnLoss;
-use crate::message::{Address, Addressing, Email, Loss};
-use crate::provider::{Call, Form, IdempotencyKey, Letter, Provider, Receipt, SendError, Verdict};
-use crate::queue::{Attempt, Next, Outcome, RecipientState};
+use crate::message::{Addressing, Email, Loss};
+use crate::provider::{Call, Form, Letter, Provider, SendError, Verdict};
+use crate::queue::{Attempt, Next, Outcome};
 
 impl Engine {
-    /// Makes the calls for all recipients that are not settled yet, one after the other. Whatever happens is
-    /// noted in the job; a rejection settles the recipients of its call and the others go on.
+    /// Makes the calls for all recipients that are not settled yet, one after the other, or several in one request where
+    /// the provider has that. Whatever happens is noted in the job; a rejection settles the recipients of its call and
+    /// the others go on.
     ///
     /// A message at which a provider's code or the parser panics costs neither the slot nor the message.
     pub(super) async fn attempt(&self, job: &mut Job, lane: LaneId) -> Result<(), Obstacle> {
@@ -33,149 +34,62 @@ impl Engine {
             let board = self.board();
             (board.provider(lane), board.name(lane).to_owned())
         };
-        let email = self.parsed(job);
         let capabilities = provider.capabilities();
         let pending = job.pending();
         let structured = capabilities.form == Form::Structured;
+        let size = job.claim.message.raw.len();
+        let mut turn = Some(self.memory.turn(size).await);
+        let email = self.parsed(job);
         let calls =
             Addressing::split(&email, &pending, capabilities.recipients_per_call, structured);
+        let whole = calls.len() == 1 && pending.len() == job.claim.recipients.len();
+        let way = Lane { lane, provider: &*provider, name: &name, whole };
+        drop(email);
 
-        let last = calls.len().saturating_sub(1);
+        let mut together = self.batch_limit(&way, job);
         let mut put_off = None;
-        for (number, addressing) in calls.iter().enumerate() {
-            if number > 0 {
+        let mut rest = calls.as_slice();
+        let mut first = true;
+        while !rest.is_empty() {
+            if !first {
                 self.wait_for_pace(lane).await;
+                turn = Some(self.memory.turn(size).await);
             }
             // Also before the first: the message may have waited long for its slot.
-            let stopping = number > 0 && self.closing.load(Ordering::Relaxed);
+            let stopping = !first && self.closing.load(Ordering::Relaxed);
             if stopping || job.lease_ends(self.now()) {
                 return Err(Obstacle::Interrupted);
             }
-            let call = self
-                .prepare(&*provider, job, &email, addressing)
-                .inspect_err(|obstacle| self.note_unfit(job, &name, obstacle))?;
-            let whole = calls.len() == 1 && pending.len() == job.claim.recipients.len();
-            let later = self.call(job, lane, &*provider, &name, &call, addressing, whole).await?;
-            put_off = put_off.or(later);
+            first = false;
+            let prepared = {
+                let email = self.parsed(job);
+                self.prepare_some(&way, job, &email, rest, &mut together)
+            };
+            if prepared.as_ref().is_ok_and(|calls| calls.len() == rest.len()) || is_large(size) {
+                // Calls take long, and what is decoded is no small part of what a message takes.
+                job.email = None;
+            }
+            drop(turn.take());
+            let prepared =
+                prepared.inspect_err(|obstacle| self.note_unfit(job, &name, obstacle))?;
+            let (now, others) = rest.split_at(prepared.len());
+            let Some(later) = self.make(&way, job, &prepared, now).await? else {
+                // The provider refuses the batch, which says nothing about its members.
+                together.calls_max = 1;
+                continue;
+            };
+            put_off = put_off.or(later.into_iter().next());
+            rest = others;
             // The record must not wait for the rest: a crash would repeat what has been done.
-            if number < last && !self.settle(job, Next::Continue).await {
+            if !rest.is_empty() && !self.settle(job, Next::Continue).await {
                 return Err(Obstacle::Interrupted);
             }
         }
         put_off.map_or(Ok(()), |error| Err(Obstacle::Error(error)))
     }
 
-    /// One call and what it means for its recipients and for the lane. Returns why some of them must wait, although the
-    /// message was taken for the others.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one call, each needed once")]
-    async fn call(
-        &self,
-        job: &mut Job,
-        lane: LaneId,
-        provider: &dyn Provider,
-        name: &str,
-        call: &Call,
-        addressing: &Addressing,
-        whole: bool,
-    ) -> Result<Option<SendError>, Obstacle> {
-        let key = IdempotencyKey::of(job.claim.message.id, call);
-        let at = self.now();
-        let begun = Instant::now();
-        let result = provider.send(call, &key).await;
-        let latency_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-
-        let recipients = if whole { Vec::new() } else { addresses(job, addressing) };
-        let shown = (!whole).then(|| joined(&recipients));
-        let mut event = Event {
-            provider: Some(name),
-            attempt: Some(job.next_attempt()),
-            latency_ms: Some(latency_ms),
-            recipients: shown.as_deref(),
-            ..Event::default()
-        };
-        let mut attempt = Attempt {
-            at,
-            provider: name.to_owned(),
-            outcome: Outcome::Delivered,
-            error: None,
-            provider_message_id: None,
-            latency_ms,
-            recipients,
-            losses: call.losses.clone(),
-        };
-        match result {
-            Ok(Receipt { provider_message_id, left_out }) => {
-                self.note_success(lane);
-                event.outcome = Outcome::Delivered.name();
-                event.provider_message_id = provider_message_id.as_deref();
-                self.log.delivered(&job.claim.message, event);
-                job.receipts.extend(provider_message_id.clone());
-                attempt.provider_message_id = provider_message_id;
-                job.attempts.push(attempt);
-                let (later, gone): (Vec<_>, Vec<_>) =
-                    left_out.into_iter().partition(|left_out| left_out.later);
-                for gone in gone {
-                    let reason = format!("{name}: {}", gone.reason);
-                    let recipients = addressing.recipients().filter(|it| gone.is(it));
-                    job.settle_recipients(recipients, RecipientState::Failed, Some(&reason));
-                }
-                let served =
-                    addressing.recipients().filter(|it| !later.iter().any(|wait| wait.is(it)));
-                job.settle_recipients(served, RecipientState::Delivered, None);
-                Ok(later.into_iter().next().map(|first| SendError {
-                    verdict: Verdict::Temporary { retry_after: None },
-                    status: None,
-                    reason: first.reason,
-                    unclear: false,
-                }))
-            }
-            Err(error) => {
-                self.note_failure(lane, &error);
-                let text = error.to_string();
-                attempt.outcome = course::outcome(&error);
-                event.outcome = attempt.outcome.name();
-                event.error = Some(&text);
-                self.log.not_delivered(&job.claim.message, event);
-                attempt.error = Some(text);
-                job.attempts.push(attempt);
-                self.after_error(job, name, addressing, error).map(|()| None)
-            }
-        }
-    }
-
-    fn after_error(
-        &self,
-        job: &mut Job,
-        name: &str,
-        addressing: &Addressing,
-        error: SendError,
-    ) -> Result<(), Obstacle> {
-        match error.verdict {
-            Verdict::Rejected => {
-                let reason = format!("{name}: {error}");
-                let recipients = addressing.recipients();
-                job.settle_recipients(recipients, RecipientState::Failed, Some(&reason));
-                Ok(())
-            }
-            Verdict::Bug => {
-                tracing::error!(
-                    queue_id = %job.claim.message.id,
-                    provider = name,
-                    error = %error,
-                    "the provider says that our request is malformed; this is a fault of mailferry, please report it"
-                );
-                Err(Obstacle::Error(error))
-            }
-            Verdict::Throttled { .. }
-            | Verdict::Exhausted { .. }
-            | Verdict::Temporary { .. }
-            | Verdict::Misconfigured
-            | Verdict::Unknown => Err(Obstacle::Error(error)),
-        }
-    }
-
     /// The call, unless something of the message would be missing from it that must not be.
-    fn prepare(
+    pub(super) fn prepare(
         &self,
         provider: &dyn Provider,
         job: &Job,
@@ -285,15 +199,4 @@ impl Engine {
 
 fn reason_of(Loss { what, why, .. }: &Loss) -> String {
     format!("{what} would be lost: {why}; delivery.on_loss = \"send\" would send it nevertheless")
-}
-
-/// The envelope's spelling of the recipients of a call.
-fn addresses(job: &Job, addressing: &Addressing) -> Vec<Address> {
-    let of_call: Vec<&str> = addressing.recipients().collect();
-    let envelope = job.claim.message.envelope.recipients.iter();
-    envelope.filter(|own| of_call.iter().any(|a| own.same_mailbox(a))).cloned().collect()
-}
-
-fn joined(addresses: &[Address]) -> String {
-    addresses.iter().map(Address::as_str).collect::<Vec<_>>().join(", ")
 }

@@ -17,6 +17,11 @@ impl Backoff {
         Self { min, max: max.max(min) }
     }
 
+    /// The same with no ceiling below this.
+    pub(super) fn at_least(self, least: Duration) -> Self {
+        Self { min: self.min.max(least), max: self.max.max(least) }
+    }
+
     /// The largest ceiling.
     pub fn max(&self) -> Duration {
         self.max
@@ -52,6 +57,13 @@ mod tests {
         assert_eq!(BACKOFF.ceiling(3), Duration::from_secs(16));
         assert_eq!(BACKOFF.ceiling(20), Duration::from_mins(15));
         assert_eq!(BACKOFF.ceiling(4_000_000), Duration::from_mins(15));
+    }
+
+    #[test]
+    fn a_larger_least_wait_holds_for_every_step() {
+        let slow = BACKOFF.at_least(Duration::from_mins(20));
+        assert_eq!((slow.ceiling(0), slow.ceiling(20)), (slow.max(), Duration::from_mins(20)));
+        assert_eq!(BACKOFF.at_least(Duration::ZERO), BACKOFF);
     }
 
     #[test]

@@ -61,10 +61,10 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// Open and empty; once closed it is checked by `checks`.
+    /// Open and empty; once closed it is checked by `checks`, but not oftener than its provider bears.
     pub(super) fn new(setup: LaneSetup, checks: Backoff, now: Timestamp) -> Self {
         Self {
-            standing: Standing::new(checks),
+            standing: Standing::new(checks.at_least(setup.provider.probe_interval())),
             pace: setup.rate.map(Pace::new),
             in_flight: 0,
             waiting: VecDeque::new(),

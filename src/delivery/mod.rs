@@ -5,7 +5,7 @@
 //! and nowhere else.
 //!
 //! The decisions are plain functions: [`standing`] (does a provider take mail), [`board`] with [`roster`] and [`lane`]
-//! (which lane), [`course`] (what follows for the message), [`pace`] and [`backoff`] (when). `engine`, `attempt`,
+//! (which lane), [`course`] (what follows for the message), [`pace`] and [`backoff`] (when). `engine`, `attempt`, `calls`,
 //! `health`, `pump`, `settle`, `at_once` and `intake` carry them out. [`brought`] says by which way a message goes,
 //! `known` whether a provider takes an account.
 
@@ -14,6 +14,7 @@ mod attempt;
 mod backoff;
 mod board;
 mod brought;
+mod calls;
 mod caught;
 mod course;
 mod engine;
@@ -23,6 +24,7 @@ mod intake;
 mod job;
 mod known;
 mod lane;
+mod memory;
 mod pace;
 mod pump;
 mod roster;
@@ -33,6 +35,7 @@ mod status;
 mod tests;
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,7 +57,7 @@ use engine::{Engine, StoreHandle};
 use events::EventLog;
 use known::KnownAccounts;
 
-/// The longest wait between two checks of a closed provider.
+/// The longest wait between two checks of a closed provider that sets no limit to them.
 const CHECK_MAX: Duration = Duration::from_mins(1);
 
 /// What delivery needs to know.
@@ -72,6 +75,8 @@ pub struct Settings {
     pub sender: SenderConfig,
     /// What happens to a message of which a provider could carry a part only.
     pub on_loss: OnLoss,
+    /// Most calls in one request, where a provider takes several; 1: never more than one.
+    pub batch_max: NonZeroUsize,
     /// Whether log lines carry the subject.
     pub log_subject: bool,
     /// This instance's name on its leases.
@@ -97,6 +102,7 @@ impl Delivery {
             rules,
             sender,
             on_loss,
+            batch_max,
             log_subject,
             instance,
         } = settings;
@@ -110,7 +116,7 @@ impl Delivery {
         let board = Board::new(ways, checks, rng);
         let log = EventLog { subject: log_subject };
         Self(Arc::new(Engine::new(
-            board, store, accounts, rules, sender, on_loss, log, clock, instance,
+            board, store, accounts, rules, sender, on_loss, batch_max, log, clock, instance,
         )))
     }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::Address;
+use super::{Address, DkimSignature};
 
 /// A header address: display name (decoded, maybe empty) and addr-spec.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,8 +35,11 @@ pub struct Attachment {
     pub content_type: String,
     /// The Content-ID without angle brackets.
     pub content_id: Option<String>,
-    /// To be shown within the HTML body: disposition inline, or referenced from it.
+    /// Shown within the HTML body, which refers to it. Others are files whatever their disposition says: as inline
+    /// parts that nothing shows, mail programs would hide them.
     pub inline: bool,
+    /// No file, but a further form of the text: a calendar or AMP part of a `multipart/alternative`, in UTF-8.
+    pub alternative: bool,
     /// The decoded bytes.
     pub bytes: Bytes,
 }
@@ -96,6 +99,8 @@ pub struct Email {
     pub options: Vec<(String, String)>,
     /// Whether the content is signed or encrypted.
     pub protection: Protection,
+    /// The DKIM signatures that the message came with. It can be both, signed as a message and in its content.
+    pub dkim: Option<DkimSignature>,
     /// From is not what the app wrote: `sender.rewrite` has replaced it.
     pub from_rewritten: bool,
     /// What the view itself could not represent, whatever the provider.
@@ -103,6 +108,12 @@ pub struct Email {
 }
 
 impl Attachment {
+    /// True for an invitation beside the text. As a file with its method it is one as well to most mail programs.
+    pub fn is_invitation(&self) -> bool {
+        let media_type = self.content_type.split(';').next();
+        self.alternative && media_type.is_some_and(|it| it.trim() == "text/calendar")
+    }
+
     /// True for the AMP alternative of a message. It is no file: an API that has no place for it must leave it out and
     /// say so, rather than attach it.
     pub fn is_amp(&self) -> bool {

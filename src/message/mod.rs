@@ -6,6 +6,7 @@
 mod account;
 mod address;
 mod addressing;
+mod dkim;
 mod draft;
 mod dsn;
 mod email;
@@ -17,9 +18,11 @@ mod parse;
 pub mod raw;
 mod sender;
 mod senders;
+mod thread;
 
 pub use account::{Account, SealedAccount};
 pub use address::{Address, InvalidAddress};
+pub use dkim::DkimSignature;
 pub use draft::{Draft, InvalidDraft};
 pub use dsn::{Dsn, Notify, OriginalRecipient, RecipientDsn, Ret};
 pub use email::{Addressing, Attachment, Email, Loss, Mailbox, Protection};

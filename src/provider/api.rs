@@ -11,10 +11,10 @@ use bytes::Bytes;
 use http::Request;
 
 use super::exchange::{Answer, HttpClient};
-use super::people::loss_of_protection;
+use super::form;
 use super::refusal::json;
 use super::{
-    Call, Capabilities, Form, IdempotencyKey, Letter, Provider, Receipt, SendError, Unfit, Verdict,
+    Call, Capabilities, IdempotencyKey, Letter, Provider, Receipt, SendError, Unfit, Verdict,
 };
 use crate::clock::{SharedClock, Timestamp};
 
@@ -29,6 +29,23 @@ pub(super) trait Api: fmt::Debug + Send + Sync + 'static {
     /// The request that offers the call, without credentials.
     fn dispatch(&self, call: &Call, key: &IdempotencyKey) -> Request<Bytes>;
 
+    /// Joins prepared calls, as many as a batch may have at the most ([`Provider::join`]).
+    fn join(&self, calls: &[Call]) -> Option<Call> {
+        let _ = calls;
+        None
+    }
+
+    /// The request that offers joined calls, without credentials.
+    fn dispatch_joined(&self, joined: &Call, key: &IdempotencyKey) -> Request<Bytes> {
+        self.dispatch(joined, key)
+    }
+
+    /// What the answer to joined calls means, for each of them.
+    fn answer_joined(&self, answer: &Answer, members: usize, now: Timestamp) -> Joined {
+        let _ = members;
+        self.answer(answer, now).map(|receipt| vec![Ok(receipt)])
+    }
+
     /// The request that asks for the account's health, without credentials.
     fn question(&self) -> Request<Bytes>;
 
@@ -37,6 +54,11 @@ pub(super) trait Api: fmt::Debug + Send + Sync + 'static {
     fn further_question(&self, answer: &Answer) -> Option<Request<Bytes>> {
         let _ = answer;
         None
+    }
+
+    /// The least time between two such questions ([`Provider::probe_interval`]).
+    fn question_interval(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// Puts the credentials into a request.
@@ -76,6 +98,9 @@ pub(super) trait Api: fmt::Debug + Send + Sync + 'static {
     /// Texts that must not appear in an error, should the provider repeat them.
     fn secrets(&self) -> Vec<&str>;
 }
+
+/// The outcomes of joined calls, in their order; or what happened to all of them together.
+pub(super) type Joined = Result<Vec<Result<Receipt, SendError>>, SendError>;
 
 /// A provider that is reached by HTTP.
 #[derive(Debug)]
@@ -129,10 +154,10 @@ impl<A: Api> Provider for HttpProvider<A> {
                 ),
             });
         }
+        let adapted = form::adapted(letter.email, limits);
+        let letter = &Letter { email: adapted.as_ref().unwrap_or(letter.email), ..*letter };
         let mut call = self.api.request(letter)?;
-        if limits.form == Form::Structured {
-            call.losses.extend(loss_of_protection(letter.email.protection));
-        }
+        call.losses.extend(form::losses(letter, limits));
         if call.body.len() > limits.request_bytes_max {
             return Err(Unfit {
                 reason: format!(
@@ -158,6 +183,25 @@ impl<A: Api> Provider for HttpProvider<A> {
         outcome.map(named).map_err(|error| self.censored(error))
     }
 
+    fn join(&self, calls: &[Call]) -> Option<Call> {
+        let batch = self.api.capabilities().batch?;
+        if calls.is_empty() || calls.len() > batch.calls_max {
+            return None;
+        }
+        self.api.join(calls).filter(|joined| joined.body.len() <= batch.request_bytes_max)
+    }
+
+    async fn send_joined(&self, joined: &Call, members: usize, key: &IdempotencyKey) -> Joined {
+        let outcome = match self.ask(self.api.dispatch_joined(joined, key)).await {
+            Ok(answer) => self.api.answer_joined(&answer, members, self.clock.now()),
+            Err(error) => Err(error),
+        };
+        let each = |result: Result<_, _>| result.map_err(|error| self.censored(error));
+        outcome
+            .map(|results| results.into_iter().map(each).collect())
+            .map_err(|error| self.censored(error))
+    }
+
     async fn probe(&self) -> Result<(), SendError> {
         let refused = match self.ask_for_health().await {
             Ok(answer) => self.api.refused_for_good(&answer, self.clock.now()),
@@ -165,6 +209,10 @@ impl<A: Api> Provider for HttpProvider<A> {
             Err(error) => Some(SendError { unclear: false, ..error }),
         };
         refused.map_or(Ok(()), |error| Err(self.censored(error)))
+    }
+
+    fn probe_interval(&self) -> Duration {
+        self.api.question_interval()
     }
 
     async fn vouch(&self) -> Result<(), SendError> {

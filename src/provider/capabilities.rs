@@ -18,6 +18,9 @@ pub enum Idempotency {
     None,
     /// The same key and body give the first answer again, for this long.
     Replays { window: Duration },
+    /// A repeat of a request that was taken is refused for this long, which shows that the message is out; what the
+    /// service calls it stays unknown.
+    Refuses { window: Duration },
 }
 
 /// Calls per time.

@@ -1,5 +1,6 @@
 //! What every provider that is reached by HTTP promises, whatever its API.
 
+mod batches;
 mod network;
 mod octets;
 mod options;
@@ -15,12 +16,13 @@ use crate::clock::{SystemClock, Timestamp};
 use crate::config::{ProviderConfig, ProviderKind};
 use crate::message::{Address, Protection};
 
-const KINDS: [ProviderKind; 6] = [
+const KINDS: [ProviderKind; 7] = [
     ProviderKind::Resend,
     ProviderKind::SendGrid,
     ProviderKind::Ses,
     ProviderKind::Mailgun,
     ProviderKind::Postmark,
+    ProviderKind::Brevo,
     ProviderKind::Webhook,
 ];
 
@@ -64,9 +66,8 @@ fn success(kind: ProviderKind) -> Act {
             Act::Answer(200, "", r#"{"id":"<id-1>","message":"Queued. Thank you."}"#.to_owned())
         }
         ProviderKind::Webhook => Act::Answer(201, "", r#"{"id":"id-1"}"#.to_owned()),
-        ProviderKind::Brevo | ProviderKind::Smtp | ProviderKind::Capture => {
-            unreachable!("not in this suite")
-        }
+        ProviderKind::Brevo => Act::Answer(201, "", r#"{"messageId":"id-1"}"#.to_owned()),
+        ProviderKind::Smtp | ProviderKind::Capture => unreachable!("not in this suite"),
     }
 }
 
@@ -81,9 +82,8 @@ fn dead_key(kind: ProviderKind) -> Act {
         ProviderKind::Postmark => (401, r#"{"ErrorCode":10,"Message":"Bad token"}"#),
         ProviderKind::Mailgun => (401, "Forbidden"),
         ProviderKind::Webhook => (401, r#"{"error":"bad signature"}"#),
-        ProviderKind::Brevo | ProviderKind::Smtp | ProviderKind::Capture => {
-            unreachable!("not in this suite")
-        }
+        ProviderKind::Brevo => (401, r#"{"code":"unauthorized","message":"Key not found"}"#),
+        ProviderKind::Smtp | ProviderKind::Capture => unreachable!("not in this suite"),
     };
     Act::Answer(status, "", body.to_owned())
 }
@@ -270,9 +270,8 @@ fn credentials(kind: ProviderKind) -> (&'static str, bool) {
         // In Base64.
         ProviderKind::Mailgun => ("authorization", false),
         ProviderKind::Webhook => ("webhook-signature", false),
-        ProviderKind::Brevo | ProviderKind::Smtp | ProviderKind::Capture => {
-            unreachable!("not in this suite")
-        }
+        ProviderKind::Brevo => ("api-key", true),
+        ProviderKind::Smtp | ProviderKind::Capture => unreachable!("not in this suite"),
     }
 }
 
@@ -284,8 +283,7 @@ fn what_is_too_large_or_for_too_many_goes_elsewhere() {
 
         let mut sample = Sample::plain();
         sample.raw.resize(limits.request_bytes_max, b'x');
-        sample.email.attachments =
-            vec![attachment("a.dat", "application/octet-stream", &sample.raw)];
+        sample.email.attachments = vec![attachment("a.pdf", "application/pdf", &sample.raw)];
         let unfit = provider.prepare(&sample.letter()).unwrap_err();
         assert!(unfit.reason.contains("MB"), "{kind}: {unfit}");
 
@@ -375,6 +373,7 @@ async fn an_account_is_vouched_for_by_a_clear_answer_only() {
         (ProviderKind::SendGrid, 403, r#"{"errors":[{"message":"access forbidden"}]}"#),
         (ProviderKind::Postmark, 200, r#"{"ID":1,"Name":"Production"}"#),
         (ProviderKind::Mailgun, 200, r#"{"domain":{"state":"active"}}"#),
+        (ProviderKind::Brevo, 200, r#"{"email":"ada@example.org"}"#),
     ];
     for (kind, status, body) in living {
         let fake = Fake::start([Act::Answer(status, "", body.to_owned())]).await;
@@ -383,8 +382,9 @@ async fn an_account_is_vouched_for_by_a_clear_answer_only() {
     for kind in [
         ProviderKind::Resend,
         ProviderKind::SendGrid,
-        ProviderKind::Postmark,
         ProviderKind::Mailgun,
+        ProviderKind::Postmark,
+        ProviderKind::Brevo,
     ] {
         let fake = Fake::start([dead_key(kind)]).await;
         let error = made_at(kind, &fake).vouch().await.unwrap_err();

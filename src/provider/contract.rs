@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Capabilities, Receipt, SendError};
+use super::{Capabilities, Receipt, SendError, encoded};
 use crate::clock::Timestamp;
 use crate::message::{Addressing, Email, Envelope, Loss, QueueId};
 
@@ -30,9 +31,16 @@ pub struct Letter<'a> {
 }
 
 impl Letter<'_> {
-    /// About how many octets a JSON request for this message has: the content, escaped, and what is around it.
+    /// About how many octets a JSON request for this message has: the bodies, escaped, the attachments in base64, and
+    /// what is around them. A body that has to grow while it is written takes up to twice the memory.
     pub(super) fn json_size(&self) -> usize {
-        self.raw.len() + self.raw.len() / 8 + 1024
+        let email = self.email;
+        let texts = email.text.iter().chain(&email.html).map(String::len).sum::<usize>();
+        let header = email.headers.iter().map(|(name, value)| name.len() + value.len() + 32);
+        let header = header.sum::<usize>() + email.subject.len();
+        let files = email.attachments.iter();
+        let files = files.map(|file| encoded::length(file.bytes.len()) + file.filename.len() + 256);
+        texts + texts / 8 + header + files.sum::<usize>() + 2048
     }
 }
 
@@ -155,6 +163,11 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// Asks, without sending mail, whether the account works again. `Ok` means that it may; only a clear sign that
     /// the key is still refused, or no answer at all, is an error.
     async fn probe(&self) -> Result<(), SendError>;
+
+    /// The least time between two probes that the service bears; zero where it makes no difference.
+    fn probe_interval(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Asks, without sending mail, whether the service knows this account. Where `probe` gives the benefit of the doubt,
     /// this does not: `Ok` is a clear yes, `Misconfigured` a clear no, and everything else cannot be told now.

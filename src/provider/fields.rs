@@ -16,6 +16,17 @@ impl Fields {
         self.0.is_empty()
     }
 
+    /// Puts a field at the end, instead of one of this name that is there.
+    pub(super) fn set(&mut self, name: &str, value: String) {
+        self.0.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self.0.push((name.to_owned(), value));
+    }
+
+    /// The value of the field with this name.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        self.0.get(self.index_of(name)?).map(|(_, value)| value.as_str())
+    }
+
     fn index_of(&self, name: &str) -> Option<usize> {
         self.0.iter().position(|(known, _)| known.eq_ignore_ascii_case(name))
     }
@@ -64,8 +75,14 @@ pub(super) fn travelling(
     forbidden: &[&str],
     losses: &mut Vec<Loss>,
 ) -> Fields {
+    let list = listed(letter, forbidden, losses);
+    joined(list, losses)
+}
+
+/// A list as an object.
+pub(super) fn joined(list: Vec<Field>, losses: &mut Vec<Loss>) -> Fields {
     let mut fields = Fields::default();
-    for Field { name, value } in listed(letter, forbidden, losses) {
+    for Field { name, value } in list {
         add(&mut fields, name, value, losses);
     }
     fields

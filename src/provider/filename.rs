@@ -115,8 +115,13 @@ pub(super) fn essence(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
+/// The type that goes with a name, by its extension.
+pub(super) fn usual_type(filename: &str) -> Option<&'static str> {
+    types_of(&extension(filename)?)?.first().copied()
+}
+
 /// What follows the last dot, in lower case, if something stands before it.
-fn extension(filename: &str) -> Option<String> {
+pub(super) fn extension(filename: &str) -> Option<String> {
     let (stem, extension) = filename.rsplit_once('.')?;
     (!stem.is_empty() && !extension.is_empty()).then(|| extension.to_ascii_lowercase())
 }

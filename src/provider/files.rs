@@ -7,6 +7,12 @@ pub(super) fn without_amp<'a>(
     attachments: &'a [Attachment],
     losses: &mut Vec<Loss>,
 ) -> Vec<&'a Attachment> {
+    losses.extend(attachments.iter().filter(|part| part.is_invitation()).map(|part| {
+        Loss::slight(
+            format!("the calendar alternative {:?}", part.filename),
+            "the API does not take one; carried as an attachment with its method",
+        )
+    }));
     let (amp, files): (Vec<_>, Vec<_>) = attachments.iter().partition(|part| part.is_amp());
     losses.extend(
         amp.iter().map(|_| Loss::slight("the AMP alternative", "the API does not take one")),

@@ -5,14 +5,18 @@
 
 mod answer;
 mod api;
+mod batch;
+mod brevo;
 mod capabilities;
 mod capture;
 mod contract;
+mod encoded;
 mod endpoint;
 mod exchange;
 mod fields;
 mod filename;
 mod files;
+mod form;
 mod key;
 mod mailgun;
 mod multipart;
@@ -42,6 +46,7 @@ pub use exchange::{ClientError, HttpClient};
 use std::sync::Arc;
 
 use self::api::{Api, HttpProvider};
+use self::brevo::Brevo;
 use self::capture::Capture;
 use self::mailgun::Mailgun;
 use self::postmark::Postmark;
@@ -68,12 +73,9 @@ pub fn build(
         ProviderKind::Ses => over_http(Ses::new(config)?, config, client, clock),
         ProviderKind::Postmark => over_http(Postmark::new(config)?, config, client, clock),
         ProviderKind::Mailgun => over_http(Mailgun::new(config)?, config, client, clock),
+        ProviderKind::Brevo => over_http(Brevo::new(config)?, config, client, clock),
         ProviderKind::Webhook => {
             over_http(Webhook::new(config, Arc::clone(&clock))?, config, client, clock)
-        }
-        ProviderKind::Brevo => {
-            // The configuration refuses them until they are here.
-            return Err(BuildError::setting(config, "type", "is not in this version yet"));
         }
         ProviderKind::Smtp => Arc::new(Smarthost::new(config)?),
         ProviderKind::Capture => Arc::new(Capture::new()),

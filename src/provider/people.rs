@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Letter, Unfit};
-use crate::message::{Address, Loss, Mailbox, Protection};
+use crate::message::{Address, Email, Loss, Mailbox, Protection};
 
 /// Stands for an empty subject.
 const NO_SUBJECT: &str = "(no subject)";
@@ -18,15 +18,16 @@ pub(super) struct Recipients {
 }
 
 /// What a structured API does to a signed or encrypted message: it takes it apart and puts it together anew.
-pub(super) fn loss_of_protection(protection: Protection) -> Option<Loss> {
-    let what = match protection {
-        Protection::None => return None,
-        Protection::Signed => "the signature",
-        Protection::Encrypted => "the encrypted form",
-    };
-    let why =
+pub(super) fn loss_of_protection(email: &Email) -> Vec<Loss> {
+    const WHY: &str =
         "this API rebuilds messages, which breaks it; a provider that takes raw MIME can carry it";
-    Some(Loss::grave(what, why))
+    let content = match email.protection {
+        Protection::None => None,
+        Protection::Signed => Some("the signature"),
+        Protection::Encrypted => Some("the encrypted form"),
+    };
+    let dkim = email.dkim.as_ref().map(|_| "the DKIM signature");
+    content.into_iter().chain(dkim).map(|what| Loss::grave(what, WHY)).collect()
 }
 
 /// The first author. The APIs take one.
@@ -39,7 +40,7 @@ pub(super) fn author(letter: &Letter<'_>, losses: &mut Vec<Loss>) -> Result<Mail
     if !others.is_empty() {
         losses.push(Loss::slight(
             format!("header From: {} further authors", others.len()),
-            "the API takes one",
+            "the API takes one; answers go to all of them",
         ));
     }
     let address = wire_address(&first.address).map_err(|reason| Unfit {
@@ -94,7 +95,10 @@ pub(super) fn recipients(letter: &Letter<'_>, losses: &mut Vec<Loss>) -> Result<
 pub(super) fn reply_to(letter: &Letter<'_>, losses: &mut Vec<Loss>) -> Result<Vec<Mailbox>, Unfit> {
     let mut seen = HashSet::new();
     let mut replies = Vec::new();
-    for mailbox in &letter.email.reply_to {
+    let email = letter.email;
+    // Of several authors the APIs show the first; answers go to all of them nevertheless (RFC 5322 §3.6.3).
+    let joint = email.reply_to.is_empty() && email.from.len() > 1;
+    for mailbox in if joint { &email.from } else { &email.reply_to } {
         if mailbox.address.parse::<Address>().is_err() {
             losses.push(Loss::slight("header Reply-To: an entry", "it is not an address"));
             continue;

@@ -83,10 +83,49 @@ async fn requests_to_postmark_are_as_described() {
         ("names and domains that need care", "characters that the API does not take"),
         ABROAD,
         ("addresses-odd.eml", "characters that the API does not take"),
-        ("binary-part.eml", "files such as \"scan-17.bin\""),
-        ("node-inline-cid.eml", "Content-ID"),
     ];
     assert_as_described(ProviderKind::Postmark, specs::postmark(), &narrow).await;
+}
+
+#[tokio::test]
+async fn requests_to_brevo_are_as_described() {
+    let Some(description) = specs::brevo() else { return };
+    assert_as_described(ProviderKind::Brevo, description, &[ABROAD]).await;
+}
+
+/// The calls of one message, joined.
+async fn assert_batches_are_as_described(kind: ProviderKind, description: &Description) {
+    let recorder = Recorder::start().await;
+    let provider = provider(&config(kind, &recorder.url));
+    let most = provider.capabilities().batch.unwrap().calls_max;
+    let mut joined_calls = 0;
+    for sample in everything() {
+        let Ok(calls) = sample.calls(&*provider) else { continue };
+        for some in calls.chunks(most) {
+            let Some(joined) = provider.join(some) else { continue };
+            // The recorder's answer is none to a batch.
+            let sent = provider.send_joined(&joined, some.len(), &key(&sample, &joined)).await;
+            assert!(sent.is_err());
+            joined_calls += some.len();
+        }
+        for recorded in recorder.take() {
+            assert!(recorded.path.ends_with("/batch"));
+            let faults = description.faults(&request(&recorded));
+            assert_eq!(faults, Vec::<String>::new(), "{kind}: {}", sample.name);
+        }
+    }
+    assert!(joined_calls >= 99, "{kind}: {joined_calls}");
+}
+
+#[tokio::test]
+async fn batches_to_resend_are_as_described() {
+    let Some(description) = specs::resend() else { return };
+    assert_batches_are_as_described(ProviderKind::Resend, description).await;
+}
+
+#[tokio::test]
+async fn batches_to_postmark_are_as_described() {
+    assert_batches_are_as_described(ProviderKind::Postmark, specs::postmark()).await;
 }
 
 /// It takes raw MIME, so nothing is handed back.
@@ -101,7 +140,7 @@ async fn requests_to_ses_are_as_described() {
 #[tokio::test]
 async fn requests_to_mailgun_are_as_described() {
     let Some(description) = specs::mailgun() else { return };
-    assert_as_described(ProviderKind::Mailgun, description, &[]).await;
+    assert_as_described(ProviderKind::Mailgun, description, &[ABROAD]).await;
 }
 
 #[tokio::test]

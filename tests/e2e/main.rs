@@ -10,6 +10,7 @@ mod support;
 mod accounts;
 mod attack;
 mod auth;
+mod brevo;
 mod chunks;
 mod cli_flow;
 mod clients;

@@ -73,6 +73,43 @@ async fn a_letter_with_everything_arrives_whole() {
 }
 
 #[tokio::test]
+async fn hidden_recipients_travel_in_one_request_and_see_nobody_else() {
+    let (fake, relay) = scene().await;
+    let all: Vec<_> = (1..=5).map(|n| format!("r{n}@recipient.example")).collect();
+    let to: Vec<&str> = all.iter().map(String::as_str).collect();
+    let data = format!("From: <{}>\nSubject: s\nX-PM-Tag: news\n\nx\n", letter::FROM);
+    let id = smtp::submit(relay.smtp, &mail(&to, &data)).await;
+    let message = relay.http.until_message_is(&id, "delivered").await;
+
+    let calls = fake.calls();
+    assert_eq!((calls.len(), calls[0].head.path.as_str()), (1, "/email/batch"));
+    let mails = fake.mails();
+    for (mail, address) in mails.iter().zip(&all) {
+        assert_eq!((&mail.json["To"], mail.json.get("Bcc")), (&json!(address), None));
+        assert_eq!(mail.json["Tag"], "news");
+    }
+    let attempts = message["attempts"].as_array().unwrap();
+    assert_eq!((mails.len(), attempts.len()), (5, 5));
+    for (attempt, mail) in attempts.iter().zip(&mails) {
+        assert_eq!(attempt["provider_message_id"], mail.id);
+    }
+}
+
+#[tokio::test]
+async fn of_a_batch_everybody_has_an_outcome_of_their_own() {
+    let (fake, relay) = scene().await;
+    let gone = format!("gone{INACTIVE}");
+    let to = ["a@recipient.example", &gone, "b@recipient.example"];
+    let data = format!("From: <{}>\nSubject: s\n\nx\n", letter::FROM);
+    let id = smtp::submit(relay.smtp, &mail(&to, &data)).await;
+    let message = relay.http.until_message_is(&id, "failed").await;
+    let states: Vec<_> = message["recipients"].as_array().unwrap().iter().collect();
+    let states: Vec<_> = states.iter().map(|it| it["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["delivered", "failed", "delivered"]);
+    assert_eq!((fake.calls().len(), fake.mail_count()), (1, 2));
+}
+
+#[tokio::test]
 async fn whom_postmark_does_not_serve_has_failed_with_its_words() {
     let (fake, relay) = scene().await;
     let gone = format!("Gone{INACTIVE}");

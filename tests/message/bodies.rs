@@ -158,7 +158,7 @@ fn further_alternatives_are_files_with_their_parameters() {
     let email = Email::parse(&corpus("calendar-invite"));
     assert_eq!(bodies(&email), (Some("Meet at ten."), Some("<p>Meet at ten.</p>")));
     let calendar = &email.attachments[0];
-    assert_eq!(calendar.content_type, "text/calendar; charset=UTF-8; method=REQUEST");
+    assert_eq!(calendar.content_type, "text/calendar; method=REQUEST; charset=utf-8");
     assert_eq!(calendar.filename, "ignored.ics");
     let email = Email::parse(&corpus("ghost-newsletter"));
     assert_eq!(email.attachments.len(), 1);

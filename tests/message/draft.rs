@@ -31,6 +31,7 @@ fn draft() -> Draft {
                 content_id: Some("logo".to_owned()),
                 inline: true,
                 bytes: vec![0, 159, 255].into(),
+                ..Attachment::default()
             },
         ],
     }

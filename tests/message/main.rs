@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper that fails is a test that fails")]
 
 mod addressing;
+mod alternatives;
 mod binary;
 mod bodies;
 mod corpus;
@@ -10,6 +11,7 @@ mod draft;
 mod hostile;
 mod parts;
 mod raw;
+mod signed;
 
 /// A message from a text with LF line ends.
 fn mail(text: &str) -> Vec<u8> {

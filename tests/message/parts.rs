@@ -20,7 +20,7 @@ fn a_file_without_a_name_gets_one_that_fits_its_type() {
         ("Content-Type: image/png; x=1\n", "image-1.png", "image/png; x=1"),
         (
             "Content-Type: text/calendar; method=REPLY\n",
-            "invite-1.ics",
+            "invite.ics",
             "text/calendar; method=REPLY",
         ),
         ("Content-Type: message/rfc822\n", "message-1.eml", "message/rfc822"),
@@ -89,7 +89,9 @@ fn a_part_is_inline_when_it_says_so_or_the_html_shows_it() {
         ("Content-ID: <a@b>", "<img src='cid:a@b'>", true),
         ("Content-ID: <a@b>", "<img src=CID:a%40b>", true),
         ("Content-ID: <a@b>\nContent-Disposition: attachment", "<img src=\"cid:a@b\">", true),
-        ("Content-ID: <a@b>\nContent-Disposition: inline", "no image", true),
+        ("Content-ID: <a@b>\nContent-Disposition: inline", "no image", false),
+        ("Content-ID: a@b", "<img src='cid:a@b'>", true),
+        ("Content-ID: <a@b>", "<img src='cid:%3Ca@b%3E'>", true),
         ("Content-Disposition: inline; filename=a.png", "no image", false),
         ("Content-ID: <a@b>", "<img src='cid:a@bc'>", false),
         ("Content-ID: <a@b>\nContent-Disposition: attachment", "no image", false),
@@ -105,10 +107,12 @@ fn a_part_is_inline_when_it_says_so_or_the_html_shows_it() {
 
 #[test]
 fn what_cannot_be_decoded_is_carried_and_named() {
-    let text = "Content-Type: application/x; name=a\nContent-Transfer-Encoding: x-uuencode\n\nbegin 644 a\nend";
+    let text =
+        "Content-Type: application/x; name=a\nContent-Transfer-Encoding: x-yenc\n\n=ybegin 1\n";
     let email = Email::parse(&mail(text));
-    assert_eq!(&email.attachments[0].bytes[..], b"begin 644 a\r\nend");
+    assert_eq!(&email.attachments[0].bytes[..], b"=ybegin 1\r\n");
     assert_eq!(email.losses[0].what, "part 1 (application/x)");
+    assert!(email.losses[0].grave);
     let email = Email::parse(&corpus("bounce-report"));
     assert_eq!(email.attachments.len(), 2);
     assert!(email.losses[0].what.contains("multipart/report"));

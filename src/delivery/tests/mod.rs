@@ -2,11 +2,13 @@
 
 mod accounts;
 mod at_once;
+mod batches;
 mod failover;
 mod known;
 mod losses;
 mod outcomes;
 mod queue;
+mod room;
 mod routes;
 pub(in crate::delivery) mod scripted;
 mod steering;

@@ -157,6 +157,18 @@ async fn a_revoked_key_fails_no_mail_however_long_it_takes_to_mend() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_provider_that_bears_few_questions_is_asked_as_rarely() {
+    let provider = Scripted::that_is_asked_rarely(Duration::from_mins(2));
+    let provider = Arc::new(provider.always(Err(Verdict::Misconfigured)));
+    provider.probe_says(Err(Verdict::Misconfigured));
+    let world = World::new(&[("brevo", &provider)]);
+    world.submit(BOB).await;
+    pass(Duration::from_hours(10)).await;
+    // Half of the time is chance.
+    assert!((200..=600).contains(&provider.probes()), "{}", provider.probes());
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_long_wait_for_a_key_a_passing_fault_does_not_end_the_message() {
     let provider = Arc::new(Scripted::new().always(Err(Verdict::Misconfigured)));
     let rules = RetryRules { give_up_after: Duration::from_hours(1), ..rules() };

@@ -16,7 +16,7 @@ use crate::config::{OnLoss, SenderConfig};
 use crate::delivery::{Backoff, Delivery, LaneSetup, RetryRules, Settings};
 use crate::message::{Envelope, Loss, QueueId, Submission};
 use crate::provider::{
-    Call, Capabilities, Form, Idempotency, IdempotencyKey, LeftOut, Letter, MessageIdFate,
+    Batch, Call, Capabilities, Form, Idempotency, IdempotencyKey, LeftOut, Letter, MessageIdFate,
     Provider, Receipt, SendError, Unfit, Verdict,
 };
 use crate::queue::{Details, Intake, MemoryStore, State, Store};
@@ -48,7 +48,13 @@ pub(in crate::delivery) struct Scripted {
     /// Whom it does not serve, of every message that it takes.
     left_out: Vec<LeftOut>,
     latency: Duration,
+    /// How many calls are under way, and how many were at the most.
+    calls: (AtomicUsize, AtomicUsize),
     started: tokio::time::Instant,
+    /// How rarely it wants to be asked whether it works.
+    probe_interval: Duration,
+    /// How the next batches end as a whole; each member has a place in `script` when there is none.
+    batches: Mutex<VecDeque<SendError>>,
 }
 
 pub(super) fn error(verdict: Verdict) -> SendError {
@@ -80,7 +86,10 @@ impl Scripted {
             unclear: false,
             left_out: Vec::new(),
             latency: Duration::from_millis(5),
+            calls: Default::default(),
             started: tokio::time::Instant::now(),
+            probe_interval: Duration::ZERO,
+            batches: Mutex::default(),
         }
     }
 
@@ -112,8 +121,28 @@ impl Scripted {
         Self { left_out: vec![left_out], ..Self::new() }
     }
 
+    pub(super) fn that_is_asked_rarely(probe_interval: Duration) -> Self {
+        Self { probe_interval, ..Self::new() }
+    }
+
     pub(super) fn with_latency(latency: Duration) -> Self {
         Self { latency, ..Self::new() }
+    }
+
+    /// One that takes so many calls in one request.
+    pub(super) fn with_batches(calls_max: usize) -> Self {
+        Self::new().taking_batches(calls_max)
+    }
+
+    pub(super) fn taking_batches(mut self, calls_max: usize) -> Self {
+        self.capabilities.batch = Some(Batch { calls_max, request_bytes_max: 1 << 20 });
+        self
+    }
+
+    /// The next batches end so, as a whole.
+    pub(super) fn batches_end(self, errors: impl IntoIterator<Item = SendError>) -> Self {
+        self.batches.lock().unwrap().extend(errors);
+        self
     }
 
     pub(super) fn answers(self, script: impl IntoIterator<Item = Result<(), Verdict>>) -> Self {
@@ -134,8 +163,24 @@ impl Scripted {
         *self.probe.lock().unwrap() = answer;
     }
 
+    fn next_answer(&self, id: &str) -> Result<Receipt, SendError> {
+        let next = self.script.lock().unwrap().pop_front();
+        match next.unwrap_or(*self.usual.lock().unwrap()) {
+            Ok(()) => Ok(Receipt {
+                provider_message_id: Some(format!("id-{id}")),
+                left_out: self.left_out.clone(),
+            }),
+            Err(verdict) => Err(SendError { unclear: self.unclear, ..error(verdict) }),
+        }
+    }
+
     pub(super) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// How many calls were under way at the same time at the most.
+    pub(super) fn calls_at_once(&self) -> usize {
+        self.calls.1.load(Ordering::Relaxed)
     }
 
     pub(super) fn probes(&self) -> usize {
@@ -160,7 +205,10 @@ impl Provider for Scripted {
     }
 
     async fn send(&self, call: &Call, key: &IdempotencyKey) -> Result<Receipt, SendError> {
+        let (now, most) = &self.calls;
+        most.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
         tokio::time::sleep(self.latency).await;
+        now.fetch_sub(1, Ordering::Relaxed);
         let number = {
             let mut seen = self.seen.lock().unwrap();
             let recipients = String::from_utf8_lossy(&call.body);
@@ -171,15 +219,39 @@ impl Provider for Scripted {
             });
             seen.len()
         };
-        let next = self.script.lock().unwrap().pop_front();
-        let answer = next.unwrap_or(*self.usual.lock().unwrap());
-        match answer {
-            Ok(()) => Ok(Receipt {
-                provider_message_id: Some(format!("id-{number}")),
-                left_out: self.left_out.clone(),
-            }),
-            Err(verdict) => Err(SendError { unclear: self.unclear, ..error(verdict) }),
+        self.next_answer(&number.to_string())
+    }
+
+    fn join(&self, calls: &[Call]) -> Option<Call> {
+        let bodies: Vec<&[u8]> = calls.iter().map(|call| call.body.as_ref()).collect();
+        // As the real ones: without batches there is no joining.
+        self.capabilities.batch.map(|_| Call::new(bodies.join(&b';'), "text/plain"))
+    }
+
+    async fn send_joined(
+        &self,
+        joined: &Call,
+        members: usize,
+        key: &IdempotencyKey,
+    ) -> Result<Vec<Result<Receipt, SendError>>, SendError> {
+        tokio::time::sleep(self.latency).await;
+        let recipients = String::from_utf8_lossy(&joined.body);
+        let recipients: Vec<_> = recipients.split(';').map(str::to_owned).collect();
+        assert_eq!(recipients.len(), members);
+        let number = {
+            let mut seen = self.seen.lock().unwrap();
+            let key = key.as_str().to_owned();
+            seen.push(Seen { key, recipients, at: self.started.elapsed() });
+            seen.len()
+        };
+        if let Some(error) = self.batches.lock().unwrap().pop_front() {
+            return Err(error);
         }
+        Ok((1..=members).map(|member| self.next_answer(&format!("{number}.{member}"))).collect())
+    }
+
+    fn probe_interval(&self) -> Duration {
+        self.probe_interval
     }
 
     async fn probe(&self) -> Result<(), SendError> {
@@ -221,6 +293,7 @@ pub(super) fn settings(providers: &[(&str, &Arc<Scripted>)], rules: RetryRules) 
         rules,
         sender: SenderConfig::default(),
         on_loss: OnLoss::default(),
+        batch_max: NonZeroUsize::new(100).unwrap(),
         log_subject: true,
         instance: "test".into(),
     }
@@ -280,6 +353,15 @@ impl World {
 /// Lets paused time pass.
 pub(super) async fn pass(time: Duration) {
     tokio::time::sleep(time).await;
+}
+
+/// One of about so many octets.
+pub(super) fn submission_of(size: usize, recipients: &[&str]) -> Submission {
+    let mut submission = submission(recipients);
+    let mut raw = submission.raw.to_vec();
+    raw.resize(raw.len().max(size), b'x');
+    submission.raw = raw.into();
+    submission
 }
 
 pub(super) fn submission(recipients: &[&str]) -> Submission {

@@ -72,6 +72,7 @@ fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
         },
         sender: SenderConfig::default(),
         on_loss: OnLoss::default(),
+        batch_max: NonZeroUsize::MIN,
         log_subject: false,
         instance: Arc::from("test"),
     };

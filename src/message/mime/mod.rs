@@ -10,6 +10,7 @@ pub(super) mod charset;
 pub(super) mod fields;
 pub(super) mod mailboxes;
 pub(super) mod params;
+mod stateful;
 pub(super) mod structure;
 pub(super) mod transfer;
 pub(super) mod words;

@@ -3,13 +3,15 @@
 use std::ops::Range;
 
 use super::charset;
-use super::fields::{Fields, line_end};
+use super::fields::{Field, Fields, line_end};
 use super::params::Parameterised;
 use super::transfer::Encoding;
 use crate::message::Loss;
 
 /// How deep multiparts may stand in each other. Deeper ones are carried as one file.
 const DEPTH_MAX: usize = 32;
+/// The longest field about a part that is read, octets.
+const FIELD_MAX: usize = 256 * 1024;
 /// How many parts are told apart. What follows them is a loss.
 const PARTS_MAX: usize = 1000;
 
@@ -40,6 +42,8 @@ pub(crate) struct Part {
     pub(crate) content_id: Option<String>,
     /// Content-Location.
     pub(crate) location: Option<String>,
+    /// Content-Base (RFC 2110): what relative locations are relative to.
+    pub(crate) base: Option<String>,
 }
 
 impl Part {
@@ -128,8 +132,11 @@ impl Walk<'_> {
             self.lose(part.label(), "it stands too deep in the message: carried as one file");
         } else if multipart {
             let boundary = part.media.param("boundary").unwrap_or_default().trim_end().to_owned();
-            let sections = sections(self.raw, body, &boundary);
-            if sections.is_empty() {
+            let sections = sections(self.raw, body.clone(), &boundary);
+            let closed = sections.is_empty() && is_empty_multipart(&self.raw[body], &boundary);
+            if closed {
+                part.multipart = true;
+            } else if sections.is_empty() {
                 // Nothing of it can be told apart: show it as it is.
                 part.media = Parameterised::plain("text/plain");
             } else {
@@ -174,6 +181,10 @@ impl Walk<'_> {
             if !field.name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("content-")) {
                 continue;
             }
+            if field.value.len() > FIELD_MAX {
+                // No program reads that much either.
+                continue;
+            }
             let text = field.text(self.found.hint.as_deref());
             if field.is("Content-Type") && !part.media_stated {
                 part.media = Parameterised::read(&text);
@@ -188,8 +199,9 @@ impl Walk<'_> {
                 let id = id.trim().trim_start_matches('<').trim_end_matches('>').trim();
                 part.content_id = Some(id.to_owned()).filter(|id| !id.is_empty());
             } else if field.is("Content-Location") && part.location.is_none() {
-                let location: String = field.decoded(None).split_whitespace().collect();
-                part.location = Some(location).filter(|location| !location.is_empty());
+                part.location = address(&field);
+            } else if field.is("Content-Base") && part.base.is_none() {
+                part.base = address(&field);
             }
         }
         // `text` alone and other half types are what the default is (RFC 2045 §5.2).
@@ -217,11 +229,24 @@ impl Walk<'_> {
     }
 
     fn lose(&mut self, what: String, why: &str) {
-        let loss = Loss::slight(what, why.to_owned());
+        let loss = Loss::grave(what, why.to_owned());
         if !self.found.losses.contains(&loss) {
             self.found.losses.push(loss);
         }
     }
+}
+
+/// True when the multipart is closed before a part has begun.
+fn is_empty_multipart(body: &[u8], boundary: &str) -> bool {
+    let last = format!("--{boundary}--");
+    !boundary.is_empty() && body.trim_ascii_start().starts_with(last.as_bytes())
+}
+
+/// The address in a field, which may be quoted and folded anywhere.
+fn address(field: &Field<'_>) -> Option<String> {
+    let text: String = field.decoded(None).split_whitespace().collect();
+    let text = text.trim_matches(['"', '<', '>']);
+    Some(text.to_owned()).filter(|text| !text.is_empty())
 }
 
 /// The sections between the boundary lines of a multipart. A boundary counts only at the start of a line, whole, and

@@ -6,6 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mail_parser::decoders::base64::base64_decode;
 
+use super::charset::Fault;
+
 /// How the bytes of a part are written in the message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Encoding {
@@ -14,7 +16,9 @@ pub(crate) enum Encoding {
     Identity,
     Base64,
     QuotedPrintable,
-    /// One that is not undone here: uuencode, BinHex, yEnc.
+    /// What was there before MIME, and some old programs still name.
+    Uuencode,
+    /// One that is not undone here: BinHex, yEnc.
     Opaque,
 }
 
@@ -25,25 +29,59 @@ impl Encoding {
         match name.as_str() {
             "base64" => Self::Base64,
             "quoted-printable" => Self::QuotedPrintable,
-            "x-uuencode" | "uuencode" | "x-uue" | "uue" | "mac-binhex40" | "x-yenc" => Self::Opaque,
+            "x-uuencode" | "uuencode" | "x-uue" | "uue" => Self::Uuencode,
+            "mac-binhex40" | "x-yenc" => Self::Opaque,
             _ => Self::Identity,
         }
     }
 
     /// The bytes behind `body`, and what was wrong with it if anything was.
-    pub(crate) fn undo(self, body: &[u8]) -> (Cow<'_, [u8]>, Option<&'static str>) {
+    pub(crate) fn undo(self, body: &[u8]) -> (Cow<'_, [u8]>, Option<Fault>) {
         match self {
             Self::Identity => (body.into(), None),
             Self::Base64 => {
                 let (bytes, clean) = base64(body);
-                (bytes.into(), (!clean).then_some("characters outside base64 were left out"))
+                let grave = bytes.is_empty() && !body.trim_ascii().is_empty();
+                let why = "characters outside base64 were left out";
+                (bytes.into(), (!clean || grave).then_some(Fault { why, grave }))
             }
             Self::QuotedPrintable => (quoted_printable(body).into(), None),
-            Self::Opaque => {
-                (body.into(), Some("its transfer encoding is not known here: carried as written"))
-            }
+            Self::Uuencode => match uudecoded(body) {
+                Some(bytes) => (bytes.into(), None),
+                None => (body.into(), Some(AS_WRITTEN)),
+            },
+            Self::Opaque => (body.into(), Some(AS_WRITTEN)),
         }
     }
+}
+
+const AS_WRITTEN: Fault =
+    Fault { why: "its transfer encoding cannot be undone here: carried as written", grave: true };
+
+/// The file between the lines `begin 644 name` and `end`; `None` when they are not there, or something else is between.
+fn uudecoded(body: &[u8]) -> Option<Vec<u8>> {
+    let mut lines = body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end);
+    lines.find(|line| line.starts_with(b"begin "))?;
+    let mut out = Vec::with_capacity(body.len() / 4 * 3);
+    for line in lines {
+        if line == b"end" {
+            return Some(out);
+        }
+        let six_bits = |byte: &u8| matches!(byte, b' '..=b'`').then(|| (byte - b' ') & 63);
+        let Some((length, line)) = line.split_first() else { continue };
+        let end = out.len() + usize::from(six_bits(length)?);
+        for group in line.chunks(4) {
+            // Blanks at the end of a line may have been lost.
+            let mut bits = [0_u8; 4];
+            for (bit, byte) in bits.iter_mut().zip(group) {
+                *bit = six_bits(byte)?;
+            }
+            let [a, b, c, d] = bits;
+            out.extend([a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d]);
+        }
+        out.resize(end, 0);
+    }
+    None
 }
 
 /// Decodes base64. Characters outside the alphabet are left out (RFC 2045 §6.8); false says that there were some.
@@ -204,7 +242,17 @@ mod tests {
     fn sloppy_names_are_the_identity() {
         assert_eq!(Encoding::named(" BASE64 "), Encoding::Base64);
         assert_eq!(Encoding::named("utf-8"), Encoding::Identity);
-        assert_eq!(Encoding::named("x-uuencode"), Encoding::Opaque);
+        assert_eq!(Encoding::named("x-uuencode"), Encoding::Uuencode);
+        assert_eq!(Encoding::named("mac-binhex40"), Encoding::Opaque);
+    }
+
+    #[test]
+    fn uuencode_is_undone_or_carried_as_written() {
+        let body = b"a note\r\nbegin 644 a.txt\r\n+:&5L;&\\@=V]R;&0\r\n`\r\nend\r\n";
+        assert_eq!(&*Encoding::Uuencode.undo(body).0, b"hello world");
+        let (bytes, fault) = Encoding::Uuencode.undo(b"no file");
+        assert_eq!(&*bytes, b"no file");
+        assert!(fault.unwrap().grave);
     }
 
     proptest! {

@@ -131,7 +131,7 @@ fn text_of(raw: &[u8], part: &Part, hint: Option<&str>, email: &mut Email) -> St
     };
     let (text, charset_fault) = charset::decode(&bytes, stated.or(guessed.as_deref()));
     for fault in fault.into_iter().chain(charset_fault) {
-        email.lose(part.label(), fault);
+        email.lose_by(part.label(), fault);
     }
     let text = with_line_feeds(text);
     let flowed = part.media.param("format").is_some_and(|it| it.eq_ignore_ascii_case("flowed"));

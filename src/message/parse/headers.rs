@@ -2,10 +2,14 @@
 
 use crate::message::mime::fields::{Field, Fields};
 use crate::message::mime::mailboxes::Mailboxes;
-use crate::message::{Email, Mailbox};
+use crate::message::{Email, Loss, Mailbox};
 
 /// How many fields travel. More is an attack on whoever reads them.
 const FIELDS_MAX: usize = 1000;
+/// How many fields are looked at, those that do not travel included.
+const LOOKED_AT_MAX: usize = 20_000;
+/// How many octets of values are decoded: room for ten thousand addresses.
+const VALUES_MAX: usize = 2 * 1024 * 1024;
 /// How many orders to a provider count.
 const OPTIONS_MAX: usize = 100;
 
@@ -31,8 +35,8 @@ const NEVER: [&str; 14] = [
 const SINGLE: [&str; 4] = ["Date", "Message-ID", "In-Reply-To", "References"];
 
 /// Fields that steer a provider's SMTP server (SPEC 4.3 and those of further services): whole names.
-pub(crate) const OPTIONS: [&str; 4] =
-    ["Resend-Idempotency-Key", "X-SMTPAPI", "X-MSYS-API", "X-Mailjet-Campaign"];
+pub(crate) const OPTIONS: [&str; 5] =
+    ["Resend-Idempotency-Key", "X-SMTPAPI", "X-MSYS-API", "X-Mailjet-Campaign", "X-Sib-Sandbox"];
 /// Likewise: beginnings of names.
 pub(crate) const OPTION_PREFIXES: [&str; 6] =
     ["X-PM-", "X-Mailgun-", "X-SES-", "X-Mailin-", "X-MJ-", "X-Mailjet-"];
@@ -55,8 +59,23 @@ pub(super) fn read(raw: &[u8], hint: Option<&str>, email: &mut Email) {
     let mut subject = None;
     let mut left_out = 0_usize;
 
-    for field in Fields::of_message(raw) {
+    let mut octets = 0;
+    for (number, field) in Fields::of_message(raw).enumerate() {
         let name = field.name;
+        if number >= LOOKED_AT_MAX {
+            email.note(Loss::grave(
+                "the header",
+                format!("it has more than {LOOKED_AT_MAX} fields"),
+            ));
+            break;
+        }
+        octets += field.value.len();
+        if octets > VALUES_MAX {
+            octets -= field.value.len();
+            let why = format!("the header has more than {VALUES_MAX} octets");
+            email.note(Loss::grave(format!("header {name}"), why));
+            continue;
+        }
         if field.is("From") {
             let list = mailboxes(&field, hint, email);
             first(list, |email| &mut email.from, name, email);
@@ -97,6 +116,10 @@ pub(super) fn read(raw: &[u8], hint: Option<&str>, email: &mut Email) {
     }
 
     email.subject = subject.unwrap_or_default();
+    if email.subject.contains(char::REPLACEMENT_CHARACTER) {
+        email
+            .lose("header Subject", "some of its bytes cannot be read in any charset it may be in");
+    }
     if left_out > 0 {
         email.lose(
             format!("{left_out} headers"),

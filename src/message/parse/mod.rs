@@ -5,9 +5,14 @@ mod bodies;
 mod flowed;
 pub(super) mod headers;
 mod names;
+mod references;
 
+use super::mime::charset::Fault;
 use super::mime::structure::{Nested, Structure};
-use super::{Email, Loss, Protection};
+use super::{DkimSignature, Email, Loss, Protection};
+
+/// How many losses are told.
+const LOSSES_MAX: usize = 100;
 
 impl Email {
     /// Reads any bytes as a message. Never fails: what cannot be read is a loss.
@@ -15,6 +20,7 @@ impl Email {
         let mut structure = Structure::read(raw, Nested::Closed);
         let mut email = Self {
             protection: protection(&structure),
+            dkim: DkimSignature::of_message(raw),
             losses: std::mem::take(&mut structure.losses),
             ..Self::default()
         };
@@ -31,7 +37,19 @@ impl Email {
     }
 
     fn lose(&mut self, what: impl Into<String>, why: impl Into<String>) {
-        self.losses.push(Loss::slight(what.into(), why.into()));
+        self.note(Loss::slight(what.into(), why.into()));
+    }
+
+    fn lose_by(&mut self, what: impl Into<String>, fault: Fault) {
+        self.note(Loss { what: what.into(), why: fault.why.to_owned(), grave: fault.grave });
+    }
+
+    /// Each loss once, and no more than a person would read; a grave one is always among them.
+    fn note(&mut self, loss: Loss) {
+        let first_grave = loss.grave && !self.losses.iter().any(|known| known.grave);
+        if (self.losses.len() < LOSSES_MAX || first_grave) && !self.losses.contains(&loss) {
+            self.losses.push(loss);
+        }
     }
 }
 

@@ -70,7 +70,23 @@ pub(super) fn made_up(media_type: &str, position: usize) -> String {
         _ if media_type == "text/calendar" => "invite",
         _ => "attachment",
     };
+    if stem == "invite" {
+        // The name that calendars look for.
+        return format!("{stem}.{extension}");
+    }
     format!("{stem}-{position}.{extension}")
+}
+
+/// The name of the file alone, where an old program put the whole path (RFC 2183 §2.3).
+pub(super) fn without_path(filename: &str) -> String {
+    let bytes = filename.as_bytes();
+    let drive = matches!(bytes, [letter, b':', b'\\' | b'/', ..] if letter.is_ascii_alphabetic());
+    let absolute = drive || filename.starts_with(['/', '\\']) || filename.starts_with("..");
+    let last = filename.rsplit(['/', '\\']).find(|piece| !piece.is_empty());
+    match last {
+        Some(last) if absolute && !last.trim_matches('.').is_empty() => last.to_owned(),
+        Some(_) | None => filename.to_owned(),
+    }
 }
 
 /// The type that a file name suggests.
@@ -87,9 +103,24 @@ mod tests {
     #[test]
     fn a_made_up_name_fits_its_type() {
         assert_eq!(made_up("image/png", 2), "image-2.png");
-        assert_eq!(made_up("text/calendar", 1), "invite-1.ics");
+        assert_eq!(made_up("text/calendar", 1), "invite.ics");
         assert_eq!(made_up("message/rfc822", 3), "message-3.eml");
         assert_eq!(made_up("application/x-unheard-of", 1), "attachment-1.dat");
+    }
+
+    #[test]
+    fn a_path_is_no_part_of_a_name() {
+        for (given, name) in [
+            (r"C:\Users\ada\a.pdf", "a.pdf"),
+            ("/home/ada/a.pdf", "a.pdf"),
+            ("../../a.pdf", "a.pdf"),
+            (r"\\server\share\a.pdf", "a.pdf"),
+            ("AC/DC.mp3", "AC/DC.mp3"),
+            ("..", ".."),
+            ("/", "/"),
+        ] {
+            assert_eq!(without_path(given), name, "{given}");
+        }
     }
 
     #[test]

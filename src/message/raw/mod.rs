@@ -6,6 +6,8 @@
 mod edits;
 mod prepare;
 mod seven_bit;
+mod signed;
 
 pub use prepare::{RawEdits, prepare_raw};
 pub use seven_bit::{Untouchable, to_seven_bit};
+pub use signed::{losses_of_raw, with_own_reference};

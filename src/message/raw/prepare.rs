@@ -35,6 +35,9 @@ const SINGLE: [&str; 14] = [
     "Content-Description",
 ];
 
+/// The longest Reply-To that is looked into, octets.
+const ADDRESSES_MAX: usize = 1024 * 1024;
+
 /// What the edits are made from.
 #[derive(Clone, Copy, Debug)]
 pub struct RawEdits<'a> {
@@ -51,6 +54,9 @@ pub struct RawEdits<'a> {
 /// Removes Bcc, Return-Path and provider options, keeps the first of fields that may stand once (To and Cc are joined,
 /// so that nobody who was shown disappears), adds a missing Date or Message-ID, and writes From and Reply-To anew where
 /// `sender.rewrite` has changed them. Every other byte stays as it was.
+///
+/// Fields that a DKIM signature covers are not joined, thinned out or added. Those that must not travel go nevertheless:
+/// what that does to the signature, [`losses_of_raw`](super::losses_of_raw) says.
 pub fn prepare_raw<'a>(raw: &'a [u8], edits: &RawEdits<'_>) -> Cow<'a, [u8]> {
     let mut header = Header { edits: Edits::of(raw), seen: Vec::new(), to: None, cc: None };
     let mut fields = Fields::of_message(raw);
@@ -98,8 +104,11 @@ struct Joined {
 impl Header<'_> {
     fn field(&mut self, field: &Field<'_>, email: &Email) {
         let range = field.range.clone();
-        if REMOVED.iter().any(|name| field.is(name)) || is_provider_option(field.name) {
+        if must_go(field.name) {
             self.edits.remove(range);
+        } else if covered(email, field.name) && !email.from_rewritten {
+            // A second one is the app's affair.
+            self.seen.extend(SINGLE.iter().find(|name| field.is(name)));
         } else if field.is("To") {
             let first = self.to.take();
             self.to = Some(self.join(first, field));
@@ -123,7 +132,10 @@ impl Header<'_> {
         match name {
             "From" => self.edits.replace_lines(range, &write::address_field(name, &email.from)),
             // One that holds an address was the app's, and has stayed.
-            "Reply-To" if Mailboxes::read(&field.text(None)).list.is_empty() => {
+            "Reply-To"
+                if field.value.len() <= ADDRESSES_MAX
+                    && Mailboxes::read(&field.text(None)).list.is_empty() =>
+            {
                 self.edits.replace_lines(range, &write::address_field(name, &email.reply_to));
             }
             "Sender" if email.sender.is_none() => self.edits.remove(range),
@@ -160,16 +172,26 @@ impl Header<'_> {
         if email.from_rewritten && !email.reply_to.is_empty() && !self.seen.contains(&"Reply-To") {
             added.extend_from_slice(&write::address_field("Reply-To", &email.reply_to));
         }
-        if !self.seen.contains(&"Date") {
+        if !self.seen.contains(&"Date") && !covered(email, "Date") {
             let date = Date::new(edits.received_at.as_second()).to_rfc822();
             added.extend_from_slice(format!("Date: {date}\r\n").as_bytes());
         }
-        if !self.seen.contains(&"Message-ID") {
+        if !self.seen.contains(&"Message-ID") && !covered(email, "Message-ID") {
             let id = format!("Message-ID: <{}@{}>\r\n", edits.id, domain(edits));
             added.extend_from_slice(id.as_bytes());
         }
         added
     }
+}
+
+/// True for a field that a DKIM signature covers: present or absent, it has to stay so.
+fn covered(email: &Email, name: &str) -> bool {
+    email.dkim.as_ref().is_some_and(|signature| signature.covers(name))
+}
+
+/// True for a field that no provider may see.
+pub(super) fn must_go(name: &str) -> bool {
+    REMOVED.iter().any(|known| name.eq_ignore_ascii_case(known)) || is_provider_option(name)
 }
 
 /// The domain of the author, else of the envelope sender.

@@ -14,6 +14,9 @@ use crate::message::mime::write;
 /// The longest line, without its end (RFC 5322 §2.1.1).
 const LINE_MAX: usize = 998;
 
+/// The longest field that is written anew, octets.
+const FIELD_MAX: usize = 1024 * 1024;
+
 /// Address fields, in which only names may be encoded.
 const ADDRESS_FIELDS: [&str; 11] = [
     "From",
@@ -152,6 +155,9 @@ impl<'a> Work<'a, '_> {
             let range = part.header.start + field.range.start..part.header.start + field.range.end;
             // The transfer encoding is `describe`'s.
             if !self.fits(&range) && !field.is("Content-Transfer-Encoding") {
+                if field.value.len() > FIELD_MAX {
+                    return Err(Untouchable::new(format!("header {} is too long", field.name)));
+                }
                 let written = encoded(&field, self.structure.hint.as_deref())?;
                 self.edits.replace_lines(range, &written);
             }
@@ -190,7 +196,7 @@ impl<'a> Work<'a, '_> {
 
     /// Writes the content of a leaf in another transfer encoding.
     fn leaf(&mut self, part: &Part) -> Result<(), Untouchable> {
-        if part.encoding == Encoding::Opaque {
+        if matches!(part.encoding, Encoding::Opaque | Encoding::Uuencode) {
             let reason =
                 format!("{} is not 7-bit, and its encoding is not known here", part.label());
             return Err(Untouchable::new(reason));
@@ -199,7 +205,7 @@ impl<'a> Work<'a, '_> {
         let line_end = self.edits.line_end;
         let printable = match part.encoding {
             Encoding::QuotedPrintable => true,
-            Encoding::Base64 | Encoding::Opaque => false,
+            Encoding::Base64 | Encoding::Uuencode | Encoding::Opaque => false,
             Encoding::Identity => part.media.main_type() == "text" && is_mostly_printable(&bytes),
         };
         let (name, mut body) = if printable {

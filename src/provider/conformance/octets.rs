@@ -17,7 +17,7 @@ fn message(text: &[u8], data: &[u8]) -> Sample {
           Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
           Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: binary\r\n\r\n",
         text,
-        b"\r\n--b\r\nContent-Type: application/octet-stream; name=a.dat\r\n\
+        b"\r\n--b\r\nContent-Type: application/pdf; name=a.pdf\r\n\
           Content-Transfer-Encoding: binary\r\n\r\n",
         data,
         b"\r\n--b--\r\n",
@@ -37,6 +37,7 @@ fn carried(kind: ProviderKind, call: &Call) -> Vec<u8> {
             decoded(&json["attachments"][0]["content"])
         }
         ProviderKind::Postmark => decoded(&json["Attachments"][0]["Content"]),
+        ProviderKind::Brevo => decoded(&json["attachment"][0]["content"]),
         ProviderKind::Ses => {
             let raw = decoded(&json["Content"]["Raw"]["Data"]);
             assert!(raw.is_ascii() && !raw.contains(&0), "a 7-bit way");
@@ -52,9 +53,7 @@ fn carried(kind: ProviderKind, call: &Call) -> Vec<u8> {
         ProviderKind::Webhook => {
             Email::parse(&decoded(&json["data"]["raw"])).attachments[0].bytes.to_vec()
         }
-        ProviderKind::Brevo | ProviderKind::Smtp | ProviderKind::Capture => {
-            unreachable!("not in this suite")
-        }
+        ProviderKind::Smtp | ProviderKind::Capture => unreachable!("not in this suite"),
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::message::{Address, Loss};
-use crate::provider::people::{one_line, wire_address};
+use crate::provider::people::wire_address;
 
 const PREFIX: &str = "x-mailgun-";
 
@@ -113,8 +113,11 @@ struct Made {
 
 impl Made {
     fn add(&mut self, rest: &str, value: &str, recipients: &[String]) -> Result<(), String> {
-        let value = one_line(value);
         let value = value.trim();
+        if value.contains(char::is_control) {
+            // Folded lines are joined already: these were encoded, to look like lines of something.
+            return Err("it has control characters".to_owned());
+        }
         match rest {
             "tag" => self.tag(value),
             "variables" => self.variables(value),

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::message::Address;
-use crate::provider::api::clear_refusal;
+use crate::provider::api::{Joined, clear_refusal};
+use crate::provider::batch;
 use crate::provider::exchange::Answer;
 use crate::provider::refusal::{
     by_status, by_status_or_later, json, no_receipt, other_words, refusal, retry_after, shorten,
@@ -33,6 +34,28 @@ pub(super) fn read(answer: &Answer, now: Timestamp) -> Result<Receipt, SendError
     }
     let receipt = if id.is_empty() { Receipt::default() } else { Receipt::named(id) };
     Ok(Receipt { left_out: left_out(message), ..receipt })
+}
+
+/// Reads the answer to `POST /email/batch`: a list with an answer for each message, refused ones among them, in their
+/// order.
+pub(super) fn read_batch(answer: &Answer, members: usize, now: Timestamp) -> Joined {
+    if !(200..300).contains(&answer.status) {
+        return read(answer, now).map(|_| Vec::new());
+    }
+    let items = match json(answer) {
+        Some(Value::Array(items)) if !items.is_empty() => items,
+        // The refusal of the whole.
+        Some(body) if error_code(&body).is_some_and(|code| code != 0) => {
+            return read(answer, now).map(|_| Vec::new());
+        }
+        Some(_) | None => return Err(batch::no_list(answer, "Postmark")),
+    };
+    batch::outcomes(answer, &items, members, |item| {
+        let is_postmarks = error_code(item).is_some() || item.get("MessageID").is_some();
+        let body = item.to_string().into();
+        let alone = Answer { body, headers: answer.headers.clone(), ..*answer };
+        is_postmarks.then(|| read(&alone, now))
+    })
 }
 
 /// Reads the answer to `GET /server`: the refusal, if it is a clear one. 401 means that the token is not that of a
@@ -99,8 +122,8 @@ fn verdict(answer: &Answer, code: i64, message: &str, now: Timestamp) -> Verdict
         (..500, 402 | 403 | 409 | 410) => Verdict::Bug,
         // No credits are left.
         (..500, 405) => Verdict::Exhausted { until: None },
-        // The stream is unknown, archived, or not for sending.
-        (..500, 1200..1300) => Verdict::Misconfigured,
+        // The stream is unknown, archived, or not for sending. We name none: the message did (X-PM-Message-Stream).
+        (..500, 1200..1300) => Verdict::Rejected,
         (200..300, _) => Verdict::Unknown,
         (_, _) => by_status(answer, wait()),
     }
@@ -186,6 +209,38 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_has_an_answer_for_each_message_in_its_place() {
+        let body = json!([
+            {"ErrorCode": 0, "Message": "OK", "MessageID": "1"},
+            {"ErrorCode": 406, "Message": "inactive"},
+            {"ErrorCode": 0, "Message": "OK, but will not deliver to these inactive addresses: a@x.org", "MessageID": "3"},
+            {"ErrorCode": 429, "Message": "slow down"},
+        ]);
+        let results = read_batch(&answer(200, body.to_string()), 4, NOW.parse().unwrap()).unwrap();
+        let id = |place: usize| results[place].as_ref().unwrap().provider_message_id.as_deref();
+        assert_eq!((id(0), id(2)), (Some("1"), Some("3")));
+        assert_eq!(results[2].as_ref().unwrap().left_out.len(), 1);
+        assert_eq!(results[1].as_ref().unwrap_err().verdict, Verdict::Rejected);
+        let slow = results[3].as_ref().unwrap_err();
+        assert_eq!(slow.verdict, Verdict::Throttled { retry_after: None });
+    }
+
+    #[test]
+    fn a_batch_that_is_refused_as_a_whole_is_one_error() {
+        for (status, code, verdict) in [
+            (401, 10, Verdict::Misconfigured),
+            (422, 410, Verdict::Bug),
+            (413, 0, Verdict::Rejected),
+            (200, 405, Verdict::Exhausted { until: None }),
+            (429, 429, Verdict::Throttled { retry_after: None }),
+            (500, 0, Verdict::Temporary { retry_after: None }),
+        ] {
+            let refused = read_batch(&error(status, code, "no"), 2, NOW.parse().unwrap());
+            assert_eq!(refused.unwrap_err().verdict, verdict, "{status} {code}");
+        }
+    }
+
+    #[test]
     fn every_refusal_of_the_table_has_its_meaning() {
         let later = Verdict::Temporary { retry_after: None };
         let throttled = Verdict::Throttled { retry_after: None };
@@ -214,7 +269,7 @@ mod tests {
             (422, 429, "slow down", throttled),
             (429, 429, "slow down", throttled),
             (429, 0, "slow down", throttled),
-            (422, 1235, "the stream does not exist", Verdict::Misconfigured),
+            (422, 1235, "the stream does not exist", Verdict::Rejected),
             (422, 9999, "something new", Verdict::Unknown),
             (200, 300, "Invalid 'To' address: 'x'.", Verdict::Rejected),
             (200, 9999, "something new", Verdict::Unknown),

@@ -1,9 +1,10 @@
 //! Postmark. <https://postmarkapp.com/developer/api/email-api>
 //!
 //! A structured API without raw MIME and without idempotency: a repeat after an unclear outcome may be a second copy.
-//! Mail goes by the server's default stream, "outbound".
+//! Mail goes by the server's default stream, "outbound", unless it names another.
 
 mod answer;
+mod options;
 mod request;
 
 use std::future::Future;
@@ -11,12 +12,13 @@ use std::future::Future;
 use bytes::Bytes;
 use http::{Request, Uri};
 
-use super::api::Api;
+use super::api::{Api, Joined};
+use super::batch;
 use super::endpoint::{BuildError, Endpoint, get, post};
 use super::exchange::Answer;
 use super::key::ApiKey;
 use super::{
-    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Receipt,
+    Batch, Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Receipt,
     SendError, Unfit,
 };
 use crate::clock::Timestamp;
@@ -27,6 +29,7 @@ use crate::config::ProviderConfig;
 pub(super) struct Postmark {
     capabilities: Capabilities,
     email: Uri,
+    batch: Uri,
     server: Uri,
     token: ApiKey,
 }
@@ -44,10 +47,12 @@ impl Postmark {
                 // Not published; 429 says when it is too much.
                 rate: None,
                 non_ascii_local_parts: false,
-                batch: None,
+                // <https://postmarkapp.com/developer/user-guide/send-email-with-api/batch-emails>
+                batch: Some(Batch { calls_max: 500, request_bytes_max: 50_000_000 }),
                 message_id: MessageIdFate::Kept,
             },
             email: endpoint.at("/email")?,
+            batch: endpoint.at("/email/batch")?,
             server: endpoint.at("/server")?,
             token: ApiKey::in_field(config, "x-postmark-server-token")?,
         })
@@ -65,6 +70,18 @@ impl Api for Postmark {
 
     fn dispatch(&self, call: &Call, _: &IdempotencyKey) -> Request<Bytes> {
         post(&self.email, call)
+    }
+
+    fn join(&self, calls: &[Call]) -> Option<Call> {
+        batch::as_list(calls)
+    }
+
+    fn dispatch_joined(&self, joined: &Call, _: &IdempotencyKey) -> Request<Bytes> {
+        post(&self.batch, joined)
+    }
+
+    fn answer_joined(&self, answer: &Answer, members: usize, now: Timestamp) -> Joined {
+        answer::read_batch(answer, members, now)
     }
 
     fn question(&self) -> Request<Bytes> {

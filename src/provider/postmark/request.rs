@@ -1,11 +1,11 @@
 //! From a letter to the body of `POST /email`.
 //! <https://postmarkapp.com/developer/user-guide/send-email-with-api>
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
+use super::options::Options;
 use crate::message::{Attachment, Email, Loss, Mailbox};
+use crate::provider::encoded::InBase64;
 use crate::provider::fields::{self, Field};
 use crate::provider::filename::essence;
 use crate::provider::files::{inline_id, without_amp};
@@ -52,13 +52,15 @@ struct Body<'a> {
     headers: Vec<Field>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     attachments: Vec<File<'a>>,
+    #[serde(flatten)]
+    options: Options,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct File<'a> {
     name: String,
-    content: String,
+    content: InBase64<'a>,
     content_type: &'a str,
     #[serde(rename = "ContentID", skip_serializing_if = "Option::is_none")]
     content_id: Option<String>,
@@ -76,6 +78,7 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
         refuse_address(&mailbox.address)?;
     }
     let (text_body, html_body) = bodies(email, &mut losses)?;
+    let mut options = Options::read(&email.options, &mut losses);
 
     let body = Body {
         from: mailbox_text(&from),
@@ -86,8 +89,9 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
         subject: people::subject(letter, &mut losses),
         text_body,
         html_body,
-        headers: headers(letter, &mut losses),
-        attachments: files(&email.attachments, &mut losses)?,
+        headers: headers(letter, &mut options, &mut losses),
+        attachments: files(&email.attachments, &mut losses),
+        options,
     };
     refuse_longer(&body.from, FROM_UNITS_MAX, "From")?;
     refuse_longer(&body.subject, SUBJECT_UNITS_MAX, "Subject")?;
@@ -147,34 +151,42 @@ fn bodies<'a>(
 
 /// The fields that may travel. With one more, the Message-ID stays what the app made it, so that replies find their
 /// thread; it is Postmark's otherwise.
-fn headers(letter: &Letter<'_>, losses: &mut Vec<Loss>) -> Vec<Field> {
+fn headers(letter: &Letter<'_>, options: &mut Options, losses: &mut Vec<Loss>) -> Vec<Field> {
     let mut headers = fields::listed(letter, FORBIDDEN, losses);
-    if headers.iter().any(|field| field.name.eq_ignore_ascii_case("Message-ID")) {
+    let is_id = |field: &Field| field.name.eq_ignore_ascii_case("Message-ID");
+    if options.new_id {
+        headers.retain(|field| !is_id(field));
+    } else if headers.iter().any(is_id) {
         headers.push(Field { name: "X-PM-KeepID".to_owned(), value: "true".to_owned() });
     }
+    headers.append(&mut options.fields);
     headers
 }
 
-fn files<'a>(
-    attachments: &'a [Attachment],
-    losses: &mut Vec<Loss>,
-) -> Result<Vec<File<'a>>, Unfit> {
+fn files<'a>(attachments: &'a [Attachment], losses: &mut Vec<Loss>) -> Vec<File<'a>> {
     let parts = without_amp(attachments, losses);
-    parts.into_iter().map(|part| file(part, losses)).collect()
+    parts.into_iter().filter_map(|part| file(part, losses)).collect()
 }
 
-fn file<'a>(part: &'a Attachment, losses: &mut Vec<Loss>) -> Result<File<'a>, Unfit> {
+/// The part as a file, unless it is of a type that would cost the whole message. An operator may have it sent without
+/// (`delivery.on_loss`).
+fn file<'a>(part: &'a Attachment, losses: &mut Vec<Loss>) -> Option<File<'a>> {
     let name = one_line(&part.filename);
     let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
     if extension.is_some_and(|it| FORBIDDEN_FILES.contains(&it.as_str())) {
-        return Err(Unfit { reason: format!("the API does not take files such as {name:?}") });
+        losses.push(Loss::grave(
+            format!("attachment {name:?}"),
+            "Postmark does not take files of this type",
+        ));
+        return None;
     }
-    let content_id = inline_id(part, losses);
+    let mut content_id = inline_id(part, losses);
     if content_id.is_some_and(|id| !id.bytes().all(|byte| byte.is_ascii_graphic())) {
-        // The HTML could not show it.
-        return Err(Unfit {
-            reason: format!("the Content-ID of the inline part {name:?} is not plain ASCII"),
-        });
+        losses.push(Loss::grave(
+            format!("the inline part {name:?}"),
+            "its Content-ID is not plain ASCII, so the HTML could not show it",
+        ));
+        content_id = None;
     }
     let mut content_type = part.content_type.trim();
     if !is_media_type(&essence(content_type)) {
@@ -184,9 +196,9 @@ fn file<'a>(part: &'a Attachment, losses: &mut Vec<Loss>) -> Result<File<'a>, Un
         ));
         content_type = "application/octet-stream";
     }
-    Ok(File {
+    Some(File {
         name,
-        content: STANDARD.encode(&part.bytes),
+        content: InBase64(&part.bytes),
         content_type,
         content_id: content_id.map(|id| format!("cid:{id}")),
     })
@@ -339,16 +351,37 @@ mod tests {
     }
 
     #[test]
-    fn files_of_forbidden_types_go_elsewhere() {
+    fn files_of_forbidden_types_are_a_grave_loss() {
         let mut sample = Sample::plain();
         for name in ["setup.EXE", "dump.bin", "a.tar.msi"] {
             sample.email.attachments = vec![attachment(name, "application/octet-stream", b"x")];
-            assert!(unfit(&sample).contains(name));
+            let (body, losses) = built(&sample);
+            assert_eq!(body.get("Attachments"), None, "{name}");
+            assert!(losses[0].grave && losses[0].what.contains(name), "{losses:?}");
         }
         for name in ["exe", "a.exe.txt", "a."] {
             sample.email.attachments = vec![attachment(name, "application/octet-stream", b"x")];
             assert_eq!(built(&sample).0["Attachments"][0]["Name"], name);
         }
+    }
+
+    #[test]
+    fn orders_become_members_and_the_id_is_dropped_only_on_demand() {
+        let mut sample = Sample::plain();
+        let order = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        sample.email.options = vec![
+            order("X-PM-Tag", "t"),
+            order("X-PM-Bounce-Type", "HardBounce"),
+            order("X-PM-?", ""),
+        ];
+        let (body, losses) = built(&sample);
+        assert_eq!(body["Tag"], "t");
+        assert_eq!(body["Headers"][1]["Name"], "X-PM-KeepID");
+        assert_eq!(body["Headers"][2], json!({"Name": "X-PM-Bounce-Type", "Value": "HardBounce"}));
+        assert_eq!(losses[0].what, "header X-PM-?");
+        sample.email.options = vec![order("X-PM-KeepID", "false")];
+        assert_eq!(built(&sample), (built(&sample).0, vec![]));
+        assert_eq!(built(&sample).0.get("Headers"), None);
     }
 
     #[test]
@@ -369,6 +402,8 @@ mod tests {
         part.inline = true;
         part.content_id = Some("그림 1".to_owned());
         sample.email.attachments = vec![part];
-        assert!(unfit(&sample).contains("Content-ID"));
+        let (body, losses) = built(&sample);
+        assert_eq!(body["Attachments"][0].get("ContentID"), None);
+        assert!(losses[0].grave && losses[0].why.contains("Content-ID"), "{losses:?}");
     }
 }

@@ -6,7 +6,8 @@
 use serde_json::Value;
 
 use crate::clock::Timestamp;
-use crate::provider::api::clear_refusal;
+use crate::provider::api::{Joined, clear_refusal};
+use crate::provider::batch;
 use crate::provider::exchange::Answer;
 use crate::provider::refusal::{
     by_status, by_status_or_later, json, no_receipt, refusal, retry_after, seconds_header, words,
@@ -27,6 +28,22 @@ pub(super) fn read(answer: &Answer, now: Timestamp) -> Result<Receipt, SendError
         return Ok(Receipt::named(id));
     }
     Err(no_receipt(answer, "Resend"))
+}
+
+/// Reads the answer to `POST /emails/batch`: the ids in the order of the messages. Either all of them are taken or none.
+pub(super) fn read_batch(answer: &Answer, members: usize, now: Timestamp) -> Joined {
+    if !(200..300).contains(&answer.status) {
+        return Err(refused(answer, now));
+    }
+    let mut body = json(answer);
+    let list = body.as_mut().and_then(|body| body.get_mut("data")).map(Value::take);
+    let Some(Value::Array(items)) = list.filter(|list| list.get(0).is_some()) else {
+        return Err(batch::no_list(answer, "Resend"));
+    };
+    batch::outcomes(answer, &items, members, |item| {
+        let id = item.get("id")?.as_str().filter(|id| !id.is_empty())?;
+        Some(Ok(Receipt::named(id)))
+    })
 }
 
 /// What a refusal means when the key was the app's own (`Resend-Idempotency-Key`).

@@ -13,13 +13,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Uri};
 
-use super::api::Api;
+use super::api::{Api, Joined};
+use super::batch;
 use super::endpoint::{BuildError, Endpoint, get, post};
 use super::exchange::Answer;
 use super::key::ApiKey;
 use super::{
-    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Rate, Receipt,
-    SendError, Unfit,
+    Batch, Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Rate,
+    Receipt, SendError, Unfit,
 };
 use crate::clock::Timestamp;
 use crate::config::ProviderConfig;
@@ -32,6 +33,7 @@ const RATE: Rate = Rate { calls: 10, per: Duration::from_secs(1) };
 pub(super) struct Resend {
     capabilities: Capabilities,
     emails: Uri,
+    batch: Uri,
     domains: Uri,
     key: ApiKey,
 }
@@ -48,10 +50,13 @@ impl Resend {
                 idempotency: Idempotency::Replays { window: Duration::from_hours(24) },
                 rate: endpoint.is_default.then_some(RATE),
                 non_ascii_local_parts: false,
-                batch: None,
-                message_id: MessageIdFate::Kept,
+                // <https://resend.com/docs/api-reference/emails/send-batch-emails>
+                batch: Some(Batch { calls_max: 100, request_bytes_max: 40_000_000 }),
+                // Resend sends by Amazon SES, which writes its own.
+                message_id: MessageIdFate::Replaced,
             },
             emails: endpoint.at("/emails")?,
+            batch: endpoint.at("/emails/batch")?,
             domains: endpoint.at("/domains")?,
             key: ApiKey::bearer(config)?,
         })
@@ -68,11 +73,23 @@ impl Api for Resend {
     }
 
     fn dispatch(&self, call: &Call, key: &IdempotencyKey) -> Request<Bytes> {
-        let mut request = post(&self.emails, call);
-        if let Ok(key) = HeaderValue::from_str(key.as_str()) {
-            request.headers_mut().insert("idempotency-key", key);
+        with_key(post(&self.emails, call), key)
+    }
+
+    /// Not what has attachments: the API refuses it.
+    fn join(&self, calls: &[Call]) -> Option<Call> {
+        if calls.iter().any(|call| request::has_attachments(&call.body)) {
+            return None;
         }
-        request
+        batch::as_list(calls)
+    }
+
+    fn dispatch_joined(&self, joined: &Call, key: &IdempotencyKey) -> Request<Bytes> {
+        with_key(post(&self.batch, joined), key)
+    }
+
+    fn answer_joined(&self, answer: &Answer, members: usize, now: Timestamp) -> Joined {
+        answer::read_batch(answer, members, now)
     }
 
     fn question(&self) -> Request<Bytes> {
@@ -115,4 +132,11 @@ impl Api for Resend {
     fn secrets(&self) -> Vec<&str> {
         vec![self.key.text()]
     }
+}
+
+fn with_key(mut request: Request<Bytes>, key: &IdempotencyKey) -> Request<Bytes> {
+    if let Ok(key) = HeaderValue::from_str(key.as_str()) {
+        request.headers_mut().insert("idempotency-key", key);
+    }
+    request
 }

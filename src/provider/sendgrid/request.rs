@@ -1,15 +1,15 @@
 //! From a letter to the body of `POST /v3/mail/send`.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::personal::{Personalization, personalizations};
 use super::smtpapi::{self, Asm};
 use crate::message::{Attachment, Email, Loss, Mailbox};
+use crate::provider::encoded::InBase64;
 use crate::provider::fields::{self, Fields};
 use crate::provider::filename::essence;
 use crate::provider::people::{self, one_line};
@@ -72,13 +72,13 @@ pub(super) struct Person {
 
 #[derive(Serialize)]
 struct Content<'a> {
-    r#type: &'static str,
+    r#type: Cow<'a, str>,
     value: &'a str,
 }
 
 #[derive(Serialize)]
 struct File<'a> {
-    content: String,
+    content: InBase64<'a>,
     #[serde(skip_serializing_if = "str::is_empty")]
     r#type: &'a str,
     filename: String,
@@ -167,20 +167,37 @@ fn contents(email: &Email) -> Vec<Content<'_>> {
         .into_iter()
         .chain(amp.filter_map(|text| content(AMP, Some(text))))
         .chain(content("text/html", email.html.as_deref()))
+        .chain(invitation(email).and_then(invitation_content))
         .collect();
     if contents.is_empty() {
-        contents.push(Content { r#type: "text/plain", value: NO_BODY });
+        contents.push(Content { r#type: "text/plain".into(), value: NO_BODY });
     }
     contents
 }
 
 fn content<'a>(r#type: &'static str, value: Option<&'a str>) -> Option<Content<'a>> {
-    value.filter(|value| !value.is_empty()).map(|value| Content { r#type, value })
+    value.filter(|value| !value.is_empty()).map(|value| Content { r#type: r#type.into(), value })
+}
+
+/// The first calendar alternative: a further content, which mail programs show as an invitation.
+fn invitation(email: &Email) -> Option<&Attachment> {
+    email.attachments.iter().find(|part| part.is_invitation() && !part.bytes.is_empty())
+}
+
+/// SendGrid takes the type with its method, and no other parameter (sendgrid-ruby issue 298).
+fn invitation_content(part: &Attachment) -> Option<Content<'_>> {
+    let method = part.content_type.split(';').map(str::trim).find(|it| it.starts_with("method="));
+    let r#type = method.map_or("text/calendar".into(), |it| format!("text/calendar; {it}").into());
+    std::str::from_utf8(&part.bytes).ok().map(|value| Content { r#type, value })
 }
 
 fn files<'a>(email: &'a Email, losses: &mut Vec<Loss>) -> Vec<File<'a>> {
     let mut files = Vec::with_capacity(email.attachments.len());
-    for attachment in email.attachments.iter().filter(|part| amp_text(part).is_none()) {
+    let invitation = invitation(email);
+    let is_content = |part: &Attachment| {
+        amp_text(part).is_some() || invitation.is_some_and(|it| std::ptr::eq(it, part))
+    };
+    for attachment in email.attachments.iter().filter(|part| !is_content(part)) {
         if attachment.bytes.is_empty() {
             losses.push(Loss::slight(
                 format!("the empty attachment {:?}", attachment.filename),
@@ -195,7 +212,7 @@ fn files<'a>(email: &'a Email, losses: &mut Vec<Loss>) -> Vec<File<'a>> {
             ));
         }
         files.push(File {
-            content: STANDARD.encode(&attachment.bytes),
+            content: InBase64(&attachment.bytes),
             r#type: attachment.content_type.trim(),
             filename: one_line(&attachment.filename),
             disposition: if attachment.inline { "inline" } else { "attachment" },

@@ -1,12 +1,11 @@
 //! From a letter to the body of `SendEmail`.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use super::options::{self, Options};
-use crate::message::raw::{RawEdits, prepare_raw, to_seven_bit};
-use crate::message::{Address, Mailbox};
+use crate::message::raw::{RawEdits, Untouchable, prepare_raw, to_seven_bit, with_own_reference};
+use crate::message::{Address, Loss, Mailbox};
+use crate::provider::encoded::{self, InBase64};
 use crate::provider::people::{self, wire_address};
 use crate::provider::{Call, Letter, Unfit};
 
@@ -14,9 +13,9 @@ use crate::provider::{Call, Letter, Unfit};
 /// From header.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Body {
+struct Body<'a> {
     destination: Destination,
-    content: Content,
+    content: Content<'a>,
     #[serde(flatten)]
     options: Options,
 }
@@ -35,14 +34,14 @@ struct Destination {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Content {
-    raw: Raw,
+struct Content<'a> {
+    raw: Raw<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Raw {
-    data: String,
+struct Raw<'a> {
+    data: InBase64<'a>,
 }
 
 /// Builds the body. The same letter gives the same bytes.
@@ -54,43 +53,49 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
         mailboxes.iter().map(|mailbox| destination(&mailbox.address)).collect::<Result<_, _>>()
     };
     let hidden = addressing.bcc.iter().map(Address::as_str).map(destination);
-    let mut losses = Vec::new();
-    let body = Body {
-        destination: Destination {
-            to_addresses: visible(&addressing.to)?,
-            cc_addresses: visible(&addressing.cc)?,
-            bcc_addresses: hidden.collect::<Result<_, _>>()?,
-        },
-        content: Content { raw: Raw { data: STANDARD.encode(raw_mime(letter)?) } },
-        options: options::read(letter, &mut losses),
-    };
-    Call::json(&body, letter.json_size() * 4 / 3, losses)
-}
-
-fn destination(address: &str) -> Result<String, Unfit> {
-    wire_address(address).map_err(|reason| Unfit { reason: format!("the address {reason}") })
-}
-
-/// The message as SES takes it: only the edits that every raw provider needs, and those that its 7-bit way needs.
-fn raw_mime(letter: &Letter<'_>) -> Result<Vec<u8>, Unfit> {
     let edits = RawEdits {
         id: letter.id,
         received_at: letter.received_at,
         envelope: letter.envelope,
         email: letter.email,
     };
+    // The message as SES takes it: only the edits that every raw provider needs, and those that its 7-bit way needs.
     let prepared = prepare_raw(letter.raw, &edits);
-    let fit =
-        to_seven_bit(&prepared).map_err(|untouchable| Unfit { reason: untouchable.reason })?;
-    Ok(fit.into_owned())
+    let prepared = with_own_reference(&prepared, letter.email);
+    let mime = to_seven_bit(&prepared).map_err(|Untouchable { reason }| Unfit { reason })?;
+    let mut losses = Vec::new();
+    if letter.email.dkim.is_some() && mime != prepared {
+        losses.push(Loss::grave(
+            "the DKIM signature",
+            "octets above 127 or lines above 998 octets are written anew for SES",
+        ));
+    }
+    let body = Body {
+        destination: Destination {
+            to_addresses: visible(&addressing.to)?,
+            cc_addresses: visible(&addressing.cc)?,
+            bcc_addresses: hidden.collect::<Result<_, _>>()?,
+        },
+        content: Content { raw: Raw { data: InBase64(&mime) } },
+        options: options::read(letter, &mut losses),
+    };
+    // An address has up to 320 octets, and stands in quotes.
+    let size = encoded::length(mime.len()) + addressing.recipients().count() * 324 + 1024;
+    Call::json(&body, size, losses)
+}
+
+fn destination(address: &str) -> Result<String, Unfit> {
+    wire_address(address).map_err(|reason| Unfit { reason: format!("the address {reason}") })
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::message::{Loss, Protection};
+    use crate::message::Protection;
     use crate::provider::samples::Sample;
 
     fn built(sample: &Sample) -> (Value, Vec<Loss>) {
@@ -108,7 +113,10 @@ mod tests {
         let (body, losses) = built(&sample);
         assert_eq!(body["Destination"], json!({"ToAddresses": ["bob@example.net"]}));
         assert_eq!(body.get("FromEmailAddress"), None);
-        assert_eq!(data(&body), sample.raw);
+        // SES writes its own Message-ID; this one stays findable.
+        let text = String::from_utf8(data(&body)).unwrap();
+        let without = text.replacen("References: <1@example.org>\r\n", "", 1);
+        assert_eq!((without.as_bytes(), text != without), (&sample.raw[..], true));
         assert!(losses.is_empty());
     }
 
@@ -128,6 +136,7 @@ mod tests {
     #[test]
     fn bcc_and_orders_to_ses_do_not_travel() {
         let mut sample = Sample::plain();
+        sample.email.headers.clear();
         let kept = "From: a@x.org\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\n\
             Message-ID: <1@x.org>\r\nSubject: bcc:\r\n\r\nBcc: stays\r\n";
         let orders = "BCC: h@x.org,\r\n i@x.org\r\nX-SES-Source-ARN: arn:a\r\nX-PM-Tag: t\r\n";

@@ -44,8 +44,11 @@ fn name(answer: &Answer) -> Option<String> {
 fn refused(answer: &Answer, now: Timestamp) -> SendError {
     let verdict = match answer.status {
         400 | 422 if !answer.whole => by_status_or_later(answer, now),
-        // Of a page, it is the server before the receiver that does not take the request.
-        400 | 422 if !is_page(answer) => Verdict::Rejected,
+        // Of a page, it is the server before the receiver that does not take the request; and no mail is given up for words
+        // that nobody here can read, such as compressed ones.
+        400 | 422 if !is_page(answer) && std::str::from_utf8(&answer.body).is_ok() => {
+            Verdict::Rejected
+        }
         // There is no receiver any more.
         410 => Verdict::Misconfigured,
         _ => by_status(answer, retry_after(&answer.headers, now)),
@@ -114,6 +117,8 @@ mod tests {
         }
         let refused = meaning(&answer(400, "<html>400 Bad Request, nginx")).unwrap_err();
         assert_eq!(refused.verdict, Verdict::Unknown);
+        let unreadable = meaning(&answer(422, &b"\x1f\x8b\x08"[..])).unwrap_err();
+        assert_eq!(unreadable.verdict, Verdict::Unknown);
     }
 
     #[test]

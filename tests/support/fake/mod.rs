@@ -1,5 +1,5 @@
-//! A scriptable email service on this machine: plays Resend, SendGrid, SES, Mailgun, Postmark or a webhook, records
-//! every request, and fails in any way a test asks for.
+//! A scriptable email service on this machine: plays Resend, SendGrid, SES, Mailgun, Postmark, Brevo or a webhook,
+//! records every request, and fails in any way a test asks for.
 //!
 //! When it stops, it holds every request against the description of the real service, and panics when
 //! one is not as described.

@@ -43,10 +43,21 @@ impl Behaviour {
         Self::Answer(sendgrid_error(status, message))
     }
 
+    /// Brevo's form of an error.
+    pub(crate) fn brevo_error(status: u16, code: &str, message: &str) -> Self {
+        Self::Answer(brevo_error(status, code, message))
+    }
+
     /// Postmark's form of an error.
     pub(crate) fn postmark_error(status: u16, code: u16, message: &str) -> Self {
         Self::Answer(postmark_error(status, code, message))
     }
+}
+
+/// `{"code", "message"}`.
+pub(crate) fn brevo_error(status: u16, code: &str, message: &str) -> Reply {
+    let body = serde_json::json!({"code": code, "message": message});
+    Reply::new(status, body.to_string())
 }
 
 /// `{"ErrorCode", "Message"}`.

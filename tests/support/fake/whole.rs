@@ -30,7 +30,7 @@ impl Outbox {
         if !fields.iter().any(|field| field.name == "message" && field.filename.is_some()) {
             return text("message parameter is missing. please check documentation");
         }
-        let id = format!("<{}@mg.sender.example>", self.keep(request));
+        let id = format!("<{}@mg.sender.example>", self.keep(request, form_as_json(request)));
         Reply::new(200, json!({"id": id, "message": "Queued. Thank you."}).to_string())
     }
 
@@ -42,7 +42,7 @@ impl Outbox {
         let id = request.header("webhook-id").unwrap().to_owned();
         let known = self.keys.get(&id).map(|(_, name)| name.clone());
         let name = known.unwrap_or_else(|| {
-            let name = self.keep(request);
+            let name = self.keep(request, request.json());
             self.keys.insert(id, (Vec::new(), name.clone()));
             name
         });

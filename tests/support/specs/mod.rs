@@ -22,11 +22,10 @@ use super::skip::skip;
 pub(crate) struct Description {
     /// Method and path of everything that can be asked.
     operations: Vec<(String, String)>,
-    /// The call that sends mail.
-    send: &'static str,
+    /// The calls that send mail, and what is sent with each.
+    sends: Vec<(&'static str, Body)>,
     /// The longest Idempotency-Key.
     key_max: Option<usize>,
-    body: Body,
 }
 
 #[derive(Debug)]
@@ -58,12 +57,17 @@ pub(crate) fn resend() -> Option<&'static Description> {
         let key_max = &document["paths"]["/emails"]["post"]["parameters"][0]["schema"]["maxLength"];
         Some(Description {
             operations: operations(&document),
-            send: "/emails",
             key_max: Some(usize::try_from(key_max.as_u64().unwrap()).unwrap()),
-            body: Body::OpenApi(Box::new(Schema::new(
-                document,
-                "/components/schemas/SendEmailRequest",
-            ))),
+            sends: vec![
+                ("/emails", openapi(&document, "/components/schemas/SendEmailRequest")),
+                (
+                    "/emails/batch",
+                    openapi(
+                        &document,
+                        "/paths/~1emails~1batch/post/requestBody/content/application~1json/schema",
+                    ),
+                ),
+            ],
         })
     };
     ONCE.get_or_init(read).as_ref()
@@ -78,9 +82,8 @@ pub(crate) fn sendgrid() -> Option<&'static Description> {
         let body = "/components/requestBodies/PostMailSend/content/application~1json/schema";
         Some(Description {
             operations: [operations(&mail), operations(&scopes)].concat(),
-            send: "/v3/mail/send",
+            sends: vec![("/v3/mail/send", openapi(&mail, body))],
             key_max: None,
-            body: Body::OpenApi(Box::new(Schema::new(mail, body))),
         })
     };
     ONCE.get_or_init(read).as_ref()
@@ -98,12 +101,14 @@ pub(crate) fn ses() -> Option<&'static Description> {
             operations: operations
                 .map(|http| (text(&http["method"]), text(&http["requestUri"])))
                 .collect(),
-            send: "/v2/email/outbound-emails",
+            sends: vec![(
+                "/v2/email/outbound-emails",
+                Body::Model {
+                    shape: text(&model["operations"]["SendEmail"]["input"]["shape"]),
+                    model: Box::new(model),
+                },
+            )],
             key_max: None,
-            body: Body::Model {
-                shape: text(&model["operations"]["SendEmail"]["input"]["shape"]),
-                model: Box::new(model),
-            },
         })
     };
     ONCE.get_or_init(read).as_ref()
@@ -118,9 +123,11 @@ pub(crate) fn mailgun() -> Option<&'static Description> {
             "/components/schemas/POST-v3-domain_name-messages-mime-multipart-form-data-RequestBody";
         Some(Description {
             operations: operations(&document),
-            send: "/v3/{domain_name}/messages.mime",
+            sends: vec![(
+                "/v3/{domain_name}/messages.mime",
+                Body::Form(Box::new(Schema::new(document, body))),
+            )],
             key_max: None,
-            body: Body::Form(Box::new(Schema::new(document, body))),
         })
     };
     ONCE.get_or_init(read).as_ref()
@@ -133,9 +140,8 @@ pub(crate) fn webhook() -> &'static Description {
         let document: Value = serde_json::from_str(include_str!("webhook.json")).unwrap();
         Description {
             operations: operations(&document),
-            send: "/mail",
+            sends: vec![("/mail", openapi(&document, "/components/schemas/Post"))],
             key_max: None,
-            body: Body::OpenApi(Box::new(Schema::new(document, "/components/schemas/Post"))),
         }
     })
 }
@@ -147,14 +153,35 @@ pub(crate) fn postmark() -> &'static Description {
         let document: Value = serde_json::from_str(include_str!("postmark.json")).unwrap();
         Description {
             operations: operations(&document),
-            send: "/email",
+            sends: vec![
+                ("/email", openapi(&document, "/components/schemas/SendEmailRequest")),
+                ("/email/batch", openapi(&document, "/components/schemas/SendEmailBatch")),
+            ],
             key_max: None,
-            body: Body::OpenApi(Box::new(Schema::new(
-                document,
-                "/components/schemas/SendEmailRequest",
-            ))),
         }
     })
+}
+
+/// What Brevo says, likewise. Its paths stand below `/v3`.
+pub(crate) fn brevo() -> Option<&'static Description> {
+    static ONCE: OnceLock<Option<Description>> = OnceLock::new();
+    let read = || {
+        let document = yaml_document("brevo/swagger_definition_v3.yml")?;
+        let operations = operations(&document).into_iter();
+        Some(Description {
+            operations: operations.map(|(method, path)| (method, format!("/v3{path}"))).collect(),
+            sends: vec![(
+                "/v3/smtp/email",
+                openapi(&document, "/components/schemas/sendSmtpEmail"),
+            )],
+            key_max: None,
+        })
+    };
+    ONCE.get_or_init(read).as_ref()
+}
+
+fn openapi(document: &Value, pointer: &str) -> Body {
+    Body::OpenApi(Box::new(Schema::new(document.clone(), pointer)))
 }
 
 impl Description {
@@ -167,13 +194,14 @@ impl Description {
         if !self.operations.iter().any(known) {
             faults.push(format!("{method} {path}: not in the description"));
         }
-        if method != "POST" || !is_path(self.send, path) {
+        let send = self.sends.iter().find(|(send, _)| method == "POST" && is_path(send, path));
+        let Some((_, described)) = send else {
             if !body.is_empty() {
                 faults.push(format!("{method} {path}: a body where none is described"));
             }
             return faults;
-        }
-        if let Body::Form(schema) = &self.body {
+        };
+        if let Body::Form(schema) = described {
             match form_as_described(schema, content_type, body) {
                 Ok(object) => faults.extend(schema.faults(&object)),
                 Err(error) => faults.push(error),
@@ -189,7 +217,7 @@ impl Description {
             faults.push(format!("idempotency-key: {} octets", key.len()));
         }
         match serde_json::from_slice(body) {
-            Ok(body) => faults.extend(match &self.body {
+            Ok(body) => faults.extend(match described {
                 Body::OpenApi(schema) | Body::Form(schema) => schema.faults(&body),
                 Body::Model { model, shape } => service_model::faults(model, shape, &body),
             }),
@@ -245,32 +273,41 @@ fn form_as_described(
 
 /// The published document at this path, or `None` with a note that it is not there.
 pub(crate) fn document(path: &str) -> Option<Value> {
-    let text = std::fs::read(file(path)?).unwrap();
-    Some(serde_json::from_slice(&text).unwrap())
+    Some(serde_json::from_str(&std::fs::read_to_string(file(path)?).unwrap()).unwrap())
 }
 
-/// Likewise one in YAML.
+/// The same of one that is written in YAML.
 fn yaml_document(path: &str) -> Option<Value> {
-    let text = std::fs::read_to_string(file(path)?).unwrap();
-    Some(value(&YamlLoader::load_from_str(&text).unwrap()[0]))
+    // Brevo's has a tab in it, where none may be, and closing brackets that stand too far to the left.
+    let text = std::fs::read_to_string(file(path)?).unwrap().replace('\t', " ");
+    let lines = text.lines().map(|line| match line.trim() {
+        bracket @ ("}" | "]" | "}," | "],") => format!("{}{bracket}\n", " ".repeat(60)),
+        _ => format!("{line}\n"),
+    });
+    let text: String = lines.collect();
+    let documents = YamlLoader::load_from_str(&text).unwrap();
+    Some(from_yaml(&documents[0]))
 }
 
-fn value(yaml: &Yaml) -> Value {
+fn from_yaml(yaml: &Yaml) -> Value {
     match yaml {
-        Yaml::Real(text) => text.parse::<f64>().unwrap().into(),
-        Yaml::Integer(number) => (*number).into(),
-        Yaml::String(text) => text.as_str().into(),
-        Yaml::Boolean(it) => (*it).into(),
-        Yaml::Array(items) => items.iter().map(value).collect(),
-        Yaml::Hash(members) => {
-            let member = |(name, it): (&Yaml, &Yaml)| {
-                let name = value(name);
-                (name.as_str().map_or_else(|| name.to_string(), str::to_owned), value(it))
-            };
-            Value::Object(members.iter().map(member).collect())
+        Yaml::Integer(number) => Value::from(*number),
+        Yaml::Boolean(truth) => Value::from(*truth),
+        Yaml::String(text) => Value::from(text.as_str()),
+        Yaml::Real(number) => {
+            number.parse::<f64>().map_or_else(|_| number.as_str().into(), Value::from)
         }
-        Yaml::Null => Value::Null,
-        Yaml::Alias(_) | Yaml::BadValue => unreachable!("not in a description that can be read"),
+        Yaml::Array(items) => items.iter().map(from_yaml).collect(),
+        Yaml::Hash(members) => {
+            // Statuses are numbers.
+            let name = |key: &Yaml| {
+                let number = key.as_i64().map(|number| number.to_string());
+                key.as_str().map(str::to_owned).or(number).unwrap()
+            };
+            let members = members.iter().map(|(key, value)| (name(key), from_yaml(value)));
+            Value::Object(members.collect())
+        }
+        Yaml::Null | Yaml::BadValue | Yaml::Alias(_) => Value::Null,
     }
 }
 

@@ -81,6 +81,7 @@ fn what_the_api_cannot_read_is_left_out_and_named() {
     for (header, value, word) in [
         ("X-Mailgun-Tag", "", "1 to 128"),
         ("X-Mailgun-Tag", "한국", "ASCII"),
+        ("X-Mailgun-Tag", "a\r\nX-Evil: 1", "control characters"),
         ("X-Mailgun-Dkim", "maybe", "yes or no"),
         ("X-Mailgun-Secondary-DKIM", "example.com", "domain/selector"),
         ("X-Mailgun-Secondary-DKIM", "example.com,a,b", "domain/selector"),

@@ -1,0 +1,65 @@
+//! What happens to Message-ID and to DKIM signatures at a raw provider.
+
+use std::borrow::Cow;
+
+use super::edits::Edits;
+use super::prepare::must_go;
+use crate::message::mime::fields::Fields;
+use crate::message::mime::write;
+use crate::message::{Email, Loss};
+
+/// Adds the app's Message-ID to References, for services that write their own. Signed and encrypted mail stays as it is.
+pub fn with_own_reference<'a>(raw: &'a [u8], email: &Email) -> Cow<'a, [u8]> {
+    let references = match email.references_with_own_id() {
+        Some(references) if !email.is_signed_or_encrypted() => references,
+        Some(_) | None => return raw.into(),
+    };
+    let written = write::folded_field("References", &references);
+    let mut edits = Edits::of(raw);
+    let mut fields = Fields::of_message(raw);
+    let known = fields.find(|field| field.is("References") || field.is("Message-ID"));
+    match known {
+        Some(field) if field.is("References") => edits.replace_lines(field.range, &written),
+        Some(id) => match fields.find(|field| field.is("References")) {
+            Some(field) => edits.replace_lines(field.range, &written),
+            None => edits.replace_lines(id.range.start..id.range.start, &written),
+        },
+        // The view has an id, so the header has the field.
+        None => {}
+    }
+    edits.apply()
+}
+
+/// What a raw provider cannot keep of this message. `writes` are the header fields that the service writes anew.
+///
+/// The only thing is a DKIM signature: the content stays as it is, but a field that has to go, or that is written anew,
+/// may be covered by it. That is no grave loss: a signature that does not verify counts like none (RFC 6376 §6.1), and
+/// the service signs what it sends.
+pub fn losses_of_raw(raw: &[u8], email: &Email, writes: &[&str]) -> Vec<Loss> {
+    let Some(signature) = &email.dkim else { return Vec::new() };
+    let mut broken_by: Vec<String> = Vec::new();
+    if email.from_rewritten {
+        broken_by.push("From is written anew (sender.rewrite)".to_owned());
+    }
+    for field in Fields::of_message(raw) {
+        let why = format!("{} is taken out", field.name);
+        if must_go(field.name) && signature.covers(field.name) && !broken_by.contains(&why) {
+            broken_by.push(why);
+        }
+        if broken_by.len() > REASONS_MAX {
+            break;
+        }
+    }
+    let anew = writes.iter().filter(|name| signature.covers(name));
+    broken_by.extend(anew.map(|name| format!("the service writes {name} anew")));
+    if broken_by.is_empty() {
+        return Vec::new();
+    }
+    vec![Loss::slight(
+        "the DKIM signature",
+        format!("it covers what changes: {}", broken_by.join(", ")),
+    )]
+}
+
+/// How many reasons are told.
+const REASONS_MAX: usize = 5;
