@@ -197,18 +197,8 @@ fn key(address: &str) -> String {
     let bare = local.strip_prefix('"').and_then(|local| local.strip_suffix('"'));
     let local = bare.filter(|it| format!("{it}@x").parse::<Address>().is_ok()).unwrap_or(local);
     let domain = address.domain();
-    let domain = match domain.is_ascii() {
-        true => domain.to_ascii_lowercase(),
-        false => idna(domain),
-    };
+    let domain = idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_lowercase());
     format!("{local}@{domain}")
-}
-
-/// The domain in A-labels, by the rule that the addresses themselves are compared with.
-fn idna(domain: &str) -> String {
-    let url = url::Url::parse(&format!("http://{domain}/")).ok();
-    let host = url.and_then(|url| url.host_str().map(str::to_owned));
-    host.unwrap_or_else(|| domain.to_lowercase())
 }
 
 /// Some of those whom the header shows, and hidden ones.
