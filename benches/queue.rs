@@ -10,8 +10,8 @@ use bytes::Bytes;
 use mailferry::clock::Timestamp;
 use mailferry::message::{Envelope, IndexFields, Message, QueueId};
 use mailferry::queue::{
-    Attempt, Claim, Filter, Lease, Next, Outcome, RecipientState, Settlement, SqliteStore, State,
-    Store,
+    Attempt, Claim, Filter, Lease, Next, Outcome, Portion, RecipientState, Settlement, SqliteStore,
+    State, Store,
 };
 use tokio::time::Instant;
 
@@ -142,8 +142,9 @@ async fn backlog(path: &Path, out: &mut impl io::Write) -> Result<(), Fault> {
     }
     let (started, cpu) = (Instant::now(), cpu_time());
     let mut drained = 0;
+    let portion = Portion { messages: 200, bytes: 4 << 20, large: 0 };
     loop {
-        let claims = store.claim(200, 4 << 20, future(), lease()).await?;
+        let claims = store.claim(portion, future(), lease()).await?;
         if claims.is_empty() {
             break;
         }

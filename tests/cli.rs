@@ -98,7 +98,7 @@ fn a_command_line_that_makes_no_sense_is_usage() {
         (&["send"], "--to"),
         (&["send", "--to", "nobody"], "local@domain"),
         (&["queue"], "list"),
-        (&["queue", "show", "17"], "17"),
+        (&["queue", "cancel", "17"], "17"),
         (&["queue", "list", "--state", "lost"], "queued, sending, delivered"),
         (&["queue", "list", "--limit", "0"], "1..=1000"),
         (&["health", "--url", "8025"], "http://127.0.0.1:8025"),
@@ -376,7 +376,7 @@ fn retry_wants_an_id_or_all_failed_ones() {
     let ended = run(&["queue", "retry"]);
     assert_eq!(ended.code, 2);
     assert!(ended.err.contains("<ID|--failed>"), "{}", ended.err);
-    let ended = run(&["queue", "show", "12"]);
+    let ended = run(&["queue", "retry", "12"]);
     assert_eq!(ended.code, 2);
     assert!(ended.err.contains("an id is a text such as"), "{}", ended.err);
 }

@@ -173,11 +173,12 @@ Examples:
 
     /// Show one message with its recipients and attempts
     #[command(after_help = "\
-Example:
-  mailferry queue show 01937b5e-8f00-7000-8000-000000000000 --json")]
+Examples:
+  mailferry queue show 01937b5e-8f00-7000-8000-000000000000 --json
+  mailferry queue show '<20261121100000.1@example.org>'")]
     Show {
-        /// The id that the 250 named
-        id: QueueId,
+        /// The id that the 250 named, the Message-ID, or what a provider called the message
+        id: String,
     },
 
     /// Try queued, failed or cancelled messages again now
@@ -222,7 +223,7 @@ pub struct ListArgs {
     #[arg(long, value_name = "NAME")]
     pub provider: Option<String>,
 
-    /// Only messages with this in an address, the subject or an id
+    /// Only messages with this in an address, the subject or an id; a whole Message-ID or provider id finds its message
     #[arg(long, value_name = "TEXT")]
     pub search: Option<String>,
 

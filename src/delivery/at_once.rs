@@ -1,6 +1,9 @@
 //! Delivery while somebody waits for the answer: test mails, the command line, direct mode.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::brought::Way;
 use super::course::Obstacle;
@@ -12,6 +15,9 @@ use super::status::{Cause, NotSent, Sent};
 use crate::message::Message;
 use crate::provider::Verdict;
 use crate::queue::{Claim, Next};
+
+/// How long somebody who waits for the answer waits for memory: as long as a call may take.
+const ROOM_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Engine {
     /// Asks one provider after the other until one takes the message or may have it: the open ones first, then those
@@ -26,8 +32,15 @@ impl Engine {
         let mut job = Job::new(Claim::fresh(message, 1), self.lease().expires, way, None);
         let mut asked = None;
         let mut problem = (Cause::NoProvider, "no provider is configured".to_owned());
-        let lanes = self.lanes_at_once(&job, provider).unwrap_or_else(|no_lane| {
-            problem = (Cause::Unavailable, no_lane.to_string());
+        let size = job.claim.message.raw.len();
+        job.room = timeout(ROOM_PATIENCE, self.memory.take(size)).await.ok().flatten();
+        let lanes = if job.room.is_some() {
+            self.lanes_at_once(&job, provider).map_err(|no_lane| no_lane.to_string())
+        } else {
+            Err("too much mail is on its way to be sent at once; try again later".to_owned())
+        };
+        let lanes = lanes.unwrap_or_else(|reason| {
+            problem = (Cause::Unavailable, reason);
             Vec::new()
         });
         for lane in lanes {

@@ -10,6 +10,7 @@ use super::engine::Engine;
 use super::events::Event;
 use super::job::Job;
 use super::lane::LaneId;
+use super::memory::is_large;
 use crate::config::OnLoss;
 use crate::message::{Addressing, Email, Loss};
 use crate::provider::{Call, Form, Letter, Provider, SendError, Verdict};
@@ -33,14 +34,17 @@ impl Engine {
             let board = self.board();
             (board.provider(lane), board.name(lane).to_owned())
         };
-        let email = self.parsed(job);
         let capabilities = provider.capabilities();
         let pending = job.pending();
         let structured = capabilities.form == Form::Structured;
+        let size = job.claim.message.raw.len();
+        let mut turn = Some(self.memory.turn(size).await);
+        let email = self.parsed(job);
         let calls =
             Addressing::split(&email, &pending, capabilities.recipients_per_call, structured);
         let whole = calls.len() == 1 && pending.len() == job.claim.recipients.len();
         let way = Lane { lane, provider: &*provider, name: &name, whole };
+        drop(email);
 
         let mut together = self.batch_limit(&way, job);
         let mut put_off = None;
@@ -49,6 +53,7 @@ impl Engine {
         while !rest.is_empty() {
             if !first {
                 self.wait_for_pace(lane).await;
+                turn = Some(self.memory.turn(size).await);
             }
             // Also before the first: the message may have waited long for its slot.
             let stopping = !first && self.closing.load(Ordering::Relaxed);
@@ -56,9 +61,17 @@ impl Engine {
                 return Err(Obstacle::Interrupted);
             }
             first = false;
-            let prepared = self
-                .prepare_some(&way, job, &email, rest, &mut together)
-                .inspect_err(|obstacle| self.note_unfit(job, &name, obstacle))?;
+            let prepared = {
+                let email = self.parsed(job);
+                self.prepare_some(&way, job, &email, rest, &mut together)
+            };
+            if prepared.as_ref().is_ok_and(|calls| calls.len() == rest.len()) || is_large(size) {
+                // Calls take long, and what is decoded is no small part of what a message takes.
+                job.email = None;
+            }
+            drop(turn.take());
+            let prepared =
+                prepared.inspect_err(|obstacle| self.note_unfit(job, &name, obstacle))?;
             let (now, others) = rest.split_at(prepared.len());
             let Some(later) = self.make(&way, job, &prepared, now).await? else {
                 // The provider refuses the batch, which says nothing about its members.

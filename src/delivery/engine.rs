@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use super::board::{Board, Placement};
@@ -14,14 +14,13 @@ use super::course::{self, Course, Obstacle, RetryRules};
 use super::events::EventLog;
 use super::job::Job;
 use super::lane::LaneId;
+use super::memory::{Memory, Room};
 use crate::clock::{SharedClock, Timestamp};
 use crate::config::{OnLoss, SenderConfig};
 use crate::queue::{Claim, Lease, Next, Store};
 
 /// How long a claim holds.
 const LEASE: Duration = Duration::from_mins(15);
-/// Content of messages that are in memory for delivery, in KiB.
-const MEMORY_KIB: usize = 32 * 1024;
 
 /// Delivery's shared state.
 #[derive(Debug)]
@@ -39,8 +38,7 @@ pub(super) struct Engine {
     pub(super) clock: SharedClock,
     /// This instance's name on its leases.
     pub(super) owner: Arc<str>,
-    /// Memory for messages under way.
-    memory: Arc<Semaphore>,
+    pub(super) memory: Memory,
     /// Wakes the pump.
     pub(super) pump: Notify,
     /// The queue holds messages that are not in memory.
@@ -85,7 +83,7 @@ impl Engine {
             log,
             clock,
             owner,
-            memory: Arc::new(Semaphore::new(MEMORY_KIB)),
+            memory: Memory::new(),
             pump: Notify::new(),
             backlog: AtomicBool::new(true),
             closing: AtomicBool::new(false),
@@ -108,31 +106,12 @@ impl Engine {
         Lease { owner: Arc::clone(&self.owner), expires: self.now() + LEASE }
     }
 
-    /// Memory for a message of `bytes` octets, if there is room.
-    pub(super) fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
-        Arc::clone(&self.memory).try_acquire_many_owned(kib).ok()
-    }
-
-    /// Octets of content for which there is room.
-    pub(super) fn memory_free(&self) -> u64 {
-        (self.memory.available_permits() as u64) * 1024
-    }
-
-    /// Memory for a message that has to be taken in any case: as much as there is.
-    pub(super) fn reserve_what_is_left(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        self.reserve(bytes).or_else(|| {
-            let free = u32::try_from(self.memory.available_permits()).unwrap_or(u32::MAX);
-            Arc::clone(&self.memory).try_acquire_many_owned(free).ok()
-        })
-    }
-
     /// Finds the lane for a message claimed from the queue and starts it.
     pub(super) fn offer(
         self: &Arc<Self>,
         claim: Claim,
         lease_expires: Timestamp,
-        room: Option<OwnedSemaphorePermit>,
+        room: Option<Room>,
     ) {
         let way = self.way(&claim.message);
         self.dispatch(Job::new(claim, lease_expires, way, room));

@@ -75,7 +75,7 @@ impl Engine {
         let id = message.id;
         let open = !self.closing.load(Ordering::Relaxed)
             && self.board().takes(message.user.as_deref(), &way, self.now());
-        let room = if open { self.reserve(message.raw.len()) } else { None };
+        let room = if open { self.memory.try_take(message.raw.len()) } else { None };
         let lease = room.is_some().then(|| self.lease());
         let expires = lease.as_ref().map(|lease| lease.expires);
         store.insert(Arc::clone(&message), lease).await?;

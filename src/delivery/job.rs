@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use super::brought::Way;
+use super::memory::Room;
 use crate::clock::Timestamp;
 use crate::message::{Address, Email};
 use crate::queue::{Attempt, Claim, Outcome, RecipientState};
@@ -21,7 +20,7 @@ pub(super) struct Job {
     pub(super) lease_expires: Timestamp,
     /// By which way it goes.
     pub(super) way: Way,
-    /// The parsed message, once somebody needed it.
+    /// The parsed message, from when somebody needed it until nobody does.
     pub(super) email: Option<Arc<Email>>,
     /// Calls that are not recorded in the queue yet.
     pub(super) attempts: Vec<Attempt>,
@@ -29,8 +28,8 @@ pub(super) struct Job {
     pub(super) receipts: Vec<String>,
     /// Providers that cannot or shall not be asked again for this message, by name.
     pub(super) passed_over: Vec<String>,
-    /// The memory that the message occupies; given back when the job is dropped.
-    _room: Option<OwnedSemaphorePermit>,
+    /// The memory that the delivery occupies; given back when the job is dropped.
+    pub(super) room: Option<Room>,
 }
 
 impl Job {
@@ -38,7 +37,7 @@ impl Job {
         claim: Claim,
         lease_expires: Timestamp,
         way: Way,
-        room: Option<OwnedSemaphorePermit>,
+        room: Option<Room>,
     ) -> Self {
         // What an earlier attempt has shown holds on: a malformed request will not get better by itself.
         // An operator who names the provider wants to see for himself.
@@ -58,7 +57,7 @@ impl Job {
             attempts: Vec::new(),
             receipts: Vec::new(),
             passed_over,
-            _room: room,
+            room,
         }
     }
 

@@ -24,6 +24,7 @@ mod intake;
 mod job;
 mod known;
 mod lane;
+mod memory;
 mod pace;
 mod pump;
 mod roster;

@@ -10,7 +10,9 @@ use super::board::earlier;
 use super::course;
 use super::engine::{Engine, StoreHandle};
 use super::job::Job;
+use super::memory::{Seat, is_large};
 use crate::clock::Timestamp;
+use crate::queue::{Claim, Portion};
 
 /// The net below the wake-ups: another process (`mailferry queue retry`) may have made something due.
 const POLL: Duration = Duration::from_secs(2);
@@ -37,6 +39,7 @@ impl Engine {
             }
         }
         self.closing.store(true, Ordering::Relaxed);
+        self.memory.close();
         self.empty();
     }
 
@@ -84,7 +87,7 @@ impl Engine {
                 let board = self.board();
                 if board.wants_more(now) { board.room(now) } else { 0 }
             };
-            let memory = self.memory_free();
+            let memory = self.memory.small_free();
             let backlog = self.backlog.load(Ordering::Relaxed);
             if !backlog || room == 0 || memory < MEMORY_FREE_MIN {
                 // A message that ends, or a provider that opens, asks again.
@@ -94,24 +97,56 @@ impl Engine {
             self.backlog.store(false, Ordering::Relaxed);
             let lease = self.lease();
             let expires = lease.expires;
-            let claims = match store.claim(room, memory, now, lease).await {
+            let mut seat = self.memory.seat();
+            let portion =
+                Portion { messages: room, bytes: memory, large: usize::from(seat.is_some()) };
+            let claims = match store.claim(portion, now, lease).await {
                 Ok(claims) => claims,
                 Err(error) => {
                     tracing::error!(error = %error, "the queue cannot be read");
                     return Some(Some(now + POLL));
                 }
             };
-            if claims.is_empty() {
+            if claims.is_empty() && seat.is_some() {
                 return Some(self.next_due(now).await);
             }
             self.backlog.store(true, Ordering::Relaxed);
+            if claims.is_empty() {
+                // Large ones may be due that were passed over. The one that waits for room asks again when it has it.
+                return None;
+            }
             for claim in claims {
-                let memory = self.reserve_what_is_left(claim.message.raw.len());
-                self.offer(claim, expires, memory);
+                let size = claim.message.raw.len();
+                if is_large(size) {
+                    self.offer_large(claim, expires, seat.take());
+                } else {
+                    let room = self.memory.take_what_is_left(size);
+                    self.offer(claim, expires, room);
+                }
             }
         }
         self.pump.notify_one();
         None
+    }
+
+    /// Starts a large message that was read from the queue, when there is room for it. Until then none is read behind it.
+    fn offer_large(self: &Arc<Self>, claim: Claim, expires: Timestamp, seat: Option<Seat>) {
+        let size = claim.message.raw.len();
+        if let Some(room) = self.memory.try_take(size) {
+            return self.offer(claim, expires, Some(room));
+        }
+        let engine = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let room = engine.memory.take(size).await;
+            drop(seat);
+            if room.is_some() && !engine.closing.load(Ordering::Relaxed) {
+                engine.offer(claim, expires, room);
+                engine.pump.notify_one();
+            } else {
+                let way = engine.way(&claim.message);
+                engine.hand_back(Job::new(claim, expires, way, room));
+            }
+        });
     }
 
     /// While every provider of a route is down its messages are not tried. Those that have waited too long end all the same.
@@ -134,8 +169,8 @@ impl Engine {
             }
             let lease = self.lease();
             let expires = lease.expires;
-            let Ok(claims) = store.claim(GIVEN_UP_PER_READ, MEMORY_FREE_MIN, now, lease).await
-            else {
+            let portion = Portion { messages: GIVEN_UP_PER_READ, bytes: MEMORY_FREE_MIN, large: 1 };
+            let Ok(claims) = store.claim(portion, now, lease).await else {
                 return;
             };
             let mut given_up = 0;

@@ -9,7 +9,7 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Capabilities, Receipt, SendError};
+use super::{Capabilities, Receipt, SendError, encoded};
 use crate::clock::Timestamp;
 use crate::message::{Addressing, Email, Envelope, Loss, QueueId};
 
@@ -31,9 +31,16 @@ pub struct Letter<'a> {
 }
 
 impl Letter<'_> {
-    /// About how many octets a JSON request for this message has: the content, escaped, and what is around it.
+    /// About how many octets a JSON request for this message has: the bodies, escaped, the attachments in base64, and
+    /// what is around them. A body that has to grow while it is written takes up to twice the memory.
     pub(super) fn json_size(&self) -> usize {
-        self.raw.len() + self.raw.len() / 8 + 1024
+        let email = self.email;
+        let texts = email.text.iter().chain(&email.html).map(String::len).sum::<usize>();
+        let header = email.headers.iter().map(|(name, value)| name.len() + value.len() + 32);
+        let header = header.sum::<usize>() + email.subject.len();
+        let files = email.attachments.iter();
+        let files = files.map(|file| encoded::length(file.bytes.len()) + file.filename.len() + 256);
+        texts + texts / 8 + header + files.sum::<usize>() + 2048
     }
 }
 

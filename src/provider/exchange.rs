@@ -71,7 +71,7 @@ impl HttpClient {
         let deadline = Instant::now() + time;
         let (parts, bytes) = request.into_parts();
         let begun = Arc::new(AtomicBool::new(false));
-        let body = Outgoing { bytes: Some(bytes), begun: Arc::clone(&begun) };
+        let body = Outgoing { bytes, begun: Arc::clone(&begun) };
         let request = Request::from_parts(parts, reqwest::Body::wrap(body));
         let request = reqwest::Request::try_from(request).map_err(|error| unusable(&error))?;
 
@@ -135,9 +135,14 @@ async fn read(mut response: reqwest::Response, deadline: Instant) -> Answer {
     Answer { status, headers, body: body.freeze(), whole }
 }
 
-/// The request body, which notes when the connection begins to take it: before that, nothing can have arrived.
+/// How much of a body the connection gets at a time. A client that gathers what it writes (over TLS) copies what it
+/// gets, and keeps the room for as long as the connection lives: of a large body that must be a small part.
+const PIECE_MAX: usize = 64 * 1024;
+
+/// The request body, which notes when the connection begins to take it: before that, nothing can have arrived. Its pieces
+/// are views of the one body.
 struct Outgoing {
-    bytes: Option<Bytes>,
+    bytes: Bytes,
     begun: Arc<AtomicBool>,
 }
 
@@ -150,15 +155,17 @@ impl Body for Outgoing {
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         self.begun.store(true, Ordering::Relaxed);
-        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+        let length = self.bytes.len().min(PIECE_MAX);
+        let piece = self.bytes.split_to(length);
+        Poll::Ready((length > 0).then_some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.bytes.as_ref().is_none_or(Bytes::is_empty)
+        self.bytes.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+        SizeHint::with_exact(self.bytes.len() as u64)
     }
 }
 

@@ -10,6 +10,7 @@ mod brevo;
 mod capabilities;
 mod capture;
 mod contract;
+mod encoded;
 mod endpoint;
 mod exchange;
 mod fields;

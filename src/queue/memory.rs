@@ -7,10 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::rules::{self, Change, HISTORY_MAX, LastError, SWEEP_MAX};
+use super::rules::{self, Change, HISTORY_MAX, Helping, LastError, Pick, SWEEP_MAX};
 use super::{
-    Attempt, Claim, Counts, Details, Filter, Lease, Page, RecipientStatus, Settlement, State,
-    Store, StoreError, Summary,
+    Attempt, Claim, Counts, Details, Filter, Lease, Page, Portion, RecipientStatus, Settlement,
+    State, Store, StoreError, Summary,
 };
 use crate::clock::Timestamp;
 use crate::message::{Message, QueueId};
@@ -77,6 +77,18 @@ impl Queue {
             self.open.insert(id);
         }
         Some(value)
+    }
+
+    /// The messages of the name that is asked for; `None` where it is not about a name.
+    fn named(&self, filter: &Filter) -> Option<BTreeSet<QueueId>> {
+        let of = |name: &str| {
+            let named = self.records.iter().filter(|(_, record)| record.is_called(name));
+            named.map(|(id, _)| *id).collect::<BTreeSet<_>>()
+        };
+        if filter.name.is_some() {
+            return Some(rules::name(filter.name.as_deref()).map(of).unwrap_or_default());
+        }
+        rules::name(filter.text.as_deref()).map(of).filter(|named| !named.is_empty())
     }
 
     fn count(&self, state: State) -> u64 {
@@ -191,7 +203,16 @@ impl Record {
     fn matches(&self, filter: &Filter) -> bool {
         filter.state.is_none_or(|state| state == self.state)
             && filter.provider.as_ref().is_none_or(|name| self.provider.as_ref() == Some(name))
-            && rules::search_text(filter.text.as_deref()).is_none_or(|text| self.contains(&text))
+    }
+
+    fn has_text(&self, filter: &Filter) -> bool {
+        rules::search_text(filter.text.as_deref()).is_none_or(|text| self.contains(&text))
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        let mut attempts = self.attempts.iter();
+        self.message.index.message_id == name
+            || attempts.any(|attempt| attempt.provider_message_id.as_deref() == Some(name))
     }
 
     fn contains(&self, text: &str) -> bool {
@@ -227,20 +248,19 @@ impl Store for MemoryStore {
 
     async fn claim(
         &self,
-        limit: usize,
-        bytes_max: u64,
+        portion: Portion,
         now: Timestamp,
         lease: Lease,
     ) -> Result<Vec<Claim>, StoreError> {
         let mut queue = self.queue();
-        let mut bytes = 0_u64;
         let mut chosen: Vec<QueueId> = Vec::new();
-        for (_, id) in queue.due.iter().take_while(|(due, _)| *due <= now).take(limit) {
-            bytes = bytes.saturating_add(queue.record(*id)?.size);
-            if bytes > bytes_max && !chosen.is_empty() {
-                break;
+        let mut helping = Helping::new(portion);
+        for (_, id) in queue.due.iter().take_while(|(due, _)| *due <= now) {
+            match helping.pick(queue.record(*id)?.size) {
+                Pick::Take => chosen.push(*id),
+                Pick::PassOver => {}
+                Pick::End => break,
             }
-            chosen.push(*id);
         }
         let claim = |id| queue.change(id, |record| record.claim(&lease));
         Ok(chosen.into_iter().filter_map(claim).collect())
@@ -266,12 +286,19 @@ impl Store for MemoryStore {
     async fn list(&self, filter: Filter) -> Result<Page, StoreError> {
         let length = rules::page_length(filter.limit);
         let queue = self.queue();
+        let wanted = queue.named(&filter);
         let mut messages: Vec<Summary> = queue
             .records
             .iter()
             .rev()
             .filter(|(id, _)| filter.before.is_none_or(|before| **id < before))
-            .filter(|(_, record)| record.matches(&filter))
+            .filter(|(id, record)| {
+                record.matches(&filter)
+                    && match &wanted {
+                        Some(named) => named.contains(id),
+                        None => record.has_text(&filter),
+                    }
+            })
             .map(|(_, record)| record.summary())
             .take(length + 1)
             .collect();

@@ -21,4 +21,4 @@ pub use model::{
 };
 pub use retention::Retention;
 pub use sqlite::SqliteStore;
-pub use store::{Lease, Store, StoreError};
+pub use store::{LARGE, Lease, Portion, Store, StoreError};

@@ -280,7 +280,11 @@ pub struct Details {
 pub struct Filter {
     pub state: Option<State>,
     pub provider: Option<String>,
-    /// Found in sender, recipients, From, subject, Message-ID or provider id, whatever the case of ASCII letters.
+    /// The whole name of a message, with or without angle brackets: its Message-ID, or what a provider called it in any
+    /// attempt.
+    pub name: Option<String>,
+    /// Where it is the name of a message, that one is found and no other. Else it is found in sender, recipients,
+    /// From, subject, Message-ID or provider id, whatever the case of ASCII letters.
     pub text: Option<String>,
     /// Only messages older than this one: the cursor.
     pub before: Option<QueueId>,

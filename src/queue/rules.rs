@@ -1,7 +1,7 @@
 //! What may become of a message: the rules that all stores share, as plain functions.
 
 use super::model::{Next, RecipientState, RecipientStatus, Settlement, State};
-use super::store::StoreError;
+use super::store::{LARGE, Portion, StoreError};
 use crate::clock::Timestamp;
 use crate::message::QueueId;
 
@@ -22,10 +22,66 @@ pub(super) fn page_length(limit: usize) -> usize {
     if limit == 0 { PAGE_MAX } else { limit.min(PAGE_MAX) }
 }
 
+/// The name that a text may be: without blanks in it, and without the angle brackets that a Message-ID has.
+pub(super) fn name(text: Option<&str>) -> Option<&str> {
+    let text = text?.trim();
+    let text = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text);
+    (!text.is_empty() && !text.contains(char::is_whitespace)).then_some(text)
+}
+
 /// What a list is searched for, or nothing when the text is blank.
 pub(super) fn search_text(text: Option<&str>) -> Option<String> {
     let text: String = text?.trim().chars().take(SEARCH_MAX).collect();
     (!text.is_empty()).then_some(text)
+}
+
+/// How many large messages a claim passes over before it gives up.
+pub(super) const PASSED_OVER_MAX: usize = 256;
+
+/// A claim that is being made up.
+#[derive(Debug)]
+pub(super) struct Helping {
+    portion: Portion,
+    small: usize,
+    large: usize,
+    bytes: u64,
+    passed_over: usize,
+}
+
+/// What a claim does with a message that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pick {
+    Take,
+    PassOver,
+    /// The claim is complete without it.
+    End,
+}
+
+impl Helping {
+    pub(super) fn new(portion: Portion) -> Self {
+        Self { portion, small: 0, large: 0, bytes: 0, passed_over: 0 }
+    }
+
+    /// About the next message that is due, of `size` octets.
+    pub(super) fn pick(&mut self, size: u64) -> Pick {
+        if self.small + self.large >= self.portion.messages {
+            return Pick::End;
+        }
+        if size >= LARGE {
+            if self.large < self.portion.large {
+                self.large += 1;
+                return Pick::Take;
+            }
+            self.passed_over += 1;
+            return if self.passed_over > PASSED_OVER_MAX { Pick::End } else { Pick::PassOver };
+        }
+        self.bytes = self.bytes.saturating_add(size);
+        if self.bytes > self.portion.bytes && self.small > 0 {
+            return Pick::End;
+        }
+        self.small += 1;
+        Pick::Take
+    }
 }
 
 /// What becomes of the error that a message shows.

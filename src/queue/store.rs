@@ -19,6 +19,20 @@ pub struct Lease {
     pub expires: Timestamp,
 }
 
+/// A message of so many octets, or more, is a large one: few of them are handed out at a time.
+pub const LARGE: u64 = 1 << 20;
+
+/// How much a claim may bring.
+#[derive(Clone, Copy, Debug)]
+pub struct Portion {
+    /// Messages in all.
+    pub messages: usize,
+    /// About so many octets of messages that are not large. One of them always fits.
+    pub bytes: u64,
+    /// Messages that are large. Others are passed over, so that what is due behind them does not wait.
+    pub large: usize,
+}
+
 /// Durable home of accepted messages. Implementations pass `queue::conformance`.
 ///
 /// A store decides nothing: what is due, for how long and what follows comes from its caller. Waiting
@@ -31,12 +45,11 @@ pub trait Store: Send + Sync {
     /// of such a claim is 1. Without, it is queued and due at once.
     async fn insert(&self, message: Arc<Message>, lease: Option<Lease>) -> Result<(), StoreError>;
 
-    /// Hands out entries that are due at `now`, the longest due first, up to `limit` messages and about `bytes_max`
-    /// octets of content (one message always fits). One whose lease ran out is due again.
+    /// Hands out entries that are due at `now`, the longest due first, up to `portion`. One whose lease ran out is due
+    /// again. Behind very many large ones that are passed over, nothing is found.
     async fn claim(
         &self,
-        limit: usize,
-        bytes_max: u64,
+        portion: Portion,
         now: Timestamp,
         lease: Lease,
     ) -> Result<Vec<Claim>, StoreError>;

@@ -60,9 +60,9 @@ fn selection() -> Vec<Sample> {
     [faithful(), awkward(), corpus(), vec![whole("")]].concat()
 }
 
-/// Sends the selection through the proxy: each call arrives as it was prepared, but for messages that Prism refuses
-/// although they are valid.
-async fn assert_valid(kind: ProviderKind, description: Option<PathBuf>, too_narrow: &[&str]) {
+/// Sends the selection through the proxy: each call arrives as it was prepared. Prism refuses some although they are valid:
+/// its format for addresses knows no quoted local parts and no address literals, which RFC 5321 has.
+async fn assert_valid(kind: ProviderKind, description: Option<PathBuf>) {
     let Some(description) = description else { return };
     let recorder = Recorder::start().await;
     let direct = config(kind, &recorder.url);
@@ -80,7 +80,9 @@ async fn assert_valid(kind: ProviderKind, description: Option<PathBuf>, too_narr
         for call in calls.iter().take(3) {
             let outcome = provider.send(call, &IdempotencyKey::of(sample.id, call)).await;
             if let Err(error) = outcome {
-                assert!(too_narrow.contains(&&*sample.name), "{kind}: {}: {error}", sample.name);
+                let body = String::from_utf8_lossy(&call.body);
+                let rare = body.contains("\\\"@") || body.contains("@[");
+                assert!(rare && error.reason.contains("prism"), "{kind}: {}: {error}", sample.name);
                 assert_eq!(recorder.take().len(), 0, "{kind}: {}", sample.name);
                 continue;
             }
@@ -102,14 +104,12 @@ async fn assert_valid(kind: ProviderKind, description: Option<PathBuf>, too_narr
 
 #[tokio::test]
 async fn prism_lets_requests_to_resend_pass() {
-    assert_valid(ProviderKind::Resend, specs::file("resend/resend.json"), &[]).await;
+    assert_valid(ProviderKind::Resend, specs::file("resend/resend.json")).await;
 }
 
-/// Its format for addresses knows no quoted local parts, which RFC 5321 has.
 #[tokio::test]
 async fn prism_lets_requests_to_sendgrid_pass() {
-    let quoted = ["names and domains that need care"];
-    assert_valid(ProviderKind::SendGrid, specs::file("sendgrid/tsg_mail_v3.json"), &quoted).await;
+    assert_valid(ProviderKind::SendGrid, specs::file("sendgrid/tsg_mail_v3.json")).await;
 }
 
 /// Prism looks for paths without that of the server, and its reader takes no tab.
@@ -121,5 +121,5 @@ async fn prism_lets_requests_to_brevo_pass() {
     let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("brevo-for-prism.yml");
     std::fs::write(&copy, text.replace("https://api.brevo.com/v3", "https://api.brevo.com"))
         .unwrap();
-    assert_valid(ProviderKind::Brevo, Some(copy), &[]).await;
+    assert_valid(ProviderKind::Brevo, Some(copy)).await;
 }

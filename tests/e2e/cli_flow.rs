@@ -145,6 +145,12 @@ async fn the_queue_is_looked_at_and_acted_on() {
     assert_eq!(json["id"], failed);
     assert_eq!(json["attempts"][0]["outcome"], "rejected");
 
+    let message_id = json["message_id"].as_str().unwrap();
+    for name in [message_id.to_owned(), format!("<{message_id}>")] {
+        let named = setup.run(&["queue", "show", &name]).await;
+        assert!(stdout(&named).contains(&failed), "{name}: {}", stderr(&named));
+    }
+
     let cancel = setup.run(&["queue", "cancel", &waiting]).await;
     assert_eq!(code(&cancel), 0, "{}", stderr(&cancel));
     relay.http.until_message_is(&waiting, "cancelled").await;

@@ -9,10 +9,13 @@ use super::{Exit, QueueAction, QueueArgs, complain, out};
 use crate::clock::Clock;
 use crate::config::{Config, QueueUrl};
 use crate::message::QueueId;
-use crate::queue::{Filter, State, Store, StoreError};
+use crate::queue::{Details, Filter, State, Store, StoreError};
 
 /// How many messages are read at a time, so that a long queue needs little memory.
 const PAGE: usize = 500;
+
+/// How many messages of one name are shown.
+const NAMED_MAX: usize = 20;
 
 /// Looking must not make an empty queue where there is none: a wrong file name would look like "no mail".
 pub fn must_exist(config: &Config) -> Result<(), Exit> {
@@ -59,6 +62,7 @@ async fn act(args: &QueueArgs, store: &dyn Store, clock: &dyn Clock) -> Answer {
             let filter = Filter {
                 state: list.state,
                 provider: list.provider.clone(),
+                name: None,
                 text: list.search.clone(),
                 before: list.before,
                 limit: usize::from(list.limit),
@@ -69,10 +73,15 @@ async fn act(args: &QueueArgs, store: &dyn Store, clock: &dyn Clock) -> Answer {
                 Err(error) => answer.errors.push(error.to_string()),
             }
         }
-        QueueAction::Show { id } => match store.show(*id).await {
-            Ok(Some(details)) if args.json => answer.text = json::details(&details),
-            Ok(Some(details)) => answer.text = table::details(&details, clock.now()),
-            Ok(None) => answer.errors.push(StoreError::NotFound(*id).to_string()),
+        QueueAction::Show { id } => match named(store, id).await {
+            Ok(found) if found.is_empty() => {
+                answer.errors.push(format!("there is no message {id}"));
+            }
+            Ok(found) if args.json => answer.text = found.iter().map(json::details).collect(),
+            Ok(found) => {
+                let texts = found.iter().map(|details| table::details(details, clock.now()));
+                answer.text = texts.collect::<Vec<_>>().join("\n");
+            }
             Err(error) => answer.errors.push(error.to_string()),
         },
         QueueAction::Retry { id: ids, failed, provider } => {
@@ -94,6 +103,19 @@ async fn act(args: &QueueArgs, store: &dyn Store, clock: &dyn Clock) -> Answer {
         }
     }
     answer
+}
+
+/// The messages of this name, newest first: one by its id in the queue, maybe several by a Message-ID.
+async fn named(store: &dyn Store, name: &str) -> Result<Vec<Details>, StoreError> {
+    if let Ok(id) = name.parse() {
+        return Ok(store.show(id).await?.into_iter().collect());
+    }
+    let filter = Filter { name: Some(name.to_owned()), limit: NAMED_MAX, ..Filter::default() };
+    let mut found = Vec::new();
+    for summary in store.list(filter).await?.messages {
+        found.extend(store.show(summary.id).await?);
+    }
+    Ok(found)
 }
 
 /// Every message that has failed, oldest first: the order in which they were to leave.

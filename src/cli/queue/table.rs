@@ -71,7 +71,11 @@ pub(super) fn details(details: &Details, now: Timestamp) -> String {
     row("size", &format!("{} bytes", summary.size));
     row("user", summary.user.as_deref().unwrap_or_default());
     row("provider", summary.provider.as_deref().unwrap_or_default());
-    row("provider id", summary.provider_message_id.as_deref().unwrap_or_default());
+    for attempt in &details.attempts {
+        if let Some(name) = &attempt.provider_message_id {
+            row("provider id", &format!("{name} ({})", attempt.provider));
+        }
+    }
 
     text.push_str("recipients\n");
     for recipient in &summary.recipients {
@@ -105,7 +109,8 @@ pub(super) fn details(details: &Details, now: Timestamp) -> String {
         );
         text.push_str(&format!("{}\n", line.trim_end()));
         for loss in &attempt.losses {
-            let line = format!("    not carried: {} ({})", loss.what, loss.why);
+            let mark = if loss.grave { "lost" } else { "not carried" };
+            let line = format!("    {mark}: {} ({})", loss.what, loss.why);
             text.push_str(&format!("{}\n", tidy(&line, 1000)));
         }
     }

@@ -12,8 +12,8 @@ use crate::message::{
     Address, Dsn, IndexFields, Loss, Message, Notify, OriginalRecipient, QueueId, RecipientDsn, Ret,
 };
 use crate::queue::{
-    Attempt, Claim, Counts, Details, Lease, Outcome, Page, RecipientState, RecipientStatus,
-    Settlement, State, Summary,
+    Attempt, Claim, Counts, Details, Lease, Outcome, Page, Portion, RecipientState,
+    RecipientStatus, Settlement, State, Summary,
 };
 
 const ID: &str = "01937b5e-8f00-7000-8000-000000000001";
@@ -124,13 +124,7 @@ impl Store for OneMessage {
         Err(StoreError::Unavailable("not asked for".to_owned()))
     }
 
-    async fn claim(
-        &self,
-        _: usize,
-        _: u64,
-        _: Timestamp,
-        _: Lease,
-    ) -> Result<Vec<Claim>, StoreError> {
+    async fn claim(&self, _: Portion, _: Timestamp, _: Lease) -> Result<Vec<Claim>, StoreError> {
         Ok(Vec::new())
     }
 
@@ -200,7 +194,7 @@ async fn json_has_the_form_of_the_api() {
     assert_eq!(message["recipients"][0]["reason"], "no such user");
     assert!(message.get("attempts").is_none());
 
-    let shown = ask(&store, QueueAction::Show { id: id() }, true).await.text;
+    let shown = ask(&store, QueueAction::Show { id: ID.to_owned() }, true).await.text;
     let shown: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(shown["attempts"][0]["outcome"], "rejected");
     assert_eq!(shown["attempts"][0]["latency_ms"], 87);
@@ -208,7 +202,7 @@ async fn json_has_the_form_of_the_api() {
 
 #[tokio::test]
 async fn one_message_is_shown_with_recipients_attempts_and_losses() {
-    let answer = ask(&OneMessage::default(), QueueAction::Show { id: id() }, false).await;
+    let answer = ask(&OneMessage::default(), QueueAction::Show { id: ID.to_owned() }, false).await;
     for line in [
         "state         failed",
         "  failed     ada@example.com  no such user",
@@ -221,9 +215,13 @@ async fn one_message_is_shown_with_recipients_attempts_and_losses() {
     ] {
         assert!(answer.text.lines().any(|shown| shown == line), "{line:?}\n{}", answer.text);
     }
-    let other = QueueAction::Show { id: OTHER.parse().unwrap() };
+    let other = QueueAction::Show { id: OTHER.to_owned() };
     let none = ask(&OneMessage::default(), other, false).await;
     assert_eq!(none.errors, [format!("there is no message {OTHER}")]);
+
+    let named = QueueAction::Show { id: "<1@example.org>".to_owned() };
+    let named = ask(&OneMessage::default(), named, false).await;
+    assert!(named.text.contains(ID), "{}", named.text);
 }
 
 #[tokio::test]

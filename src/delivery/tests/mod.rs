@@ -8,6 +8,7 @@ mod known;
 mod losses;
 mod outcomes;
 mod queue;
+mod room;
 mod routes;
 pub(in crate::delivery) mod scripted;
 mod steering;

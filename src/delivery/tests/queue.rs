@@ -10,7 +10,7 @@ use super::scripted::{Scripted, World, pass, rules, settings, submission};
 use crate::clock::TimerClock;
 use crate::delivery::Delivery;
 use crate::provider::{Rate, Verdict};
-use crate::queue::{Filter, Lease, RecipientState, SqliteStore, State, Store};
+use crate::queue::{Filter, Lease, Portion, RecipientState, SqliteStore, State, Store};
 
 const LONG: Duration = Duration::from_hours(1);
 const BOB: &[&str] = &["bob@example.net"];
@@ -56,7 +56,11 @@ async fn a_message_that_somebody_else_has_taken_is_not_sent_on() {
     // Hidden recipients get a call each from a structured provider.
     world.submit(&["a@example.net", "b@example.net", "c@example.net"]).await;
     let lease = Lease { owner: "other".into(), expires: world.clock.now() + LONG };
-    let claims = world.store.claim(1, 1, world.clock.now() + LONG, lease).await.unwrap();
+    let claims = world
+        .store
+        .claim(Portion { messages: 1, bytes: 1, large: 0 }, world.clock.now() + LONG, lease)
+        .await
+        .unwrap();
     assert_eq!(claims.len(), 1);
     pass(Duration::from_mins(10)).await;
     assert_eq!(provider.seen().len(), 1);

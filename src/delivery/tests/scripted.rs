@@ -48,6 +48,8 @@ pub(in crate::delivery) struct Scripted {
     /// Whom it does not serve, of every message that it takes.
     left_out: Vec<LeftOut>,
     latency: Duration,
+    /// How many calls are under way, and how many were at the most.
+    calls: (AtomicUsize, AtomicUsize),
     started: tokio::time::Instant,
     /// How rarely it wants to be asked whether it works.
     probe_interval: Duration,
@@ -84,6 +86,7 @@ impl Scripted {
             unclear: false,
             left_out: Vec::new(),
             latency: Duration::from_millis(5),
+            calls: Default::default(),
             started: tokio::time::Instant::now(),
             probe_interval: Duration::ZERO,
             batches: Mutex::default(),
@@ -175,6 +178,11 @@ impl Scripted {
         self.seen.lock().unwrap().clone()
     }
 
+    /// How many calls were under way at the same time at the most.
+    pub(super) fn calls_at_once(&self) -> usize {
+        self.calls.1.load(Ordering::Relaxed)
+    }
+
     pub(super) fn probes(&self) -> usize {
         self.probes.load(Ordering::Relaxed)
     }
@@ -197,7 +205,10 @@ impl Provider for Scripted {
     }
 
     async fn send(&self, call: &Call, key: &IdempotencyKey) -> Result<Receipt, SendError> {
+        let (now, most) = &self.calls;
+        most.fetch_max(now.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
         tokio::time::sleep(self.latency).await;
+        now.fetch_sub(1, Ordering::Relaxed);
         let number = {
             let mut seen = self.seen.lock().unwrap();
             let recipients = String::from_utf8_lossy(&call.body);
@@ -342,6 +353,15 @@ impl World {
 /// Lets paused time pass.
 pub(super) async fn pass(time: Duration) {
     tokio::time::sleep(time).await;
+}
+
+/// One of about so many octets.
+pub(super) fn submission_of(size: usize, recipients: &[&str]) -> Submission {
+    let mut submission = submission(recipients);
+    let mut raw = submission.raw.to_vec();
+    raw.resize(raw.len().max(size), b'x');
+    submission.raw = raw.into();
+    submission
 }
 
 pub(super) fn submission(recipients: &[&str]) -> Submission {

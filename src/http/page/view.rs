@@ -44,7 +44,8 @@ pub(super) struct MessagePage {
     message_id: String,
     size: String,
     user: Option<String>,
-    provider_message_id: Option<String>,
+    /// What providers called it, and which.
+    provider_ids: Vec<ProviderId>,
     next_attempt: Option<Moment>,
     recipients: Vec<Recipient>,
     attempts: Vec<AttemptView>,
@@ -121,6 +122,19 @@ struct Row {
 }
 
 #[derive(Debug)]
+struct ProviderId {
+    id: String,
+    provider: String,
+}
+
+/// Something that did not travel.
+#[derive(Debug)]
+struct LossView {
+    text: String,
+    grave: bool,
+}
+
+#[derive(Debug)]
 struct Recipient {
     address: String,
     state: &'static str,
@@ -137,7 +151,7 @@ struct AttemptView {
     error: Option<String>,
     provider_message_id: Option<String>,
     latency_ms: u64,
-    losses: Vec<String>,
+    losses: Vec<LossView>,
 }
 
 impl MessagesPage {
@@ -168,7 +182,7 @@ impl MessagePage {
             message_id: summary.index.message_id.clone(),
             size: words::size(summary.size),
             user: summary.user.clone(),
-            provider_message_id: summary.provider_message_id.clone(),
+            provider_ids: details.attempts.iter().filter_map(ProviderId::of).collect(),
             next_attempt: summary.next_attempt_at.map(|at| Moment::to_come(at, now)),
             recipients: summary.recipients.iter().map(Recipient::new).collect(),
             attempts: details.attempts.iter().map(|a| AttemptView::new(a, now)).collect(),
@@ -266,6 +280,13 @@ impl Row {
     }
 }
 
+impl ProviderId {
+    fn of(attempt: &Attempt) -> Option<Self> {
+        let id = attempt.provider_message_id.clone()?;
+        Some(Self { id, provider: attempt.provider.clone() })
+    }
+}
+
 impl Recipient {
     fn new(recipient: &RecipientStatus) -> Self {
         let state = match recipient.state {
@@ -292,7 +313,10 @@ impl AttemptView {
             Throttled | Exhausted | Temporary | Unfit => "busy",
             Misconfigured | Rejected | Unknown | Bug => "bad",
         };
-        let losses = attempt.losses.iter().map(|loss| format!("{}: {}", loss.what, loss.why));
+        let losses = attempt.losses.iter().map(|loss| LossView {
+            text: format!("{}: {}", loss.what, loss.why),
+            grave: loss.grave,
+        });
         Self {
             at: Moment::past(attempt.at, now),
             provider: attempt.provider.clone(),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::clock::Timestamp;
 use crate::message::{Message, QueueId};
 use crate::queue::{
-    Claim, Counts, Details, Filter, Lease, Page, Settlement, State, Store, StoreError,
+    Claim, Counts, Details, Filter, Lease, Page, Portion, Settlement, State, Store, StoreError,
 };
 
 /// Shows; keeps nothing.
@@ -56,13 +56,7 @@ impl Store for FakeStore {
         not_here()
     }
 
-    async fn claim(
-        &self,
-        _: usize,
-        _: u64,
-        _: Timestamp,
-        _: Lease,
-    ) -> Result<Vec<Claim>, StoreError> {
+    async fn claim(&self, _: Portion, _: Timestamp, _: Lease) -> Result<Vec<Claim>, StoreError> {
         not_here()
     }
 

@@ -15,13 +15,21 @@ pub(super) fn cids(html: &str) -> HashSet<String> {
     // Lower case changes no offset in ASCII.
     let lower = html.to_ascii_lowercase();
     memchr::memmem::find_iter(lower.as_bytes(), b"cid:")
-        .filter_map(|at| html.get(at + 4..))
-        .map(|rest| {
-            let ends = |byte: &u8| byte.is_ascii_whitespace() || b"\"'<>)&".contains(byte);
-            let id = rest.as_bytes().iter().take(CONTENT_ID_MAX).position(ends);
-            let id = id.and_then(|end| rest.get(..end)).unwrap_or_default();
-            let bytes = transfer::hex_escapes(id.as_bytes(), b'%');
-            String::from_utf8_lossy(&bytes).trim_matches(['<', '>']).to_owned()
+        .filter_map(|at| {
+            let before = at.checked_sub(1).and_then(|at| html.as_bytes().get(at));
+            let quote = before.filter(|byte| matches!(byte, b'"' | b'\''));
+            // Within quotes an id may hold anything, blanks too.
+            let ends = |byte: &u8| match quote {
+                Some(quote) => byte == quote,
+                None => byte.is_ascii_whitespace() || b"\"'<>)&".contains(byte),
+            };
+            let rest = html.get(at + 4..)?;
+            let end = rest.as_bytes().iter().take(CONTENT_ID_MAX).position(ends)?;
+            rest.get(..end)
+        })
+        .map(|id| {
+            let bytes = transfer::hex_escapes(id.replace("&amp;", "&").as_bytes(), b'%');
+            String::from_utf8_lossy(&bytes).trim().trim_matches(['<', '>']).to_owned()
         })
         .collect()
 }
@@ -137,10 +145,10 @@ mod tests {
 
     #[test]
     fn content_ids_are_read_out_of_attributes_and_styles() {
-        let html = "<img src=cid:a@x> <img src='CID:b%40x'> url(cid:c@x) \"cid:%3Cd@x%3E\" cid:";
+        let html = "<img src=cid:a@x> <img src='CID:b%40x'> url(cid:c@x) \"cid:%3Cd@x%3E\" \"cid:e 1\" cid:";
         let mut found: Vec<_> = cids(html).into_iter().filter(|id| !id.is_empty()).collect();
         found.sort();
-        assert_eq!(found, ["a@x", "b@x", "c@x", "d@x"]);
+        assert_eq!(found, ["a@x", "b@x", "c@x", "d@x", "e 1"]);
     }
 
     #[test]

@@ -33,7 +33,8 @@ pub fn with_own_reference<'a>(raw: &'a [u8], email: &Email) -> Cow<'a, [u8]> {
 /// What a raw provider cannot keep of this message. `writes` are the header fields that the service writes anew.
 ///
 /// The only thing is a DKIM signature: the content stays as it is, but a field that has to go, or that is written anew,
-/// may be covered by it.
+/// may be covered by it. That is no grave loss: a signature that does not verify counts like none (RFC 6376 §6.1), and
+/// the service signs what it sends.
 pub fn losses_of_raw(raw: &[u8], email: &Email, writes: &[&str]) -> Vec<Loss> {
     let Some(signature) = &email.dkim else { return Vec::new() };
     let mut broken_by: Vec<String> = Vec::new();
@@ -54,7 +55,7 @@ pub fn losses_of_raw(raw: &[u8], email: &Email, writes: &[&str]) -> Vec<Loss> {
     if broken_by.is_empty() {
         return Vec::new();
     }
-    vec![Loss::grave(
+    vec![Loss::slight(
         "the DKIM signature",
         format!("it covers what changes: {}", broken_by.join(", ")),
     )]

@@ -1,12 +1,11 @@
 //! From a letter to the body of `POST /email`.
 //! <https://postmarkapp.com/developer/user-guide/send-email-with-api>
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use super::options::Options;
 use crate::message::{Attachment, Email, Loss, Mailbox};
+use crate::provider::encoded::InBase64;
 use crate::provider::fields::{self, Field};
 use crate::provider::filename::essence;
 use crate::provider::files::{inline_id, without_amp};
@@ -61,7 +60,7 @@ struct Body<'a> {
 #[serde(rename_all = "PascalCase")]
 struct File<'a> {
     name: String,
-    content: String,
+    content: InBase64<'a>,
     content_type: &'a str,
     #[serde(rename = "ContentID", skip_serializing_if = "Option::is_none")]
     content_id: Option<String>,
@@ -199,7 +198,7 @@ fn file<'a>(part: &'a Attachment, losses: &mut Vec<Loss>) -> Option<File<'a>> {
     }
     Some(File {
         name,
-        content: STANDARD.encode(&part.bytes),
+        content: InBase64(&part.bytes),
         content_type,
         content_id: content_id.map(|id| format!("cid:{id}")),
     })

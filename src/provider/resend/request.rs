@@ -1,11 +1,10 @@
 //! From a letter to the body of `POST /emails`.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use super::key;
 use crate::message::{Attachment, Loss};
+use crate::provider::encoded::InBase64;
 use crate::provider::fields::{self, Fields};
 use crate::provider::filename::{Agreed, agreed};
 use crate::provider::files::{inline_id, without_amp};
@@ -36,12 +35,12 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Fields::is_empty")]
     headers: Fields,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    attachments: Vec<File>,
+    attachments: Vec<File<'a>>,
 }
 
 #[derive(Serialize)]
-struct File {
-    content: String,
+struct File<'a> {
+    content: InBase64<'a>,
     filename: String,
     content_type: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,12 +79,15 @@ pub(super) fn has_attachments(body: &[u8]) -> bool {
     memchr::memmem::find(body, b",\"attachments\":[").is_some()
 }
 
-fn files(attachments: &[Attachment], losses: &mut Vec<Loss>) -> Result<Vec<File>, Unfit> {
+fn files<'a>(
+    attachments: &'a [Attachment],
+    losses: &mut Vec<Loss>,
+) -> Result<Vec<File<'a>>, Unfit> {
     let parts = without_amp(attachments, losses);
     parts.into_iter().map(|part| file(part, losses)).collect()
 }
 
-fn file(attachment: &Attachment, losses: &mut Vec<Loss>) -> Result<File, Unfit> {
+fn file<'a>(attachment: &'a Attachment, losses: &mut Vec<Loss>) -> Result<File<'a>, Unfit> {
     let Agreed { filename, content_type } = agreed(attachment);
     let name = &attachment.filename;
     if filename != *name {
@@ -116,7 +118,7 @@ fn file(attachment: &Attachment, losses: &mut Vec<Loss>) -> Result<File, Unfit> 
         });
     }
     let content_id = content_id.map(str::to_owned);
-    Ok(File { content: STANDARD.encode(&attachment.bytes), filename, content_type, content_id })
+    Ok(File { content: InBase64(&attachment.bytes), filename, content_type, content_id })
 }
 
 #[cfg(test)]

@@ -3,14 +3,13 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::personal::{Personalization, personalizations};
 use super::smtpapi::{self, Asm};
 use crate::message::{Attachment, Email, Loss, Mailbox};
+use crate::provider::encoded::InBase64;
 use crate::provider::fields::{self, Fields};
 use crate::provider::filename::essence;
 use crate::provider::people::{self, one_line};
@@ -79,7 +78,7 @@ struct Content<'a> {
 
 #[derive(Serialize)]
 struct File<'a> {
-    content: String,
+    content: InBase64<'a>,
     #[serde(skip_serializing_if = "str::is_empty")]
     r#type: &'a str,
     filename: String,
@@ -213,7 +212,7 @@ fn files<'a>(email: &'a Email, losses: &mut Vec<Loss>) -> Vec<File<'a>> {
             ));
         }
         files.push(File {
-            content: STANDARD.encode(&attachment.bytes),
+            content: InBase64(&attachment.bytes),
             r#type: attachment.content_type.trim(),
             filename: one_line(&attachment.filename),
             disposition: if attachment.inline { "inline" } else { "attachment" },

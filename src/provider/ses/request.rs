@@ -1,12 +1,11 @@
 //! From a letter to the body of `SendEmail`.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use super::options::{self, Options};
-use crate::message::raw::{RawEdits, prepare_raw, to_seven_bit, with_own_reference};
+use crate::message::raw::{RawEdits, Untouchable, prepare_raw, to_seven_bit, with_own_reference};
 use crate::message::{Address, Loss, Mailbox};
+use crate::provider::encoded::{self, InBase64};
 use crate::provider::people::{self, wire_address};
 use crate::provider::{Call, Letter, Unfit};
 
@@ -14,9 +13,9 @@ use crate::provider::{Call, Letter, Unfit};
 /// From header.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Body {
+struct Body<'a> {
     destination: Destination,
-    content: Content,
+    content: Content<'a>,
     #[serde(flatten)]
     options: Options,
 }
@@ -35,14 +34,14 @@ struct Destination {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Content {
-    raw: Raw,
+struct Content<'a> {
+    raw: Raw<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Raw {
-    data: String,
+struct Raw<'a> {
+    data: InBase64<'a>,
 }
 
 /// Builds the body. The same letter gives the same bytes.
@@ -54,46 +53,45 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
         mailboxes.iter().map(|mailbox| destination(&mailbox.address)).collect::<Result<_, _>>()
     };
     let hidden = addressing.bcc.iter().map(Address::as_str).map(destination);
-    let mut losses = Vec::new();
-    let body = Body {
-        destination: Destination {
-            to_addresses: visible(&addressing.to)?,
-            cc_addresses: visible(&addressing.cc)?,
-            bcc_addresses: hidden.collect::<Result<_, _>>()?,
-        },
-        content: Content { raw: Raw { data: STANDARD.encode(raw_mime(letter, &mut losses)?) } },
-        options: options::read(letter, &mut losses),
-    };
-    Call::json(&body, letter.json_size() * 4 / 3, losses)
-}
-
-fn destination(address: &str) -> Result<String, Unfit> {
-    wire_address(address).map_err(|reason| Unfit { reason: format!("the address {reason}") })
-}
-
-/// The message as SES takes it: only the edits that every raw provider needs, and those that its 7-bit way needs.
-fn raw_mime(letter: &Letter<'_>, losses: &mut Vec<Loss>) -> Result<Vec<u8>, Unfit> {
     let edits = RawEdits {
         id: letter.id,
         received_at: letter.received_at,
         envelope: letter.envelope,
         email: letter.email,
     };
+    // The message as SES takes it: only the edits that every raw provider needs, and those that its 7-bit way needs.
     let prepared = prepare_raw(letter.raw, &edits);
     let prepared = with_own_reference(&prepared, letter.email);
-    let fit =
-        to_seven_bit(&prepared).map_err(|untouchable| Unfit { reason: untouchable.reason })?;
-    if letter.email.dkim.is_some() && fit != prepared {
+    let mime = to_seven_bit(&prepared).map_err(|Untouchable { reason }| Unfit { reason })?;
+    let mut losses = Vec::new();
+    if letter.email.dkim.is_some() && mime != prepared {
         losses.push(Loss::grave(
             "the DKIM signature",
             "octets above 127 or lines above 998 octets are written anew for SES",
         ));
     }
-    Ok(fit.into_owned())
+    let body = Body {
+        destination: Destination {
+            to_addresses: visible(&addressing.to)?,
+            cc_addresses: visible(&addressing.cc)?,
+            bcc_addresses: hidden.collect::<Result<_, _>>()?,
+        },
+        content: Content { raw: Raw { data: InBase64(&mime) } },
+        options: options::read(letter, &mut losses),
+    };
+    // An address has up to 320 octets, and stands in quotes.
+    let size = encoded::length(mime.len()) + addressing.recipients().count() * 324 + 1024;
+    Call::json(&body, size, losses)
+}
+
+fn destination(address: &str) -> Result<String, Unfit> {
+    wire_address(address).map_err(|reason| Unfit { reason: format!("the address {reason}") })
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
     use serde_json::{Value, json};
 
     use super::*;

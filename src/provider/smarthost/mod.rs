@@ -38,6 +38,7 @@ use self::order::Order;
 use self::pool::Pool;
 use self::reply::Step;
 use super::endpoint::BuildError;
+use super::form;
 use super::resolve::Resolver;
 use super::{
     Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Provider, Rate,
@@ -221,7 +222,8 @@ impl Provider for Smarthost {
                 format!("the message has {size} octets, at most {max} are offered to any server");
             return Err(Unfit { reason });
         }
-        Ok(Call { envelope: Some(envelope), ..Call::new(body, "message/rfc822") })
+        let losses = form::losses(letter, &self.capabilities);
+        Ok(Call { envelope: Some(envelope), losses, ..Call::new(body, "message/rfc822") })
     }
 
     async fn send(&self, call: &Call, _: &IdempotencyKey) -> Result<Receipt, SendError> {

@@ -1,12 +1,11 @@
 //! From a letter to the body of a post.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::message::raw::{RawEdits, prepare_raw};
 use crate::message::{Address, Attachment, Email, IndexFields, Mailbox, Protection, QueueId};
+use crate::provider::encoded::{self, InBase64};
 use crate::provider::{Call, Letter, Unfit};
 
 /// A post: the structure that the Standard Webhooks specification recommends.
@@ -34,7 +33,7 @@ struct Data<'a> {
     headers: Vec<Header<'a>>,
     attachments: Vec<File<'a>>,
     protection: &'static str,
-    raw: String,
+    raw: InBase64<'a>,
 }
 
 /// Who sends, and who gets this post's copy. It decides, whatever the header says.
@@ -115,11 +114,11 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
                 Protection::Signed => "signed",
                 Protection::Encrypted => "encrypted",
             },
-            raw: STANDARD.encode(&mime),
+            raw: InBase64(&mime),
         },
     };
     let shown = [&email.text, &email.html].into_iter().flatten().map(String::len).sum::<usize>();
-    Call::json(&body, body.data.raw.len() + shown + shown / 8 + 4096, Vec::new())
+    Call::json(&body, encoded::length(mime.len()) + shown + shown / 8 + 4096, Vec::new())
 }
 
 /// The queue keeps time less finely than the clock shows it, and a repeat from there must be the same post.
@@ -151,6 +150,8 @@ fn file(part: &Attachment) -> File<'_> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
     use serde_json::{Value, json};
 
     use super::*;

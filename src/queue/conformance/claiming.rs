@@ -42,7 +42,7 @@ pub(in crate::queue) async fn claimers_share_without_doubles(open: Open) {
     let claimers: Vec<_> = (0..10)
         .map(|_| {
             let store = Arc::clone(&store.store);
-            tokio::spawn(async move { store.claim(15, u64::MAX, at(200), lease(800)).await })
+            tokio::spawn(async move { store.claim(up_to(15), at(200), lease(800)).await })
         })
         .collect();
     let mut seen = HashSet::new();
@@ -60,8 +60,9 @@ pub(in crate::queue) async fn a_claim_keeps_to_its_limits(open: Open) {
         let message = Message { raw: Bytes::from(vec![b'x'; 1_000]), ..message(n) };
         store.insert(Arc::new(message), None).await.unwrap();
     }
-    let take = async |limit, bytes_max| {
-        store.claim(limit, bytes_max, at(10), lease(600)).await.unwrap().len()
+    let take = async |messages, bytes| {
+        let portion = Portion { messages, bytes, large: 0 };
+        store.claim(portion, at(10), lease(600)).await.unwrap().len()
     };
 
     assert_eq!(take(0, u64::MAX).await, 0);
@@ -69,6 +70,27 @@ pub(in crate::queue) async fn a_claim_keeps_to_its_limits(open: Open) {
     assert_eq!(take(10, 2_999).await, 2, "about that many octets, not more");
     assert_eq!(take(10, 0).await, 1, "one message always fits");
     assert_eq!(take(10, u64::MAX).await, 1);
+}
+
+pub(in crate::queue) async fn large_messages_that_are_not_wanted_are_passed_over(open: Open) {
+    let store = open(ROOMY);
+    let size = |n: i64| if n % 3 == 2 { 10 } else { 1 << 20 };
+    let mut ids = Vec::new();
+    for n in 0..6 {
+        let message = Message { raw: Bytes::from(vec![b'x'; size(n)]), ..message(n) };
+        ids.push(message.id);
+        store.insert(Arc::new(message), None).await.unwrap();
+    }
+    let take = async |large| {
+        let portion = Portion { messages: 10, bytes: 100, large };
+        let claims = store.claim(portion, at(10), lease(600)).await.unwrap();
+        claims.iter().map(|claim| claim.message.id).collect::<Vec<_>>()
+    };
+
+    assert_eq!(take(1).await, [ids[0], ids[2], ids[5]], "the small ones behind do not wait");
+    assert_eq!(take(0).await, []);
+    assert_eq!(take(2).await, [ids[1], ids[3]], "their order is kept");
+    assert_eq!(take(2).await, [ids[4]]);
 }
 
 pub(in crate::queue) async fn a_lease_that_ran_out_is_due_again(open: Open) {

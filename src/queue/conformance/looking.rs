@@ -119,6 +119,42 @@ pub(in crate::queue) async fn a_search_looks_into_every_field(open: Open) {
     assert_eq!(search(&*store, "  ").await.len(), 2, "a blank search is none");
 }
 
+pub(in crate::queue) async fn a_message_is_found_by_every_name_that_it_has(open: Open) {
+    let store = open(ROOMY);
+    let mut wanted = message(0);
+    wanted.index.message_id = "A1@shop.example".to_owned();
+    let id = wanted.id;
+    let wanted = Arc::new(wanted);
+    store.insert(Arc::clone(&wanted), Some(lease(600))).await.unwrap();
+    let mut split = settlement(&Claim::fresh(wanted, 1), Next::Delivered, 5);
+    for (n, name) in ["re_1", "re_2"].into_iter().enumerate() {
+        let call = attempt("resend", Outcome::Delivered, n as i64);
+        split.attempts.push(Attempt { provider_message_id: Some(name.to_owned()), ..call });
+    }
+    store.settle(split).await.unwrap();
+    // Hours later, and with the name within other texts.
+    let mut other = message(100_000);
+    other.index.subject = "about A1@shop.example and re_1".to_owned();
+    let later = other.id;
+    store.insert(Arc::new(other), None).await.unwrap();
+
+    for name in ["A1@shop.example", "<A1@shop.example>", " re_1 ", "re_2"] {
+        assert_eq!(search(&*store, name).await, [id], "{name}");
+        let filter = Filter { name: Some(name.to_owned()), ..Filter::default() };
+        assert_eq!(found(&*store, filter).await, [id], "{name}");
+    }
+    assert_eq!(search(&*store, "a1@shop.EXAMPLE").await, [later, id], "text, not the name");
+    assert_eq!(search(&*store, "A1@shop").await, [later, id]);
+    for name in ["a1@shop.example", "A1@shop", "re", "", "<>"] {
+        let filter = Filter { name: Some(name.to_owned()), ..Filter::default() };
+        assert_eq!(found(&*store, filter).await, [], "{name}");
+    }
+    let text = Some("re_2".to_owned());
+    let failed = Filter { state: Some(State::Failed), text: text.clone(), ..Filter::default() };
+    assert_eq!(found(&*store, failed).await, []);
+    assert_eq!(found(&*store, Filter { before: Some(id), text, ..Filter::default() }).await, []);
+}
+
 pub(in crate::queue) async fn a_search_takes_wildcards_literally(open: Open) {
     let store = open(ROOMY);
     let mut special = message(0);

@@ -17,8 +17,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    Attempt, Claim, Lease, Next, Outcome, RecipientState, RecipientStatus, Settlement, State,
-    Store, Summary,
+    Attempt, Claim, Lease, Next, Outcome, Portion, RecipientState, RecipientStatus, Settlement,
+    State, Store, Summary,
 };
 use crate::clock::Timestamp;
 use crate::message::{Envelope, IndexFields, Message, QueueId, SealedAccount};
@@ -79,7 +79,8 @@ macro_rules! conformance {
                 many_tasks_insert_at_once;
             claiming: the_longest_due_comes_first, nothing_is_handed_out_before_it_is_due,
                 a_message_is_handed_out_once, claimers_share_without_doubles,
-                a_claim_keeps_to_its_limits, a_lease_that_ran_out_is_due_again,
+                a_claim_keeps_to_its_limits,
+                large_messages_that_are_not_wanted_are_passed_over, a_lease_that_ran_out_is_due_again,
                 a_claim_carries_what_happened_before, a_claim_carries_the_latest_hundred_attempts,
                 next_due_is_the_first_of_waiting_and_leased;
             settling: delivery_ends_a_message, refusal_ends_a_message_with_its_reason,
@@ -96,7 +97,8 @@ macro_rules! conformance {
                 only_a_waiting_message_can_be_cancelled, a_stranger_cannot_be_operated_on;
             looking: a_list_is_newest_first_in_pages, a_list_keeps_to_its_longest_page,
                 a_list_is_filtered_by_state, a_list_is_filtered_by_provider,
-                a_search_looks_into_every_field, a_search_takes_wildcards_literally,
+                a_search_looks_into_every_field, a_message_is_found_by_every_name_that_it_has,
+                a_search_takes_wildcards_literally,
                 a_search_is_not_about_names_of_states, filters_work_together,
                 an_unknown_message_is_nowhere, counts_follow_every_change, the_oldest_is_an_open_one;
             sweeping: contents_go_after_their_time, contents_of_failed_messages_stay_with_the_record,
@@ -170,7 +172,12 @@ pub(super) async fn queued(store: &dyn Store, seconds: i64) -> QueueId {
 
 /// Claims what is due at `at(seconds)`, for ten minutes.
 pub(super) async fn claim(store: &dyn Store, seconds: i64) -> Vec<Claim> {
-    store.claim(1_000, u64::MAX, at(seconds), lease(seconds + 600)).await.unwrap()
+    store.claim(up_to(1_000), at(seconds), lease(seconds + 600)).await.unwrap()
+}
+
+/// A claim of so many messages, of whatever size.
+pub(super) fn up_to(messages: usize) -> Portion {
+    Portion { messages, bytes: u64::MAX, large: usize::MAX }
 }
 
 /// Claims the one message that must be due at `at(seconds)`.

@@ -10,8 +10,8 @@ use super::rows::{self, Id};
 use super::tally::Tally;
 use crate::clock::Timestamp;
 use crate::message::{Envelope, IndexFields, Message, QueueId, SealedAccount};
-use crate::queue::rules::HISTORY_MAX;
-use crate::queue::{Claim, Lease, Outcome, RecipientStatus, State};
+use crate::queue::rules::{HISTORY_MAX, Helping, PASSED_OVER_MAX, Pick};
+use crate::queue::{Claim, Lease, Outcome, Portion, RecipientStatus, State};
 
 /// Walks along the index of open messages, which is in this order.
 pub(super) const DUE: &str = "SELECT id, state, size FROM messages INDEXED BY open_by_due \
@@ -20,8 +20,7 @@ pub(super) const DUE: &str = "SELECT id, state, size FROM messages INDEXED BY op
 /// What a claim asks for.
 #[derive(Debug)]
 pub(super) struct Wanted<'a> {
-    pub(super) limit: usize,
-    pub(super) bytes_max: u64,
+    pub(super) portion: Portion,
     pub(super) now: Timestamp,
     pub(super) lease: &'a Lease,
 }
@@ -64,16 +63,20 @@ pub(super) fn claim(
 /// Chooses by the index of open messages, which is in the order of their time.
 fn due(connection: &Connection, wanted: &Wanted<'_>) -> rusqlite::Result<Vec<Candidate>> {
     let mut search = connection.prepare_cached(DUE)?;
-    let mut found = search.query((rows::millis(wanted.now), rows::signed(wanted.limit)))?;
+    // Read as far as needed: the limit is for the search's own sake.
+    let look = wanted.portion.messages.saturating_add(PASSED_OVER_MAX);
+    let mut found = search.query((rows::millis(wanted.now), rows::signed(look)))?;
     let mut candidates: Vec<Candidate> = Vec::new();
-    let mut bytes = 0_u64;
+    let mut helping = Helping::new(wanted.portion);
     while let Some(row) = found.next()? {
-        let size = rows::unsigned(row, 2)?;
-        bytes = bytes.saturating_add(size);
-        if bytes > wanted.bytes_max && !candidates.is_empty() {
-            break;
+        match helping.pick(rows::unsigned(row, 2)?) {
+            Pick::Take => {
+                let (id, state) = (rows::id(row, 0)?, rows::state(row, 1)?);
+                candidates.push(Candidate { id, state });
+            }
+            Pick::PassOver => {}
+            Pick::End => break,
         }
-        candidates.push(Candidate { id: rows::id(row, 0)?, state: rows::state(row, 1)? });
     }
     Ok(candidates)
 }

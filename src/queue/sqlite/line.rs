@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::sweep::Slice;
 use crate::clock::Timestamp;
 use crate::message::{Message, QueueId};
-use crate::queue::{Claim, Counts, Lease, Settlement, StoreError};
+use crate::queue::{Claim, Counts, Lease, Portion, Settlement, StoreError};
 
 /// Content that may wait in the line, octets. Sessions limit it as well; this is for a disk that hangs.
 const WAITING_BYTES_MAX: usize = 256 << 20;
@@ -60,8 +60,7 @@ pub(super) enum Job {
         answer: Answer<()>,
     },
     Claim {
-        limit: usize,
-        bytes_max: u64,
+        portion: Portion,
         now: Timestamp,
         lease: Lease,
         answer: Answer<Vec<Claim>>,

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, ToSql, params_from_iter};
 
+use super::names;
 use super::rows::{self, Id};
 use crate::message::QueueId;
 use crate::queue::{Filter, Page, State, rules};
@@ -21,6 +22,14 @@ impl Conditions {
         self.add_plain(&condition.replace('?', &format!("?{number}")));
     }
 
+    /// Only these messages.
+    fn add_ids(&mut self, ids: Vec<QueueId>) {
+        let first = self.parameters.len() + 1;
+        let numbers: Vec<String> = (first..first + ids.len()).map(|n| format!("?{n}")).collect();
+        self.parameters.extend(ids.into_iter().map(|id| Box::new(Id(id)) as Box<dyn ToSql>));
+        self.add_plain(&format!("m.id IN ({})", numbers.join(", ")));
+    }
+
     fn add_plain(&mut self, condition: &str) {
         self.sql.push_str(if self.sql.is_empty() { " WHERE " } else { " AND " });
         self.sql.push_str(condition);
@@ -30,13 +39,24 @@ impl Conditions {
 /// The newest messages that match, and where the next page begins.
 pub(super) fn list(connection: &Connection, filter: &Filter) -> rusqlite::Result<Page> {
     let length = rules::page_length(filter.limit);
-    let mut conditions = conditions(filter);
+    // All queries must see the same moment.
+    let moment = connection.unchecked_transaction()?;
+    let connection = &*moment;
+    let named = named(connection, filter)?;
+    let by_name = named.is_some();
+    let mut conditions = conditions(filter, !by_name);
+    if let Some(named) = named {
+        if named.is_empty() {
+            return Ok(Page::default());
+        }
+        conditions.add_ids(named);
+    }
     // One more than the page holds tells whether there is another.
     conditions.parameters.push(Box::new(rows::signed(length + 1)));
     // Ids first: an index may have all it takes to choose them, and only what is shown is read.
     let chosen = format!(
         "SELECT m.id FROM messages AS m{}{} ORDER BY m.id DESC LIMIT ?{}",
-        index(filter),
+        if by_name { "" } else { index(filter) },
         conditions.sql,
         conditions.parameters.len(),
     );
@@ -62,7 +82,17 @@ fn index(filter: &Filter) -> &'static str {
     }
 }
 
-fn conditions(filter: &Filter) -> Conditions {
+/// The messages of the name that is asked for; `None` where it is not about a name.
+fn named(connection: &Connection, filter: &Filter) -> rusqlite::Result<Option<Vec<QueueId>>> {
+    if filter.name.is_some() {
+        let name = rules::name(filter.name.as_deref());
+        return name.map_or(Ok(Vec::new()), |name| names::find(connection, name)).map(Some);
+    }
+    let Some(name) = rules::name(filter.text.as_deref()) else { return Ok(None) };
+    Ok(Some(names::find(connection, name)?).filter(|named| !named.is_empty()))
+}
+
+fn conditions(filter: &Filter, with_text: bool) -> Conditions {
     let mut conditions = Conditions::default();
     if let Some(state) = filter.state {
         conditions.add("m.state = ?", state as u8);
@@ -78,7 +108,7 @@ fn conditions(filter: &Filter) -> Conditions {
     if let Some(provider) = &filter.provider {
         conditions.add("m.provider = ?", provider.clone());
     }
-    if let Some(text) = rules::search_text(filter.text.as_deref()) {
+    if let Some(text) = rules::search_text(filter.text.as_deref()).filter(|_| with_text) {
         conditions.add(search(&text), pattern(&text));
     }
     conditions

@@ -11,6 +11,7 @@ mod held;
 mod insert;
 mod line;
 mod list;
+mod names;
 mod operator;
 mod read;
 mod rows;
@@ -37,7 +38,7 @@ use self::line::{Answer, Job, Line, Receiver, stopped};
 use self::read::Reader;
 use self::sweep::Slice;
 use self::writer::Writer;
-use super::{Claim, Counts, Details, Filter, Lease, Page, Settlement, Store, StoreError};
+use super::{Claim, Counts, Details, Filter, Lease, Page, Portion, Settlement, Store, StoreError};
 use crate::clock::Timestamp;
 use crate::message::{Message, QueueId};
 
@@ -152,12 +153,11 @@ impl Store for SqliteStore {
 
     async fn claim(
         &self,
-        limit: usize,
-        bytes_max: u64,
+        portion: Portion,
         now: Timestamp,
         lease: Lease,
     ) -> Result<Vec<Claim>, StoreError> {
-        self.ask(|answer| Job::Claim { limit, bytes_max, now, lease, answer }).await
+        self.ask(|answer| Job::Claim { portion, now, lease, answer }).await
     }
 
     async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {

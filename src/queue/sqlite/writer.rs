@@ -174,8 +174,8 @@ impl Writer {
             Job::Settle { settlement, answer } => {
                 answer.keep(sort(settle::settle(connection, tally, settlement))?);
             }
-            Job::Claim { limit, bytes_max, now, lease, answer } => {
-                let wanted = Wanted { limit: *limit, bytes_max: *bytes_max, now: *now, lease };
+            Job::Claim { portion, now, lease, answer } => {
+                let wanted = Wanted { portion: *portion, now: *now, lease };
                 answer.keep(sort(claim::claim(connection, tally, &wanted))?);
             }
             Job::Retry { id, provider, now, answer } => answer.keep(sort(operator::retry(

@@ -30,8 +30,8 @@ pub(super) fn in_resends(request: &Recorded) -> Value {
     body
 }
 
-/// Headers and arguments stand at the top or in the only personalization. One SDK lists the files backwards, the other
-/// writes down that there are none, and an empty name.
+/// Headers and arguments stand at the top or in the only personalization. One SDK lists the files and the
+/// categories backwards, the other writes down that there are no files.
 pub(super) fn in_sendgrids(request: &Recorded) -> Value {
     let mut body = request.json();
     let mut common = BTreeMap::new();
@@ -50,6 +50,9 @@ pub(super) fn in_sendgrids(request: &Recorded) -> Value {
     body["common"] = json!(common);
     if let Some(files) = body.get_mut("attachments").and_then(Value::as_array_mut) {
         files.sort_by_key(|file| file["filename"].to_string());
+    }
+    if let Some(categories) = body.get_mut("categories").and_then(Value::as_array_mut) {
+        categories.sort_by_key(ToString::to_string);
     }
     body.as_object_mut().unwrap().retain(|_, value| *value != json!([]));
     body

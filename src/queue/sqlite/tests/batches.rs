@@ -3,7 +3,7 @@
 use super::*;
 use crate::message::Message;
 use crate::queue::conformance::{
-    at, attempts, claim, claim_one, delivered, lease, message, queued, summary,
+    at, attempts, claim, claim_one, delivered, lease, message, queued, summary, up_to,
 };
 use crate::queue::{State, Store};
 
@@ -76,7 +76,7 @@ async fn who_hangs_up_while_waiting_is_not_served() {
     let message: Arc<Message> = Arc::new(message(1));
     {
         let insert = store.insert(Arc::clone(&message), None);
-        let take = store.claim(10, u64::MAX, at(10), lease(600));
+        let take = store.claim(up_to(10), at(10), lease(600));
         tokio::select! {
             biased;
             _ = insert => panic!("the writer is busy"),

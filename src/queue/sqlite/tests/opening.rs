@@ -4,7 +4,7 @@ use super::*;
 use crate::message::Message;
 use crate::queue::conformance::{self, attempts, claim_one, delivered, in_state, queued, summary};
 use crate::queue::sqlite::{claim, read, tally};
-use crate::queue::{RecipientState, State, Store};
+use crate::queue::{Filter, RecipientState, State, Store};
 
 #[tokio::test]
 async fn everything_survives_reopening() {
@@ -125,7 +125,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
         let text = refusal(result);
         assert!(text.contains("a newer mailferry has written it (schema 99"), "{text}");
     }
-    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 3").unwrap();
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 4").unwrap();
     assert_eq!(conformance::claim(&daemon(&path), 0).await.len(), 1);
 }
 
@@ -137,10 +137,14 @@ async fn mail_that_waits_in_an_older_file_is_kept() {
     drop(store);
     let version_1 = "ALTER TABLE messages DROP COLUMN account; ALTER TABLE messages DROP COLUMN dsn; \
                      ALTER TABLE messages DROP COLUMN may_steer; \
+                     DROP INDEX by_message_id; DROP INDEX by_provider_id; \
                      PRAGMA user_version = 1;";
     Connection::open(&path).unwrap().execute_batch(version_1).unwrap();
 
-    let claims = conformance::claim(&daemon(&path), 0).await;
+    let store = daemon(&path);
+    let filter = Filter { name: Some("<0@app.example.org>".to_owned()), ..Filter::default() };
+    assert_eq!(store.list(filter).await.unwrap().messages[0].id, id, "it is found by its name");
+    let claims = conformance::claim(&store, 0).await;
     assert_eq!(claims.iter().map(|claim| claim.message.id).collect::<Vec<_>>(), [id]);
     assert_eq!(claims[0].message.account, None);
     assert!(claims[0].message.may_steer, "whoever sent then could be trusted");

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::*;
 use crate::message::{Message, QueueId};
 use crate::queue::conformance::{
-    at, attempts, claim, claim_one, delivered, lease, message, queued, summary,
+    at, attempts, claim, claim_one, delivered, lease, message, queued, summary, up_to,
 };
 use crate::queue::{State, Store};
 
@@ -182,7 +182,7 @@ async fn a_broken_statement_leaves_the_writer_able() {
         connection.execute_batch("ALTER TABLE attempts RENAME TO elsewhere").unwrap();
     })
     .await;
-    let error = store.claim(1, u64::MAX, at(0), lease(600)).await.unwrap_err();
+    let error = store.claim(up_to(1), at(0), lease(600)).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
     let counts = store.counts().await.unwrap();
     assert_eq!((counts.queued, counts.sending), (1, 0), "rolled back");
