@@ -33,7 +33,7 @@ pub fn with_own_reference<'a>(raw: &'a [u8], email: &Email) -> Cow<'a, [u8]> {
             edits.replace(end..end, added.into_bytes());
         }
         (Some(field), _) => {
-            edits.replace_lines(field.range, &write::folded_field("References", &all))
+            edits.replace_lines(field.range, &write::folded_field("References", &all));
         }
         (None, Some(id)) => edits.replace_lines(id..id, &write::folded_field("References", &all)),
         // The view has an id, so the header has the field.
