@@ -118,7 +118,18 @@ proptest! {
                 for (name, _) in &orders {
                     let name = name.to_ascii_lowercase();
                     // With this one we ask for the Message-ID to be kept.
-                    let ours = kind == ProviderKind::Postmark && "x-pm-keepid".starts_with(&name);
+                    let ours = match kind {
+                        ProviderKind::Postmark => "x-pm-keepid".starts_with(&name),
+                        // Its API takes this one as a field, and gives it back with every event.
+                        ProviderKind::Brevo => name == "x-mailin-custom" && may_steer,
+                        ProviderKind::Resend
+                        | ProviderKind::SendGrid
+                        | ProviderKind::Ses
+                        | ProviderKind::Mailgun
+                        | ProviderKind::Smtp
+                        | ProviderKind::Webhook
+                        | ProviderKind::Capture => false,
+                    };
                     let as_key = format!("\"{name}\"");
                     let as_field = format!("{name}:");
                     let stands = text.contains(&as_key)
