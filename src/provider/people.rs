@@ -154,9 +154,12 @@ pub(super) fn wire_address(address: &str) -> Result<String, String> {
     if domain.is_ascii() {
         return Ok(address.to_owned());
     }
-    let ascii = idna::domain_to_ascii(domain)
-        .map_err(|_| format!("{address:?} has a domain that is not a valid international name"))?;
-    Ok(format!("{local}@{ascii}"))
+    // Some letters become others on the way: a full-width comma would make two addresses of one.
+    idna::domain_to_ascii(domain)
+        .map(|ascii| format!("{local}@{ascii}"))
+        .ok()
+        .filter(|wire| wire.parse::<Address>().is_ok_and(|wire| wire.local_part() == local))
+        .ok_or_else(|| format!("{address:?} has a domain that is not a valid international name"))
 }
 
 /// The text without line breaks and other control characters; a space stands for each run of them.
@@ -226,6 +229,11 @@ mod tests {
         assert_eq!(wire_address("a@[192.0.2.1]").unwrap(), "a@[192.0.2.1]");
         assert!(wire_address("한글@example.org").unwrap_err().contains("ASCII"));
         assert!(wire_address("nobody").unwrap_err().contains("not valid"));
+        for domain in ["x.kr，b＠example.org", "x＠example.org", "x.kr　y", "예＜시＞.kr", "x；y"]
+        {
+            let refused = wire_address(&format!("a@{domain}"));
+            assert!(refused.is_err(), "{refused:?}");
+        }
     }
 
     #[test]

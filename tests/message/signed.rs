@@ -57,7 +57,7 @@ fn the_own_id_is_added_to_references_of_unsigned_mail_only() {
     for order in
         ["Message-ID: <m@x>\nREFERENCES: <a@x>\n\n", "REFERENCES: <a@x>\nMessage-ID: <m@x>\n\n"]
     {
-        let expected = order.replace("REFERENCES: <a@x>", "References: <a@x> <m@x>");
+        let expected = order.replace("REFERENCES: <a@x>", "REFERENCES: <a@x>\n <m@x>");
         assert_eq!(referenced(order), expected);
     }
     for same in [

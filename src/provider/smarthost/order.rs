@@ -110,12 +110,18 @@ fn wire_address(address: &Address) -> Result<Cow<'_, str>, Fault> {
     if address.domain().is_ascii() {
         return Ok(address.as_str().into());
     }
-    let domain = idna::domain_to_ascii(address.domain()).map_err(|_| {
+    // Some letters become others on the way: a full-width `>` would end the path.
+    let wire = idna::domain_to_ascii(address.domain())
+        .map(|domain| format!("{}@{domain}", address.local_part()))
+        .ok()
+        .filter(|wire| {
+            wire.parse::<Address>().is_ok_and(|wire| wire.local_part() == address.local_part())
+        });
+    wire.map(Cow::Owned).ok_or_else(|| {
         Fault::not_this_way(format!(
             "{address} has a domain that is not a valid international name"
         ))
-    })?;
-    Ok(format!("{}@{domain}", address.local_part()).into())
+    })
 }
 
 /// RET and ENVID (RFC 3461 §4.3, §4.4).
