@@ -6,12 +6,7 @@
 //! packages of `MAILFERRY_TEST_ORACLE_MODULES`, by default `target/test-oracle-node/node_modules`. What is absent is skipped
 //! by name, and fails in CI.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "helpers of tests fail by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
 mod arrival;
 #[path = "../support/carried.rs"]
