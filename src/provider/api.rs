@@ -157,7 +157,12 @@ impl<A: Api> Provider for HttpProvider<A> {
         let adapted = form::adapted(letter.email, limits);
         let letter = &Letter { email: adapted.as_ref().unwrap_or(letter.email), ..*letter };
         let mut call = self.api.request(letter)?;
-        call.losses.extend(form::losses(letter, limits));
+        for loss in form::losses(letter, limits) {
+            // A provider may know more about one of them.
+            if !call.losses.iter().any(|known| known.what.eq_ignore_ascii_case(&loss.what)) {
+                call.losses.push(loss);
+            }
+        }
         if call.body.len() > limits.request_bytes_max {
             return Err(Unfit {
                 reason: format!(

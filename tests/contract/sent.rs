@@ -17,22 +17,12 @@ use serde_json::Value;
 use crate::letters::{Sample, corpus};
 use crate::support::account;
 
-/// Kinds that `provider::build` does not build yet. The list shrinks to nothing.
-const NOT_BUILT: [ProviderKind; 1] = [ProviderKind::Brevo];
-
 /// Texts of Base64 from this length on are shown as length, beginning and hash.
 const SHORTENED_FROM: usize = 24;
 /// How much of a line or a value is shown.
 const SHOWN_MAX: usize = 400;
 /// JSON that is no longer stands on one line.
 const LINE_MAX: usize = 140;
-
-#[test]
-fn every_kind_that_is_built_is_shown() {
-    for kind in ProviderKind::ALL {
-        assert_eq!(account(kind).is_none(), NOT_BUILT.contains(&kind), "{kind}");
-    }
-}
 
 #[test]
 fn every_provider_is_sent_what_it_was() {

@@ -203,7 +203,8 @@ fn domain<'a>(edits: &RawEdits<'a>) -> Cow<'a, str> {
     domain.filter(|domain| domain.bytes().all(plain)).unwrap_or("localhost".into())
 }
 
-fn trailing_line_end(raw: &[u8], end: usize) -> usize {
+/// The length of the line end before `end`.
+pub(super) fn trailing_line_end(raw: &[u8], end: usize) -> usize {
     match raw.get(..end) {
         Some([.., b'\r', b'\n']) => 2,
         Some([.., b'\n']) => 1,

@@ -3,29 +3,41 @@
 use std::borrow::Cow;
 
 use super::edits::Edits;
-use super::prepare::must_go;
+use super::prepare::{must_go, trailing_line_end};
 use crate::message::mime::fields::Fields;
 use crate::message::mime::write;
 use crate::message::{Email, Loss};
 
 /// Adds the app's Message-ID to References, for services that write their own. Signed and encrypted mail stays as it is.
 pub fn with_own_reference<'a>(raw: &'a [u8], email: &Email) -> Cow<'a, [u8]> {
-    let references = match email.references_with_own_id() {
-        Some(references) if !email.is_signed_or_encrypted() => references,
+    let all = match email.references_with_own_id() {
+        Some(all) if !email.is_signed_or_encrypted() => all,
         Some(_) | None => return raw.into(),
     };
-    let written = write::folded_field("References", &references);
     let mut edits = Edits::of(raw);
-    let mut fields = Fields::of_message(raw);
-    let known = fields.find(|field| field.is("References") || field.is("Message-ID"));
-    match known {
-        Some(field) if field.is("References") => edits.replace_lines(field.range, &written),
-        Some(id) => match fields.find(|field| field.is("References")) {
-            Some(field) => edits.replace_lines(field.range, &written),
-            None => edits.replace_lines(id.range.start..id.range.start, &written),
-        },
+    let mut references = None;
+    let mut id = None;
+    for field in Fields::of_message(raw) {
+        if field.is("References") && references.is_none() {
+            references = Some(field);
+        } else if field.is("Message-ID") && id.is_none() {
+            id = Some(field.range.start);
+        }
+    }
+    match (references, id) {
+        // What stands there stays letter by letter.
+        (Some(field), _) if field.value.contains(&b'<') => {
+            let own = all.rsplit(' ').next().unwrap_or_default();
+            let end = field.range.end - trailing_line_end(raw, field.range.end);
+            let added = format!("{} {own}", edits.line_end);
+            edits.replace(end..end, added.into_bytes());
+        }
+        (Some(field), _) => {
+            edits.replace_lines(field.range, &write::folded_field("References", &all));
+        }
+        (None, Some(id)) => edits.replace_lines(id..id, &write::folded_field("References", &all)),
         // The view has an id, so the header has the field.
-        None => {}
+        (None, None) => {}
     }
     edits.apply()
 }

@@ -72,6 +72,10 @@ async fn an_answer_that_was_compressed_unasked_fails_no_mail() {
     for kind in KINDS {
         for (status, body) in [(200, "{\"id\":\"id-1\"}"), (400, "{}"), (422, "{}"), (503, "later")]
         {
+            if kind == ProviderKind::Webhook && status == 200 {
+                // Its yes is the status alone.
+                continue;
+            }
             let body = gzip(body.as_bytes());
             let head = format!(
                 "HTTP/1.1 {status} Said\r\nContent-Encoding: gzip\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",

@@ -118,14 +118,27 @@ proptest! {
                 for (name, _) in &orders {
                     let name = name.to_ascii_lowercase();
                     // With this one we ask for the Message-ID to be kept.
-                    let ours = kind == ProviderKind::Postmark && "x-pm-keepid".starts_with(&name);
+                    let ours = match kind {
+                        ProviderKind::Postmark => "x-pm-keepid".starts_with(&name),
+                        // Its API takes this one as a field, and gives it back with every event.
+                        ProviderKind::Brevo => name == "x-mailin-custom" && may_steer,
+                        ProviderKind::Resend
+                        | ProviderKind::SendGrid
+                        | ProviderKind::Ses
+                        | ProviderKind::Mailgun
+                        | ProviderKind::Smtp
+                        | ProviderKind::Webhook
+                        | ProviderKind::Capture => false,
+                    };
                     let as_key = format!("\"{name}\"");
                     let as_field = format!("{name}:");
                     let stands = text.contains(&as_key)
                         || text.lines().any(|line| line.starts_with(&as_field));
                     prop_assert!(ours || !stands, "{kind}: {name} in {text}");
                 }
-                prop_assert!(!text.contains("x-evil"), "{kind}: {text}");
+                // Within a tag it is a text; at the beginning of a line it would be a field.
+                let as_line = ["\nx-evil", "\\nx-evil"].iter().any(|line| text.contains(line));
+                prop_assert!(!as_line, "{kind}: {text}");
                 prop_assert!(may_steer || !text.contains(MARK), "{kind}: {text}");
             }
             if !may_steer {
