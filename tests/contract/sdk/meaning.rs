@@ -27,7 +27,28 @@ pub(super) fn in_resends(request: &Recorded) -> Value {
             file["content"] = json!(STANDARD.encode(bytes));
         }
     }
+    if let Some(headers) = members.get_mut("headers").and_then(Value::as_object_mut) {
+        without_own_reference(headers);
+    }
     body
+}
+
+/// Services that write a Message-ID of their own get the app's in References as well; no SDK does that.
+fn without_own_reference(headers: &mut Map<String, Value>) {
+    let value = |name: &str| {
+        let found = headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(known, value)| (known.clone(), value.as_str().unwrap().to_owned()))
+    };
+    let (Some((_, id)), Some((name, references))) = (value("Message-ID"), value("References"))
+    else {
+        return;
+    };
+    let others = references.strip_suffix(&id).unwrap_or(&references).trim_end();
+    if others.is_empty() {
+        headers.remove(&name);
+    } else {
+        headers.insert(name, json!(others));
+    }
 }
 
 /// Headers and arguments stand at the top or in the only personalization. One SDK lists the files and the
@@ -74,7 +95,11 @@ pub(super) fn in_postmarks(request: &Recorded) -> Value {
 pub(super) fn in_sess(request: &Recorded) -> Value {
     let mut body = request.json();
     let data = STANDARD.decode(body["Content"]["Raw"]["Data"].as_str().unwrap()).unwrap();
-    body["Content"]["Raw"]["Data"] = json!(without_orders(&data, "X-SES-"));
+    let text = without_orders(&data, "X-SES-");
+    let id = text.lines().find_map(|line| line.strip_prefix("Message-ID: ")).unwrap_or_default();
+    let text = text.replacen(&format!("References: {id}\r\n"), "", 1);
+    let text = text.replacen(&format!("\r\n {id}\r\n"), "\r\n", 1);
+    body["Content"]["Raw"]["Data"] = json!(text);
     body
 }
 
@@ -107,11 +132,17 @@ pub(super) fn in_brevos(request: &Recorded) -> Value {
     members.retain(|_, value| ![json!([]), json!({}), json!(null)].contains(value));
     if let Some(Value::Object(headers)) = members.remove("headers") {
         let known = |name: &str| !name.eq_ignore_ascii_case("idempotencyKey");
-        let headers: BTreeMap<_, _> = headers
+        let mut headers: Map<_, _> = headers
             .into_iter()
             .map(|(name, value)| (name.to_ascii_lowercase(), value))
             .filter(|(name, _)| known(name))
             .collect();
+        // It writes Date and Message-ID anew. The app's id ours puts where it arrives.
+        headers.remove("date");
+        if let Some(id) = headers.remove("x-original-message-id") {
+            headers.insert("message-id".to_owned(), id);
+        }
+        without_own_reference(&mut headers);
         body["headers"] = json!(headers);
     }
     body

@@ -58,11 +58,7 @@ struct Letter {
 
 /// Messages that the provider carries without loss, the last of them with everything and with orders.
 fn letters(kind: ProviderKind) -> Vec<Letter> {
-    let (orders, options) = match kind {
-        // Its orders are not obeyed yet.
-        ProviderKind::Postmark => ("", json!({})),
-        kind => orders(kind),
-    };
+    let (orders, options) = orders(kind);
     let plain = faithful().into_iter().map(|sample| Letter { sample, options: json!({}) });
     plain.chain([Letter { sample: whole(orders), options }]).collect()
 }
@@ -119,11 +115,20 @@ async fn assert_agreement(
     }
     let Some(tools) = Tools::found() else { return };
     let provider = provider(&config);
+    let mut compared = 0;
     for Letter { sample, options } in letters(kind) {
         let call = sample.call(&*provider);
+        let written_anew = ["header Date", "header Message-ID", "header References"];
+        let changed = call.losses.iter().any(|loss| !written_anew.contains(&loss.what.as_str()));
+        if kind == ProviderKind::Brevo && changed {
+            // What it cannot carry as it is, an SDK does not change.
+            continue;
+        }
+        compared += 1;
         let key = IdempotencyKey::of(sample.id, &call);
         let receipt = provider.send(&call, &key).await.unwrap();
-        assert_eq!(receipt.provider_message_id.as_deref(), Some("1"));
+        let id = receipt.provider_message_id.unwrap();
+        assert_eq!(id.trim_matches(['<', '>']), "1");
         let ours = recorder.take().pop().unwrap();
         assert!(credentials(&ours), "{kind}: {ours:?}");
         let mut letter = sample.for_oracle();
@@ -138,6 +143,7 @@ async fn assert_agreement(
             assert!(credentials(&theirs), "{what}: {theirs:?}");
         }
     }
+    assert!(compared > 1, "{kind}");
 }
 
 fn media_type(request: &Recorded) -> String {
