@@ -335,7 +335,7 @@ impl Setting for Url {
             );
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err("must not contain ? or #: paths are appended to it".to_owned());
+            return Err("must not contain ? or #: it ends with its path".to_owned());
         }
         Ok(url)
     }

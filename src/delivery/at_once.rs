@@ -53,7 +53,6 @@ impl Engine {
             };
             let result = self.attempt(&mut job, lane).await;
             self.board().release(lane);
-            asked = Some(name.clone());
             match (result, job.failure()) {
                 (Ok(()), None) => {
                     self.settle(&mut job, Next::Delivered).await;
@@ -65,10 +64,18 @@ impl Engine {
                 }
                 (Ok(()), Some(reason)) => {
                     problem = (Cause::Rejected, reason.to_owned());
+                    asked = Some(name);
                     break;
                 }
                 (Err(obstacle), _) => {
-                    problem = (cause(&obstacle), obstacle.text(&name));
+                    let cause = cause(&obstacle);
+                    let is_last_word = matches!(obstacle, Obstacle::Refused { .. });
+                    // A provider that could not take it now may yet take what this one never will.
+                    let may_pass = problem.0 == Cause::Unavailable && cause == Cause::Rejected;
+                    if is_last_word || !may_pass {
+                        problem = (cause, obstacle.text(&name));
+                        asked = Some(name);
+                    }
                     match &obstacle {
                         // It may have arrived, and by another provider it would arrive twice.
                         Obstacle::Error(error) if error.unclear => break,

@@ -76,6 +76,10 @@ impl Engine {
             let Some(later) = self.make(&way, job, &prepared, now).await? else {
                 // The provider refuses the batch, which says nothing about its members.
                 together.calls_max = 1;
+                // Known before one of them goes singly: what went must not be repeated within a batch after a crash.
+                if !self.settle(job, Next::Continue).await {
+                    return Err(Obstacle::Interrupted);
+                }
                 continue;
             };
             put_off = put_off.or(later.into_iter().next());

@@ -12,8 +12,9 @@ use crate::message::{Address, Addressing, Email};
 use crate::provider::{Batch, Call, IdempotencyKey, Provider, Receipt, SendError, Verdict};
 use crate::queue::{Attempt, Outcome, RecipientState};
 
-/// Octets of calls that are joined here. More of them go in several requests, because each is in memory twice.
-const JOINED_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Octets of calls that are joined here. More of them go in several requests, because each is in memory twice, and of a
+/// small message only its content is counted there. Calls of a large one go singly.
+const JOINED_BYTES_MAX: usize = 1024 * 1024;
 
 /// Where the calls of a delivery go.
 #[derive(Clone, Copy, Debug)]
@@ -356,4 +357,15 @@ fn addresses(job: &Job, of_call: &[&str]) -> Vec<Address> {
 
 fn joined(addresses: &[Address]) -> String {
     addresses.iter().map(Address::as_str).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::memory::is_large;
+
+    #[test]
+    fn what_is_joined_is_small() {
+        assert!(is_large(JOINED_BYTES_MAX) && !is_large(JOINED_BYTES_MAX - 1));
+    }
 }

@@ -12,7 +12,7 @@ use http::Request;
 
 use super::exchange::{Answer, HttpClient};
 use super::form;
-use super::refusal::json;
+use super::refusal::{json, without_secrets};
 use super::{
     Call, Capabilities, IdempotencyKey, Letter, Provider, Receipt, SendError, Unfit, Verdict,
 };
@@ -128,11 +128,7 @@ impl<A: Api> HttpProvider<A> {
     }
 
     fn censored(&self, mut error: SendError) -> SendError {
-        for secret in self.api.secrets() {
-            if !secret.is_empty() && error.reason.contains(secret) {
-                error.reason = error.reason.replace(secret, "***");
-            }
-        }
+        error.reason = without_secrets(error.reason, self.api.secrets());
         error
     }
 }

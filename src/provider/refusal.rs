@@ -130,6 +130,33 @@ pub(super) fn other_words(answer: &Answer) -> String {
     shorten(&format!("a page instead of an answer of the API: {words}"))
 }
 
+/// The text without these secrets, should a service have repeated them. Of one that was cut off by [`shorten`] the
+/// beginning is struck out as well.
+pub(super) fn without_secrets<'a>(
+    text: String,
+    secrets: impl IntoIterator<Item = &'a str>,
+) -> String {
+    /// As much of a secret tells nothing.
+    const SHOWN_MAX: usize = 3;
+    let mut text = text;
+    for secret in secrets.into_iter().filter(|secret| !secret.is_empty()) {
+        if text.contains(secret) {
+            text = text.replace(secret, STRUCK);
+        }
+        let Some(cut) = text.find('…') else { continue };
+        let shown = text.get(..cut).unwrap_or_default();
+        let ends = secret.char_indices().map(|(at, _)| at).filter(|at| *at > SHOWN_MAX).rev();
+        let beginning = ends.filter_map(|at| secret.get(..at)).find(|it| shown.ends_with(it));
+        if let Some(beginning) = beginning {
+            text.replace_range(cut - beginning.len()..cut, STRUCK);
+        }
+    }
+    text
+}
+
+/// Stands in the place of a secret.
+const STRUCK: &str = "***";
+
 /// One line of at most [`WORDS_MAX`] characters.
 pub(super) fn shorten(text: &str) -> String {
     let mut line = String::new();
@@ -169,6 +196,18 @@ mod tests {
         assert_eq!(asked("-1", now), None);
         assert_eq!(asked("NaN", now), None);
         assert_eq!(asked("soon", now), None);
+    }
+
+    #[test]
+    fn a_secret_is_struck_out_also_where_it_is_cut_off() {
+        let secret = "re_0123456789";
+        for length in 0..40 {
+            let words = format!("{} {secret} and more", "x".repeat(WORDS_MAX - length));
+            let text = without_secrets(shorten(&words) + " (in reply to AUTH)", [secret, ""]);
+            assert!(!text.contains("re_0"), "{text}");
+        }
+        assert_eq!(without_secrets(format!("a {secret}, {secret}…"), [secret]), "a ***, ***…");
+        assert_eq!(without_secrets("an answer…".to_owned(), ["er"]), "an answ***…");
     }
 
     #[test]

@@ -98,3 +98,21 @@ async fn a_submission_repeated_in_direct_mode_has_the_same_key() {
     let seen = provider.seen();
     assert_eq!(seen[0].key, seen[1].key);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_can_carry_it_later_outweighs_one_that_never_can() {
+    let down = Arc::new(Scripted::new().always(Err(PASSING)));
+    let narrow = Arc::new(Scripted::that_cannot_carry_it());
+    let unsure = Arc::new(Scripted::new().always(Err(Verdict::Unknown)));
+    for other in [&narrow, &unsure] {
+        for providers in
+            [[("resend", &down), ("brevo", other)], [("brevo", other), ("resend", &down)]]
+        {
+            let refusal = direct(&providers).direct().accept(submission(BOB)).await.unwrap_err();
+            let Refusal::TryAgain(words) = refusal else { panic!("{refusal:?}") };
+            assert!(words.starts_with("resend:"), "{words}");
+        }
+    }
+    let refusal = direct(&[("brevo", &narrow)]).direct().accept(submission(BOB)).await;
+    assert!(matches!(refusal, Err(Refusal::Rejected(_))));
+}

@@ -136,6 +136,20 @@ async fn what_went_singly_after_a_refused_batch_is_repeated_singly() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refused_batch_is_on_record_before_the_first_goes_singly() {
+    let slow = Scripted::with_latency(Duration::from_secs(10)).taking_batches(100);
+    let provider = Arc::new(slow.batches_end([error(Verdict::Rejected)]));
+    let world = World::new(&[("resend", &provider)]);
+    let id = world.submit(&FIVE[..3]).await;
+    pass(Duration::from_secs(15)).await;
+    assert_eq!(requests(&provider), [names(&FIVE[..3])], "the first is still on its way");
+    let outcomes: Vec<_> = world.show(id).await.attempts.iter().map(|it| it.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Rejected]);
+    let details = world.until(id, State::Delivered).await;
+    assert_eq!(details.attempts.len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dead_key_keeps_the_whole_batch() {
     let provider =
         Arc::new(Scripted::with_batches(100).batches_end([error(Verdict::Misconfigured)]));

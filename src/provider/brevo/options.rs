@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use crate::message::Loss;
+use crate::provider::people::one_line;
 
 /// What a message orders.
 #[derive(Debug, Default, PartialEq)]
@@ -56,9 +57,10 @@ impl Options {
             Err(_) => value.split(',').map(str::to_owned).collect(),
         };
         for tag in tags {
-            let tag = tag.trim();
-            if !tag.is_empty() && !self.tags.iter().any(|known| known == tag) {
-                self.tags.push(tag.to_owned());
+            // JSON can spell a line break, and Brevo writes tags into the header.
+            let tag = one_line(&tag);
+            if !tag.is_empty() && !self.tags.contains(&tag) {
+                self.tags.push(tag);
             }
         }
         Ok(())
@@ -98,8 +100,10 @@ mod tests {
             ("X-Mailin-Tag", "welcome, 가입 ,,welcome"),
             ("x-mailin-tag", r#"["a, b", "c"]"#),
             ("X-Mailin-Tag", "[not json"),
+            ("X-Mailin-Tag", r#"["x\r\nBcc: eve@example.org"]"#),
         ]);
-        assert_eq!(options.tags, ["welcome", "가입", "a, b", "c", "[not json"]);
+        let expected = ["welcome", "가입", "a, b", "c", "[not json", "x Bcc: eve@example.org"];
+        assert_eq!(options.tags, expected);
         assert!(losses.is_empty());
     }
 

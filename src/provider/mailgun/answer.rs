@@ -31,6 +31,18 @@ pub(super) fn read(answer: &Answer, now: Timestamp) -> Result<Receipt, SendError
     if id.is_empty() { Err(no_receipt(answer, "Mailgun")) } else { Ok(Receipt::named(id)) }
 }
 
+/// What a refusal means when the message named the address that it is to be sent from (`X-Mailgun-Sending-Ip`): that the
+/// account has no such address is between this message and the operator. It is tried by the next provider, and other
+/// mail goes on.
+pub(super) fn of_the_apps_address(answer: &Answer, error: SendError) -> SendError {
+    let text = message(answer).unwrap_or_default().to_ascii_lowercase();
+    let is_about_it = text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == "ip");
+    if answer.status == 403 && error.verdict == Verdict::Misconfigured && is_about_it {
+        return SendError { verdict: Verdict::Unknown, ..error };
+    }
+    error
+}
+
 /// Reads the answer to `GET /v4/domains/{domain}`, or to an empty request to send: the refusal, if it is a clear one.
 pub(super) fn read_domain(answer: &Answer, now: Timestamp) -> Option<SendError> {
     if answer.status == 200 {
@@ -108,11 +120,14 @@ fn verdict(answer: &Answer, lower: &str, text: &str, now: Timestamp) -> Verdict 
 
 /// The sandbox, a free account, a domain that is not verified, an account that was not activated or is disabled.
 fn is_about_the_account(lower: &str) -> bool {
-    const SIGNS: [&str; 6] = [
+    const SIGNS: [&str; 9] = [
         "is not allowed to send",
         "domain is unverified",
         "activate your mailgun account",
         "account is disabled",
+        "account disabled",
+        "account has been",
+        "domain is disabled",
         "free accounts are for test purposes",
         "sandbox subdomains are for test purposes",
     ];
@@ -196,6 +211,7 @@ mod tests {
                 Verdict::Misconfigured,
             ),
             (400, "Please activate your Mailgun account.", Verdict::Misconfigured),
+            (400, "Your account has been suspended. Contact support.", Verdict::Misconfigured),
             (
                 400,
                 "to parameter is not a valid address. please check documentation",
@@ -240,6 +256,18 @@ mod tests {
             assert_eq!(refused.verdict, verdict, "{status} {message}");
             let start: String = message.chars().take(30).collect();
             assert!(refused.reason.contains(&start), "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_the_message_chose_is_no_fault_of_the_account() {
+        for (answer, verdict) in [
+            (error(403, "IP 192.0.2.1 cannot be used"), Verdict::Unknown),
+            (error(403, "Forbidden"), Verdict::Misconfigured),
+            (error(401, "Your IP is not allowed"), Verdict::Misconfigured),
+        ] {
+            let refused = of_the_apps_address(&answer, meaning(&answer).unwrap_err());
+            assert_eq!(refused.verdict, verdict, "{refused}");
         }
     }
 

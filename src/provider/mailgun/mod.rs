@@ -114,6 +114,19 @@ impl Api for Mailgun {
         answer::read(answer, now)
     }
 
+    fn answer_to(
+        &self,
+        call: &Call,
+        answer: &Answer,
+        now: Timestamp,
+    ) -> Result<Receipt, SendError> {
+        let outcome = answer::read(answer, now);
+        if request::names_an_address(&call.body) {
+            return outcome.map_err(|error| answer::of_the_apps_address(answer, error));
+        }
+        outcome
+    }
+
     fn refused_for_good(&self, answer: &Answer, now: Timestamp) -> Option<SendError> {
         answer::read_domain(answer, now)
     }

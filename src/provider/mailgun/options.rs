@@ -156,8 +156,12 @@ impl Made {
 
     /// One field for each variable. Of a name that stands twice, the last counts, as within one object.
     fn variables(&mut self, value: &str) -> Result<(), String> {
+        let variables = object(value)?;
+        if let Some(name) = variables.keys().find(|name| !is_field_name(name)) {
+            return Err(format!("{name:?} is no name of a variable that a form can have"));
+        }
         let mut left_out = Vec::new();
-        for (name, value) in object(value)? {
+        for (name, value) in variables {
             let field = format!("v:{name}");
             let value = match value {
                 Value::String(text) => text,
@@ -245,6 +249,11 @@ impl Made {
 }
 
 const TOO_MUCH: &str = "the API takes 16 KB of options";
+
+/// Whether every reader of forms understands a field of this name alike: they differ in what they take for the end of one.
+fn is_field_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(|c: char| c.is_control() || c == '"' || c == '\\')
+}
 
 /// Whether a field is one of those that are limited together: `o:`, `h:`, `v:` and `t:`.
 fn counts(field: &str) -> bool {

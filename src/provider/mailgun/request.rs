@@ -9,6 +9,9 @@ use crate::provider::{Call, Letter, Unfit};
 /// The largest message, octets ("25MB"). The request around it may be larger.
 const MESSAGE_MAX: usize = 25_000_000;
 
+/// How the file's place in the form begins.
+const FILE: &[u8] = b"; name=\"message\"; filename=";
+
 /// Builds the form. The same letter gives the same bytes.
 pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
     // Mailgun takes the sender from the header, and damages one outside ASCII.
@@ -46,6 +49,14 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
     Ok(Call { losses, ..Call::new(body, content_type) })
 }
 
+/// Whether a body made here names the address that the message is to be sent from. The fields stand before the file,
+/// which may hold anything.
+pub(super) fn names_an_address(body: &[u8]) -> bool {
+    let file = memchr::memmem::find(body, FILE).unwrap_or(body.len());
+    let fields = body.get(..file).unwrap_or(body);
+    memchr::memmem::find(fields, b"; name=\"o:sending-ip\"\r\n").is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +82,16 @@ mod tests {
     fn to(call: &Call) -> Vec<String> {
         let name = "Content-Disposition: form-data; name=\"to\"\r\n\r\n";
         parts(call).iter().filter_map(|part| Some(part.strip_prefix(name)?.to_owned())).collect()
+    }
+
+    #[test]
+    fn only_a_field_names_the_address_to_send_from() {
+        let mut sample = Sample::plain();
+        sample.raw.extend_from_slice(b"; name=\"o:sending-ip\"\r\n");
+        assert!(!names_an_address(&built(&sample).body));
+        let order = ("X-Mailgun-Sending-Ip".to_owned(), "192.0.2.1".to_owned());
+        sample.email.options.push(order);
+        assert!(names_an_address(&built(&sample).body));
     }
 
     #[test]

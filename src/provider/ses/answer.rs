@@ -36,6 +36,19 @@ pub(super) fn read(answer: &Answer, now: Timestamp) -> Result<Receipt, SendError
     Err(no_receipt(answer, "Amazon SES"))
 }
 
+/// What a refusal means when the message named a configuration set, a tenant or a contact list: that the account has none
+/// of that name is between this message and the operator. It is tried by the next provider, and other mail goes on.
+pub(super) fn of_the_apps_names(answer: &Answer, error: SendError) -> SendError {
+    let name = name(answer, json(answer).as_ref());
+    let is_missing = matches!(
+        name.as_str(),
+        "NotFoundException"
+            | "ConfigurationSetDoesNotExist"
+            | "ConfigurationSetDoesNotExistException"
+    );
+    if is_missing { SendError { verdict: Verdict::Unknown, ..error } } else { error }
+}
+
 /// Reads the answer to `GetAccount`: the refusal, if it is a clear one. A key that may send and nothing else is refused
 /// here with `AccessDenied`, which proves that its signature is right.
 pub(super) fn read_account(answer: &Answer, now: Timestamp) -> Option<SendError> {
@@ -144,6 +157,22 @@ mod tests {
 
     fn meaning(answer: &Answer) -> Result<Receipt, SendError> {
         read(answer, NOW.parse().unwrap())
+    }
+
+    #[test]
+    fn a_name_that_the_message_chose_is_no_fault_of_the_account() {
+        for (status, name, verdict) in [
+            (404, "NotFoundException", Verdict::Unknown),
+            (400, "ConfigurationSetDoesNotExistException", Verdict::Unknown),
+            (400, "BadRequestException", Verdict::Rejected),
+            (403, "AccessDeniedException", Verdict::Misconfigured),
+            (404, "", Verdict::Misconfigured),
+        ] {
+            let mut refused = answer(status, "{}");
+            refused.headers.insert("x-amzn-errortype", name.parse().unwrap());
+            let error = read(&refused, "2026-11-21T10:00:00Z".parse().unwrap()).unwrap_err();
+            assert_eq!(of_the_apps_names(&refused, error).verdict, verdict, "{status} {name}");
+        }
     }
 
     #[test]

@@ -98,6 +98,19 @@ impl Api for Ses {
         answer::read(answer, now)
     }
 
+    fn answer_to(
+        &self,
+        call: &Call,
+        answer: &Answer,
+        now: Timestamp,
+    ) -> Result<Receipt, SendError> {
+        let outcome = answer::read(answer, now);
+        if request::names_something(&call.body) {
+            return outcome.map_err(|error| answer::of_the_apps_names(answer, error));
+        }
+        outcome
+    }
+
     fn refused_for_good(&self, answer: &Answer, now: Timestamp) -> Option<SendError> {
         answer::read_account(answer, now)
     }

@@ -84,6 +84,14 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
     Call::json(&body, size, losses)
 }
 
+/// Whether a body made here names something that the account must have: a configuration set, a tenant, a contact list.
+/// Within a JSON text every quotation mark has a backslash before it, so these octets can only be members.
+pub(super) fn names_something(body: &[u8]) -> bool {
+    let members: [&[u8]; 3] =
+        [b",\"ConfigurationSetName\":", b",\"TenantName\":", b",\"ListManagementOptions\":"];
+    members.iter().any(|member| memchr::memmem::find(body, member).is_some())
+}
+
 fn destination(address: &str) -> Result<String, Unfit> {
     wire_address(address).map_err(|reason| Unfit { reason: format!("the address {reason}") })
 }
@@ -146,6 +154,24 @@ mod tests {
         assert_eq!(data(&body), kept.as_bytes());
         assert_eq!(body["FromEmailAddressIdentityArn"], "arn:a");
         assert!(losses.is_empty());
+    }
+
+    #[test]
+    fn only_an_order_names_something_of_the_account() {
+        let mut sample = Sample::plain();
+        let names = |sample: &Sample| names_something(&build(&sample.letter()).unwrap().body);
+        assert!(!names(&sample));
+        let order = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+        sample.email.options = order("X-SES-MESSAGE-TAGS", "TenantName=x");
+        assert!(!names(&sample));
+        for (name, value) in [
+            ("X-SES-CONFIGURATION-SET", "set"),
+            ("X-SES-TENANT", "tenant"),
+            ("X-SES-LIST-MANAGEMENT-OPTIONS", "list; topic=topic"),
+        ] {
+            sample.email.options = order(name, value);
+            assert!(names(&sample), "{name}");
+        }
     }
 
     #[test]

@@ -39,6 +39,7 @@ use self::pool::Pool;
 use self::reply::Step;
 use super::endpoint::BuildError;
 use super::form;
+use super::refusal::without_secrets;
 use super::resolve::Resolver;
 use super::{
     Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Provider, Rate,
@@ -163,11 +164,7 @@ impl Smarthost {
     }
 
     fn censored(&self, mut error: SendError) -> SendError {
-        for secret in &self.secrets {
-            if error.reason.contains(secret.expose()) {
-                error.reason = error.reason.replace(secret.expose(), "***");
-            }
-        }
+        error.reason = without_secrets(error.reason, self.secrets.iter().map(Secret::expose));
         error
     }
 }

@@ -13,7 +13,7 @@ use crate::provider::refusal::shorten;
 use crate::provider::{SendError, Verdict};
 
 /// How far the dialogue has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub(super) enum Step {
     Connect,
     Handshake,
@@ -161,7 +161,7 @@ pub(super) fn verdict(step: Step, reply: &Reply) -> Verdict {
         // Out of step, or a 3xx where none belongs.
         return LATER;
     }
-    if is_account(reply.code, &text, detail) {
+    if is_account(reply.code, &text, detail) || (step < Step::Content && is_door(&text, detail)) {
         return Verdict::Misconfigured;
     }
     match step {
@@ -250,6 +250,14 @@ fn is_rate(text: &str, detail: Option<(u16, u16)>) -> bool {
     told || (again && !text.contains("system problem")) || matches!(detail, Some((7, 28 | 500)))
 }
 
+/// The server does not let us in: our address, our name in EHLO, our sender. Postfix says so in reply to RCPT TO
+/// (`smtpd_delay_reject`); in reply to the content the same words are those of a server behind it.
+fn is_door(text: &str, detail: Option<(u16, u16)>) -> bool {
+    text.contains("client host")
+        || text.contains("helo command rejected")
+        || (text.contains("sender address rejected") && matches!(detail, Some((7, _))))
+}
+
 /// The account must be mended: who we are, what it may send as, or that it is closed.
 fn is_account(code: u16, text: &str, detail: Option<(u16, u16)>) -> bool {
     let words = [
@@ -281,6 +289,8 @@ fn is_account(code: u16, text: &str, detail: Option<(u16, u16)>) -> bool {
         "account disabled",
         "sending is paused",
         "sending paused",
+        // Office 365, of an account that is blocked for spam.
+        "bad outbound sender",
     ];
     matches!(code, 530 | 534 | 535 | 538)
         || words.iter().any(|words| text.contains(words))

@@ -165,6 +165,15 @@ fn variables_become_fields_of_their_own() {
 }
 
 #[test]
+fn a_variable_cannot_end_the_name_of_its_field() {
+    for name in ["a\\", "a\"; name=\"to", "a\r\nb", "a\0", ""] {
+        let variables = json!({"good": "1", name: "2"});
+        let loss = left_out("X-Mailgun-Variables", &variables.to_string());
+        assert!(loss.why.contains("no name"), "{loss:?}");
+    }
+}
+
+#[test]
 fn variables_of_recipients_never_name_anybody_else() {
     let variables = json!({
         "bob@EXAMPLE.net": {"id": 1},

@@ -113,6 +113,29 @@ fn the_words_of_services_are_understood() {
             Misconfigured,
         ),
         (Recipient, "550 relay not permitted", Misconfigured),
+        (Recipient, "554 5.7.1 <x[192.0.2.1]>: Client host rejected: Access denied", Misconfigured),
+        (
+            Recipient,
+            "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org",
+            Misconfigured,
+        ),
+        (
+            Recipient,
+            "504 5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname",
+            Misconfigured,
+        ),
+        (
+            Recipient,
+            "554 5.7.1 <root@x.org>: Sender address rejected: Access denied",
+            Misconfigured,
+        ),
+        (Recipient, "550 5.1.8 <a@b.invalid>: Sender address rejected: Domain not found", Rejected),
+        (
+            Answer,
+            "550 5.7.1 host mx said: Client host [192.0.2.1] blocked (in reply to RCPT)",
+            Rejected,
+        ),
+        (Answer, "550 5.1.8 Access denied, bad outbound sender AS(42003)", Misconfigured),
         (
             Sender,
             "553 5.7.1 <root@x.org>: Sender address rejected: not owned by user ada",
