@@ -136,7 +136,10 @@ fn add(fields: &mut Fields, name: String, value: String, losses: &mut Vec<Loss>)
     let separator = if is("References") || is("In-Reply-To") { " " } else { ", " };
     first.1.push_str(separator);
     first.1.push_str(&value);
-    losses.push(loss(&name, "it stands more than once; the values are joined into one"));
+    let joined = loss(&name, "it stands more than once; the values are joined into one");
+    if !losses.contains(&joined) {
+        losses.push(joined);
+    }
 }
 
 /// The API encodes a value as a whole, which would encode the address too. So a name outside ASCII stays behind.

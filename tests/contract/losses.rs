@@ -50,6 +50,10 @@ fn messages_that_every_provider_can_carry_lose_nothing() {
     }
 }
 
+/// Mail whose header has fields that no provider can be given as they are.
+const FAULTY_HEADERS: [&str; 4] =
+    ["duplicate-headers.eml", "from-broken.eml", "py-mixed-charsets.eml", "sloppy.eml"];
+
 #[test]
 fn what_travels_as_it_is_loses_nothing_however_awkward() {
     for kind in WHOLE {
@@ -58,6 +62,10 @@ fn what_travels_as_it_is_loses_nothing_however_awkward() {
             let mut found = losses(kind, &sample).unwrap_or_default();
             // An order that cannot be read is no part of the message.
             found.retain(|loss| !loss.what.starts_with("header X-Mailgun-"));
+            if FAULTY_HEADERS.contains(&sample.name.as_str()) {
+                assert_ne!(found, [], "{kind}: {}", sample.name);
+                found.retain(|loss| loss.grave || !loss.what.starts_with("header "));
+            }
             assert_eq!(found, [], "{kind}: {}", sample.name);
         }
     }

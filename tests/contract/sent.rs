@@ -152,27 +152,29 @@ fn pretty(value: &Value, depth: usize, out: &mut String) {
 fn shorten(value: &mut Value, raw: &[u8]) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| shorten(item, raw)),
-        Value::Object(members) => members.values_mut().for_each(|member| shorten(member, raw)),
-        Value::String(text) => {
-            let encoded = text.len() >= SHORTENED_FROM && !text.contains([' ', '<', '@', ':']);
-            match STANDARD.decode(&*text).ok().filter(|_| encoded) {
-                Some(bytes) if is_message(&bytes, raw) => {
-                    let lines = difference(raw, &bytes);
-                    *value = lines.lines().map(|line| Value::String(line.to_owned())).collect();
+        Value::Object(members) => {
+            for (name, member) in members.iter_mut() {
+                match in_base64(name, member) {
+                    // The message itself, edited or not.
+                    Some(bytes) if matches!(name.as_str(), "Data" | "raw") => {
+                        let lines = difference(raw, &bytes);
+                        *member = lines.lines().map(|it| Value::String(it.to_owned())).collect();
+                    }
+                    Some(bytes) => *member = Value::String(summary(&bytes)),
+                    None => shorten(member, raw),
                 }
-                Some(bytes) => *text = summary(&bytes),
-                None => *text = cut(text),
             }
         }
+        Value::String(text) => *text = cut(text),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
-/// The message itself, edited or not, and no file out of it: it ends as the message does.
-fn is_message(bytes: &[u8], raw: &[u8]) -> bool {
-    let mut fields = bytes.split(|byte| *byte == b'\n').take_while(|line| line.trim_ascii() != b"");
-    bytes.len() * 2 > raw.len()
-        && fields.any(|line| line.to_ascii_lowercase().starts_with(b"date:"))
+/// What a member that holds Base64 stands for, unless it is short enough to be shown as it is.
+fn in_base64(name: &str, member: &Value) -> Option<Vec<u8>> {
+    let text = member.as_str().filter(|text| text.len() >= SHORTENED_FROM)?;
+    let encoded = matches!(name, "content" | "Content" | "Data" | "raw");
+    encoded.then(|| STANDARD.decode(text).ok())?
 }
 
 /// Length, beginning, hash.

@@ -137,3 +137,26 @@ fn depth_and_number_of_parts_have_limits_that_are_named() {
     assert_eq!(email.attachments.len(), 999);
     assert_eq!(email.losses[0].what, "everything after part 1000");
 }
+
+#[test]
+fn what_stands_behind_an_end_that_came_too_early_is_read() {
+    let email = Email::parse(&corpus("same-boundary-nested"));
+    let [file] = &email.attachments[..] else { panic!("{:?}", email.attachments) };
+    assert_eq!((file.filename.as_str(), &file.bytes[..]), ("a.csv", &b"a,b"[..]));
+    let text = "Content-Type: multipart/mixed; boundary=m\n\n--m\n\ntext\n--m--\n--m--\nepilogue\n";
+    let email = Email::parse(&mail(text));
+    assert_eq!((email.text.as_deref(), email.attachments.len()), (Some("text"), 0));
+}
+
+#[test]
+fn a_field_that_is_an_encoded_word_as_a_whole_is_read() {
+    let got =
+        attachment("Content-Disposition: =?utf-8?q?attachment=3B_filename=3D=EA=B8=80.log?=\n\nx");
+    assert_eq!(got.filename, "글.log");
+}
+
+#[test]
+fn a_piece_of_a_message_is_a_grave_loss() {
+    let email = Email::parse(&corpus("message-partial"));
+    assert!(email.losses.iter().any(|loss| loss.grave && loss.what.contains("message/partial")));
+}

@@ -2,7 +2,7 @@
 
 use mail_parser::{MessageParser, PartType};
 use mailferry::clock::Timestamp;
-use mailferry::message::raw::{RawEdits, prepare_raw, to_seven_bit};
+use mailferry::message::raw::{RawEdits, losses_of_raw, prepare_raw, to_seven_bit};
 use mailferry::message::{Email, Envelope, Mailbox, QueueId};
 use proptest::prelude::*;
 
@@ -114,6 +114,23 @@ fn of_fields_that_may_stand_once_the_first_stays() {
     );
     let first = COMPLETE.replace("b@x.org\n", "b@x.org,\n c@x.org (c)\n");
     assert_eq!(prepare(&raw), format!("{first}Subject: 1\nCc:\n d@x.org\nX-A: 1\nX-A: 2\n\n"));
+}
+
+#[test]
+fn fields_that_go_because_they_stood_twice_are_named() {
+    let losses = |text: &str| {
+        let raw = mail(text);
+        let email = Email::parse(&raw);
+        let list = losses_of_raw(&raw, &email, &[]);
+        assert!(list.iter().all(|loss| !loss.grave));
+        list.into_iter().map(|loss| loss.what).collect::<Vec<_>>()
+    };
+    let twice =
+        "Subject: 1\nsubject: 2\nSubject: 3\nFrom: e@x.org\nFrom: f@x.org\nX-A: 1\nX-A: 2\n\n";
+    assert_eq!(losses(twice), ["header Subject", "header From"]);
+    let covered = format!("DKIM-Signature: v=1; d=x.org; h=from:subject; bh=; b=\n{twice}");
+    assert_eq!(losses(&covered), <[&str; 0]>::default());
+    assert_eq!(losses("To: a@x.org\nTo: b@x.org\n\n"), <[&str; 0]>::default());
 }
 
 #[test]

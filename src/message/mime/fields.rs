@@ -5,6 +5,9 @@ use std::ops::Range;
 
 use super::{charset, words};
 
+/// What begins Japanese in ISO-2022-JP (RFC 1468). Programs of Japan put it into fields as it is: all of it is ASCII.
+const SHIFT: &[u8] = b"\x1b$";
+
 /// One field of a header section, as it stands there.
 #[derive(Clone, Debug)]
 pub(crate) struct Field<'a> {
@@ -25,6 +28,11 @@ impl Field<'_> {
     /// The unfolded value in UTF-8, encoded words left as they are. `hint` is the charset of 8-bit values that are not
     /// UTF-8.
     pub(crate) fn text(&self, hint: Option<&str>) -> Cow<'_, str> {
+        if memchr::memmem::find(self.value, SHIFT).is_some()
+            && let (text, None) = charset::decode(self.value, Some("iso-2022-jp"))
+        {
+            return unfold(text);
+        }
         match charset::decode(self.value, None) {
             (text, None) => unfold(text),
             (text, Some(_)) if hint.is_none() => unfold(text),
@@ -211,6 +219,13 @@ mod tests {
     fn no_line_end_survives_in_a_value() {
         let (fields, _) = read(b"Subject: =?utf-8?Q?a=0D=0ABcc:_x@y?=\r\nX: a\rb\r\n\r\n");
         assert_eq!(fields, [pair("Subject", "a  Bcc: x@y"), pair("X", "a b")]);
+    }
+
+    #[test]
+    fn japanese_in_escape_sequences_is_read() {
+        let raw = b"Subject: \x1b$B2q0wEPO?\x1b(B 1\r\nX: \x1b[1m $B2q\r\n\r\n";
+        let decoded: Vec<_> = Fields::of_message(raw).map(|f| f.decoded(None)).collect();
+        assert_eq!(decoded, ["会員登録 1", "[1m $B2q"]);
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl Walk<'_> {
             self.lose(part.label(), "it stands too deep in the message: carried as one file");
         } else if multipart {
             let boundary = part.media.param("boundary").unwrap_or_default().trim_end().to_owned();
-            let sections = sections(self.raw, body.clone(), &boundary);
+            let sections = self.sections(body.clone(), &boundary);
             let closed = sections.is_empty() && is_empty_multipart(&self.raw[body], &boundary);
             if closed {
                 part.multipart = true;
@@ -169,6 +169,22 @@ impl Walk<'_> {
         self.found.parts.push(part);
     }
 
+    /// The sections of a multipart. Where one within has the same boundary, its end is not the end of this one.
+    fn sections(&mut self, body: Range<usize>, boundary: &str) -> Vec<Range<usize>> {
+        let list = sections(self.raw, body.clone(), boundary, false);
+        let all = sections(self.raw, body, boundary, true);
+        if all.len() == list.len() {
+            return list;
+        }
+        let hint = self.found.hint.clone();
+        let same = list.iter().any(|section| {
+            let within = self.header(section.clone(), false, "text/plain").media;
+            within.param("boundary").is_some_and(|it| it.trim_end() == boundary)
+        });
+        self.found.hint = hint;
+        if same { all } else { list }
+    }
+
     /// Reads the fields of a part that say what it is. The first of several counts.
     fn header(&mut self, section: Range<usize>, message: bool, default_type: &str) -> Part {
         let bytes = &self.raw[section.clone()];
@@ -185,7 +201,11 @@ impl Walk<'_> {
                 // No program reads that much either.
                 continue;
             }
-            let text = field.text(self.found.hint.as_deref());
+            let mut text = field.text(self.found.hint.as_deref());
+            if text.trim_start().starts_with("=?") {
+                // Python's old interface encodes the whole field where a name is not ASCII.
+                text = field.decoded(self.found.hint.as_deref()).into();
+            }
             if field.is("Content-Type") && !part.media_stated {
                 part.media = Parameterised::read(&text);
                 part.media_stated = true;
@@ -251,7 +271,13 @@ fn address(field: &Field<'_>) -> Option<String> {
 
 /// The sections between the boundary lines of a multipart. A boundary counts only at the start of a line, whole, and
 /// followed by nothing but blanks; those of a part within end with it, closed or not.
-pub(crate) fn sections(raw: &[u8], body: Range<usize>, boundary: &str) -> Vec<Range<usize>> {
+/// What is opened again behind the end is read only `beyond` it.
+pub(crate) fn sections(
+    raw: &[u8],
+    body: Range<usize>,
+    boundary: &str,
+    beyond: bool,
+) -> Vec<Range<usize>> {
     let mut list = Vec::new();
     if boundary.is_empty() {
         return list;
@@ -264,10 +290,10 @@ pub(crate) fn sections(raw: &[u8], body: Range<usize>, boundary: &str) -> Vec<Ra
         if let Some(start) = open.take() {
             list.push(body.start + start..body.start + start.max(delimiter.before));
         }
-        if delimiter.last || list.len() > PARTS_MAX {
+        if (delimiter.last && !beyond) || list.len() > PARTS_MAX {
             return list;
         }
-        open = Some(delimiter.after);
+        open = Some(delimiter.after).filter(|_| !delimiter.last);
     }
     if let Some(start) = open {
         list.push(body.start + start..body.end);

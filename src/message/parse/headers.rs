@@ -38,8 +38,8 @@ const SINGLE: [&str; 4] = ["Date", "Message-ID", "In-Reply-To", "References"];
 pub(crate) const OPTIONS: [&str; 5] =
     ["Resend-Idempotency-Key", "X-SMTPAPI", "X-MSYS-API", "X-Mailjet-Campaign", "X-Sib-Sandbox"];
 /// Likewise: beginnings of names.
-pub(crate) const OPTION_PREFIXES: [&str; 6] =
-    ["X-PM-", "X-Mailgun-", "X-SES-", "X-Mailin-", "X-MJ-", "X-Mailjet-"];
+pub(crate) const OPTION_PREFIXES: [&str; 7] =
+    ["X-PM-", "X-Mailgun-", "X-SES-", "X-Mailin-", "X-MJ-", "X-Mailjet-", "X-MC-"];
 
 /// True for a field that is an instruction to a provider and no part of the message.
 pub(crate) fn is_provider_option(name: &str) -> bool {
@@ -128,7 +128,7 @@ pub(super) fn read(raw: &[u8], hint: Option<&str>, email: &mut Email) {
     }
 }
 
-const REPEATED: &str = "it stands more than once, and only the first counts";
+pub(crate) const REPEATED: &str = "it stands more than once, and only the first counts";
 
 fn mailboxes(field: &Field<'_>, hint: Option<&str>, email: &mut Email) -> Vec<Mailbox> {
     let read = Mailboxes::read(&field.text(hint));

@@ -33,6 +33,12 @@ impl Email {
                 "an API builds the message anew: programs will not read it as a report",
             );
         }
+        if let Some(fragment) = structure.parts.iter().find(|part| part.is("message/partial")) {
+            email.note(Loss::grave(
+                fragment.label(),
+                "a piece of a message is only a file to an API: mail programs will not join the pieces",
+            ));
+        }
         email
     }
 

@@ -2,7 +2,7 @@
 
 /// Media types and the extension that providers and mail readers expect. Of several types with one extension, or the
 /// other way round, the first is the usual one.
-const EXTENSIONS: [(&str, &str); 52] = [
+const EXTENSIONS: [(&str, &str); 54] = [
     ("text/plain", "txt"),
     ("text/html", "html"),
     ("text/calendar", "ics"),
@@ -24,7 +24,9 @@ const EXTENSIONS: [(&str, &str); 52] = [
     ("message/rfc822", "eml"),
     ("message/global", "eml"),
     ("message/delivery-status", "txt"),
+    ("message/global-delivery-status", "txt"),
     ("message/disposition-notification", "txt"),
+    ("message/feedback-report", "txt"),
     ("image/png", "png"),
     ("image/jpeg", "jpg"),
     ("image/jpg", "jpg"),

@@ -40,10 +40,15 @@ pub(super) fn by_location(
     structure: &Structure,
     html: &str,
 ) -> Option<(String, HashMap<usize, String>)> {
+    let page = structure.parts.iter().find(|part| part.is("text/html"));
+    let page_base =
+        page.and_then(|part| part.location.as_deref().or_else(|| base(structure, part)));
     let mut places: HashMap<String, usize> = HashMap::new();
     for (index, part) in structure.parts.iter().enumerate().filter(|(_, part)| !part.multipart) {
         if let Some(location) = &part.location {
-            for place in [resolved(base(structure, part), location), location.clone()] {
+            // Without a base of its own it was saved with the page.
+            let base = base(structure, part).or(page_base);
+            for place in [resolved(base, location), location.clone()] {
                 places.entry(place).or_insert(index);
             }
         }
@@ -51,9 +56,6 @@ pub(super) fn by_location(
     if places.is_empty() {
         return None;
     }
-    let page = structure.parts.iter().find(|part| part.is("text/html"));
-    let page_base =
-        page.and_then(|part| part.location.as_deref().or_else(|| base(structure, part)));
 
     let mut named = HashMap::new();
     let mut out = String::with_capacity(html.len());

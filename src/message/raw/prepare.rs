@@ -18,7 +18,7 @@ use crate::message::{Address, Email, Envelope, QueueId};
 const REMOVED: [&str; 3] = ["Bcc", "Resent-Bcc", "Return-Path"];
 
 /// Fields that stand once (RFC 5322 §3.6, RFC 2045). Of more, the first stays; SES refuses such a message.
-const SINGLE: [&str; 14] = [
+pub(super) const SINGLE: [&str; 14] = [
     "From",
     "Sender",
     "Reply-To",
@@ -185,7 +185,7 @@ impl Header<'_> {
 }
 
 /// True for a field that a DKIM signature covers: present or absent, it has to stay so.
-fn covered(email: &Email, name: &str) -> bool {
+pub(super) fn covered(email: &Email, name: &str) -> bool {
     email.dkim.as_ref().is_some_and(|signature| signature.covers(name))
 }
 

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use super::edits::Edits;
-use super::prepare::{must_go, trailing_line_end};
+use super::prepare::{SINGLE, covered, must_go, trailing_line_end};
 use crate::message::mime::fields::Fields;
 use crate::message::mime::write;
+use crate::message::parse::headers::REPEATED;
 use crate::message::{Email, Loss};
 
 /// Adds the app's Message-ID to References, for services that write their own. Signed and encrypted mail stays as it is.
@@ -44,11 +45,39 @@ pub fn with_own_reference<'a>(raw: &'a [u8], email: &Email) -> Cow<'a, [u8]> {
 
 /// What a raw provider cannot keep of this message. `writes` are the header fields that the service writes anew.
 ///
-/// The only thing is a DKIM signature: the content stays as it is, but a field that has to go, or that is written anew,
-/// may be covered by it. That is no grave loss: a signature that does not verify counts like none (RFC 6376 §6.1), and
-/// the service signs what it sends.
+/// The content stays as it is. Of fields that may stand once the first stays, and a From that is no address is replaced. A
+/// DKIM signature may cover what changes, or has to go. That is no grave loss: a signature that does not verify counts
+/// like none (RFC 6376 §6.1), and the service signs what it sends.
 pub fn losses_of_raw(raw: &[u8], email: &Email, writes: &[&str]) -> Vec<Loss> {
-    let Some(signature) = &email.dkim else { return Vec::new() };
+    let mut losses = losses_of_fields(raw, email);
+    losses.extend(loss_of_signature(raw, email, writes));
+    losses
+}
+
+/// What [`prepare_raw`](super::prepare_raw) takes out of the header that people would read.
+fn losses_of_fields(raw: &[u8], email: &Email) -> Vec<Loss> {
+    let mut losses = Vec::new();
+    if email.from_rewritten {
+        let of_from = email.losses.iter().filter(|loss| loss.what == "header From");
+        losses.extend(of_from.cloned());
+    }
+    let mut seen = Vec::with_capacity(SINGLE.len());
+    for field in Fields::of_message(raw) {
+        let Some(name) = SINGLE.iter().find(|name| field.is(name)) else { continue };
+        if !seen.contains(name) {
+            seen.push(*name);
+        } else if email.from_rewritten || !covered(email, name) {
+            let loss = Loss::slight(format!("header {name}"), REPEATED);
+            if !losses.contains(&loss) {
+                losses.push(loss);
+            }
+        }
+    }
+    losses
+}
+
+fn loss_of_signature(raw: &[u8], email: &Email, writes: &[&str]) -> Option<Loss> {
+    let signature = email.dkim.as_ref()?;
     let mut broken_by: Vec<String> = Vec::new();
     if email.from_rewritten {
         broken_by.push("From is written anew (sender.rewrite)".to_owned());
@@ -65,12 +94,12 @@ pub fn losses_of_raw(raw: &[u8], email: &Email, writes: &[&str]) -> Vec<Loss> {
     let anew = writes.iter().filter(|name| signature.covers(name));
     broken_by.extend(anew.map(|name| format!("the service writes {name} anew")));
     if broken_by.is_empty() {
-        return Vec::new();
+        return None;
     }
-    vec![Loss::slight(
+    Some(Loss::slight(
         "the DKIM signature",
         format!("it covers what changes: {}", broken_by.join(", ")),
-    )]
+    ))
 }
 
 /// How many reasons are told.

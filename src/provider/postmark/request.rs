@@ -184,7 +184,7 @@ fn file<'a>(part: &'a Attachment, losses: &mut Vec<Loss>) -> Option<File<'a>> {
     if content_id.is_some_and(|id| !id.bytes().all(|byte| byte.is_ascii_graphic())) {
         losses.push(Loss::grave(
             format!("the inline part {name:?}"),
-            "its Content-ID is not plain ASCII, so the HTML could not show it",
+            "its Content-ID is not plain ASCII without blanks, so the HTML could not show it",
         ));
         content_id = None;
     }

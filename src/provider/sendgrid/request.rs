@@ -199,7 +199,7 @@ fn files<'a>(email: &'a Email, losses: &mut Vec<Loss>) -> Vec<File<'a>> {
     };
     for attachment in email.attachments.iter().filter(|part| !is_content(part)) {
         if attachment.bytes.is_empty() {
-            losses.push(Loss::slight(
+            losses.push(Loss::grave(
                 format!("the empty attachment {:?}", attachment.filename),
                 "the API does not take empty files",
             ));
