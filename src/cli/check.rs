@@ -302,7 +302,7 @@ async fn probe_all(providers: &[NamedProvider]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (name, provider) in providers {
         findings.push(match provider.probe().await {
-            Ok(()) => ok(format!("provider {name}: answers, and does not refuse the key")),
+            Ok(()) => ok(format!("provider {name}: answers, and does not refuse the account")),
             Err(refusal) => error(format!("provider {name}: {}", advice(&refusal))),
         });
     }
@@ -312,7 +312,9 @@ async fn probe_all(providers: &[NamedProvider]) -> Vec<Finding> {
 fn advice(refusal: &SendError) -> String {
     let reason = super::output::tidy(&refusal.to_string(), 300);
     let todo = match refusal.verdict {
-        Verdict::Misconfigured => "check the key and the state of the account",
+        Verdict::Misconfigured => {
+            "check the key or password, the other settings, and the state of the account"
+        }
         Verdict::Throttled { .. } => "it asks to slow down; try again later",
         Verdict::Exhausted { .. } => "its quota is used up",
         Verdict::Temporary { .. } => {

@@ -301,7 +301,8 @@ fn check_complete(provider: &ProviderConfig, purpose: &Purpose, reader: &mut Rea
         lacking.extend(smarthost::missing_credentials(provider));
     }
     for (key, message) in lacking {
-        if reader.has_fault(&path(key)) {
+        // A preset that nobody knows is why there is no host.
+        if reader.has_fault(&path(key)) || key == "host" && reader.has_fault(&path("preset")) {
             continue;
         }
         match purpose {
@@ -344,8 +345,17 @@ fn check_ranges(provider: &ProviderConfig, reader: &mut Reader) {
     if !(TIMEOUT_MIN..=TIMEOUT_MAX).contains(&provider.timeout) {
         reader.fault(&path("timeout"), "must be between 1s and 10m");
     }
+    if provider.kind == ProviderKind::Brevo && provider.api_key.expose().starts_with(BREVO_SMTP_KEY)
+    {
+        let text =
+            "is an SMTP key; the API wants an API key (xkeysib-…), from the same page at Brevo";
+        reader.fault(&path("api_key"), text);
+    }
     destinations::check(provider, reader);
 }
+
+/// Brevo has keys of two kinds, and people copy the wrong one. Its API refuses the other kind with "Key not found".
+const BREVO_SMTP_KEY: &str = "xsmtpsib-";
 
 /// `RESEND_API_KEY` is never handed to another service that goes by the name of `resend`.
 fn check_owner(provider: &ProviderConfig, reader: &mut Reader) {

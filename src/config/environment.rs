@@ -82,6 +82,13 @@ impl<'a> Environment<'a> {
         }
     }
 
+    /// A variable that serves a provider of a kind, once one is named; for the case that none is.
+    pub(super) fn waiting_for_a_name(&self) -> Option<(&'static str, ProviderKind)> {
+        [("SMTP_HOST", ProviderKind::Smtp), ("AWS_ACCESS_KEY_ID", ProviderKind::Ses)]
+            .into_iter()
+            .find(|(name, _)| self.find(name).is_some())
+    }
+
     /// Gives the names that serve providers of a kind to one of them. `wanted` says which keys still want a value.
     pub(super) fn serve(
         &self,

@@ -89,11 +89,14 @@ impl Config {
         let Reader { mut errors, warnings, mut effective, .. } = reader;
         let delivers = !config.providers.is_empty() || config.smtp.auth == AuthMode::Provider;
         if errors.is_empty() && !delivers && options.purpose == Purpose::Serve {
-            errors.push(ConfigError {
-                key: String::new(),
-                origin: String::new(),
-                message: NO_PROVIDER.to_owned(),
-            });
+            let message = match environment.waiting_for_a_name() {
+                Some((variable, kind)) => format!(
+                    "no email provider is configured: {variable} is set, which counts once {kind} is named, for \
+                     example by EMAIL_PROVIDERS={kind}"
+                ),
+                None => NO_PROVIDER.to_owned(),
+            };
+            errors.push(ConfigError { key: String::new(), origin: String::new(), message });
         }
         if !errors.is_empty() {
             return Err(ConfigErrors { errors, warnings });
@@ -112,7 +115,7 @@ impl Default for Config {
 
 /// The text that a newcomer reads first.
 const NO_PROVIDER: &str = "no email provider is configured; the three quickest ways out:
-  1. a key in the environment:  RESEND_API_KEY=re_… mailferry   (or SENDGRID_API_KEY, POSTMARK_SERVER_TOKEN, or EMAIL_PROVIDERS=ses with AWS_REGION and AWS keys)
+  1. a key in the environment:  RESEND_API_KEY=re_… mailferry   (or SENDGRID_API_KEY, POSTMARK_SERVER_TOKEN, BREVO_API_KEY, or MAILGUN_API_KEY with MAILGUN_DOMAIN)
   2. a configuration file:      mailferry.toml with [providers.resend] and api_key = \"re_…\"   (see config.example.toml)
   3. no provider at all:        mailferry dev   (catches all mail, shows it on http://127.0.0.1:8025, sends nothing)";
 

@@ -221,11 +221,15 @@ pub(super) fn missing_credentials(provider: &ProviderConfig) -> Option<(&'static
     let own = &provider.smarthost;
     let hint = own.preset.map_or_else(String::new, |it| format!(": {}", it.credentials()));
     match (own.username.is_empty(), own.password.is_empty(), own.preset) {
-        (false, true, _) => Some(("password", format!("is missing for this username{hint}"))),
-        (true, false, _) => Some(("username", format!("is missing for this password{hint}"))),
+        (false, true, _) => {
+            Some(("password", format!("is missing for this username (also SMTP_PASSWORD){hint}")))
+        }
+        (true, false, _) => {
+            Some(("username", format!("is missing for this password (also SMTP_USER){hint}")))
+        }
         // A host of its own may be a relay of the service that goes by the address of the client.
         (true, true, Some(_)) if own.host.is_none() => {
-            Some(("username", format!("and password are missing{hint}")))
+            Some(("username", format!("is missing, and so is password{hint}")))
         }
         (true, true, _) | (false, false, _) => None,
     }

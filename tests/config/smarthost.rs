@@ -96,6 +96,7 @@ fn a_preset_needs_the_credentials_of_its_service() {
         errors[0].contains("\"yahoo\" is not one of gmail, office365, naver, ses"),
         "{errors:?}"
     );
+    assert_eq!(errors.len(), 1, "a host is not what is missing: {errors:?}");
     let no_region = "[providers.smtp]\npreset = 'ses'\nusername = 'a'\npassword = 'p'\n";
     let errors = Setup::new().toml(no_region).errors();
     assert!(errors[0].starts_with("providers.smtp.region"), "{errors:?}");
@@ -160,4 +161,18 @@ fn a_smarthost_that_is_this_program_is_refused() {
         let other = setup().env("SMTP_PORT", "26");
         assert_eq!(smarthost(&other).smarthost.hello, "relay.example.org");
     }
+}
+
+#[test]
+fn variables_of_a_server_that_nobody_has_named_are_pointed_at() {
+    let errors = Setup::new().env("SMTP_HOST", "mail.example.org").errors();
+    assert!(errors[0].contains("EMAIL_PROVIDERS=smtp"), "{errors:?}");
+    let errors = Setup::new().env("AWS_ACCESS_KEY_ID", "AKIA").errors();
+    assert!(errors[0].contains("EMAIL_PROVIDERS=ses"), "{errors:?}");
+}
+
+#[test]
+fn an_smtp_key_of_brevo_is_told_from_an_api_key() {
+    let errors = Setup::new().env("BREVO_API_KEY", "xsmtpsib-1").errors();
+    assert!(errors[0].contains("is an SMTP key"), "{errors:?}");
 }

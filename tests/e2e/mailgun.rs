@@ -116,7 +116,7 @@ async fn check_says_whether_the_domain_may_send() {
     };
     let text = said().await;
     assert!(text.contains("mailgun with a key for mg.sender.example (eu)"), "{text}");
-    assert!(text.contains("provider mailgun: answers, and does not refuse the key"), "{text}");
+    assert!(text.contains("provider mailgun: answers, and does not refuse the account"), "{text}");
     let body = json!({"domain": {"state": "unverified"}});
     fake.answer_probes(Behaviour::answer(200, body.to_string()));
     let text = said().await;

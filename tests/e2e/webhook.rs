@@ -109,7 +109,7 @@ async fn check_pings_the_receiver() {
     };
     let text = said(WEBHOOK_SECRET).await;
     assert!(text.contains("provider webhook: webhook at http://127.0.0.1, signed"), "{text}");
-    assert!(text.contains("provider webhook: answers, and does not refuse the key"), "{text}");
+    assert!(text.contains("provider webhook: answers, and does not refuse the account"), "{text}");
     let text = said("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").await;
     assert!(text.contains("401: the signature does not fit"), "{text}");
     assert_eq!((fake.mail_count(), fake.probes().len()), (0, 2));

@@ -107,8 +107,11 @@ async fn act(args: &QueueArgs, store: &dyn Store, clock: &dyn Clock) -> Answer {
 
 /// The messages of this name, newest first: one by its id in the queue, maybe several by a Message-ID.
 async fn named(store: &dyn Store, name: &str) -> Result<Vec<Details>, StoreError> {
-    if let Ok(id) = name.parse() {
-        return Ok(store.show(id).await?.into_iter().collect());
+    // The ids of some providers look like ours.
+    if let Ok(id) = name.parse()
+        && let Some(details) = store.show(id).await?
+    {
+        return Ok(vec![details]);
     }
     let filter = Filter { name: Some(name.to_owned()), limit: NAMED_MAX, ..Filter::default() };
     let mut found = Vec::new();

@@ -3,17 +3,17 @@
 
 use bytes::Bytes;
 
-use crate::message::raw::{RawEdits, prepare_raw, to_seven_bit};
+use crate::message::raw::{RawEdits, prepare_raw, to_seven_bit, with_own_reference};
 use crate::message::{Address, Envelope};
-use crate::provider::{Letter, Unfit};
+use crate::provider::{Letter, MessageIdFate, Unfit};
 
 /// Trace fields of a message that goes round in a circle (RFC 5321 §6.3).
 const RECEIVED_MAX: usize = 100;
 /// The longest line, without its end (RFC 5321 §4.5.3.1.6).
 const LINE_MAX: usize = 998;
 
-/// Builds what is sent after DATA.
-pub(super) fn build(letter: &Letter<'_>) -> Result<Bytes, Unfit> {
+/// Builds what is sent after DATA. Where the server writes a Message-ID of its own, the app's goes to References.
+pub(super) fn build(letter: &Letter<'_>, message_id: MessageIdFate) -> Result<Bytes, Unfit> {
     let edits = RawEdits {
         id: letter.id,
         received_at: letter.received_at,
@@ -21,6 +21,10 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Bytes, Unfit> {
         email: letter.email,
     };
     let prepared = prepare_raw(letter.raw, &edits);
+    let prepared = match message_id {
+        MessageIdFate::Kept => prepared,
+        MessageIdFate::Replaced => with_own_reference(&prepared, letter.email).into_owned().into(),
+    };
     if field_count(&prepared, "received") >= RECEIVED_MAX {
         return Err(Unfit {
             reason: format!(
@@ -177,6 +181,20 @@ mod tests {
 
     const HEAD: &str =
         "From: a@x.org\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@x.org>\r\n";
+
+    /// For a server that keeps Message-ID.
+    fn build(letter: &Letter<'_>) -> Result<Bytes, Unfit> {
+        super::build(letter, MessageIdFate::Kept)
+    }
+
+    #[test]
+    fn a_message_id_that_will_be_replaced_goes_to_references() {
+        let sample = Sample::plain();
+        let built = super::build(&sample.letter(), MessageIdFate::Replaced).unwrap();
+        let text = String::from_utf8(built.to_vec()).unwrap();
+        assert!(text.contains("\r\nReferences: <1@example.org>\r\n"), "{text}");
+        assert_eq!(build(&sample.letter()).unwrap(), sample.raw);
+    }
 
     #[test]
     fn good_lines_are_left_alone() {

@@ -212,7 +212,7 @@ impl Provider for Smarthost {
             let reason = format!("{count} recipients in one call, the provider takes {max}");
             return Err(Unfit { reason });
         }
-        let body = content::build(letter)?;
+        let body = content::build(letter, self.capabilities.message_id)?;
         let (size, max) = (body.len(), self.capabilities.request_bytes_max);
         if size > max {
             let reason =
