@@ -150,8 +150,6 @@ impl<A: Api> Provider for HttpProvider<A> {
                 ),
             });
         }
-        let adapted = form::adapted(letter.email, limits);
-        let letter = &Letter { email: adapted.as_ref().unwrap_or(letter.email), ..*letter };
         let mut call = self.api.request(letter)?;
         for loss in form::losses(letter, limits) {
             // A provider may know more about one of them.

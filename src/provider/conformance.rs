@@ -6,7 +6,7 @@ mod octets;
 mod options;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use super::fake::{Act, Fake, Seen};
@@ -26,8 +26,12 @@ const KINDS: [ProviderKind; 7] = [
     ProviderKind::Webhook,
 ];
 
+/// One for all, because every new one reads the root certificates of the system. No two servers of these tests share a
+/// port, so none meets a connection of another test.
+static CLIENT: LazyLock<HttpClient> = LazyLock::new(|| HttpClient::new().unwrap());
+
 fn made(config: &ProviderConfig) -> Arc<dyn Provider> {
-    build(config, &HttpClient::new().unwrap(), Arc::new(SystemClock)).unwrap()
+    build(config, &CLIENT, Arc::new(SystemClock)).unwrap()
 }
 
 fn made_at(kind: ProviderKind, fake: &Fake) -> Arc<dyn Provider> {

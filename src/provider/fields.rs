@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::Letter;
 use super::people::{mailbox_text, one_line, wire_address};
+use super::{Letter, MessageIdFate};
 use crate::message::{Loss, Mailbox};
 
 /// Header fields in the order of the message; each name occurs once, whatever its case.
@@ -20,11 +20,6 @@ impl Fields {
     pub(super) fn set(&mut self, name: &str, value: String) {
         self.0.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         self.0.push((name.to_owned(), value));
-    }
-
-    /// The value of the field with this name.
-    pub(super) fn value(&self, name: &str) -> Option<&str> {
-        self.0.get(self.index_of(name)?).map(|(_, value)| value.as_str())
     }
 
     fn index_of(&self, name: &str) -> Option<usize> {
@@ -50,6 +45,15 @@ impl Serialize for Fields {
     }
 }
 
+/// What an API does with the header fields that it is given.
+#[derive(Debug)]
+pub(super) struct Rules {
+    /// Names that it does not take, besides those of [`WRITTEN_BY_THE_API`].
+    pub(super) forbidden: &'static [&'static str],
+    /// Where it writes its own Message-ID, the app's goes to the end of References.
+    pub(super) message_id: MessageIdFate,
+}
+
 /// Fields that the API writes itself from other parts of the request.
 const WRITTEN_BY_THE_API: [&str; 13] = [
     "From",
@@ -67,15 +71,10 @@ const WRITTEN_BY_THE_API: [&str; 13] = [
     "Return-Path",
 ];
 
-/// The fields of the message that may travel, Sender among them, as an object. `forbidden` are those that the API does
-/// not take, besides the ones of [`WRITTEN_BY_THE_API`]. Orders to providers are no fields of the message: the parser has
-/// put them into [`Email::options`](crate::message::Email).
-pub(super) fn travelling(
-    letter: &Letter<'_>,
-    forbidden: &[&str],
-    losses: &mut Vec<Loss>,
-) -> Fields {
-    let list = listed(letter, forbidden, losses);
+/// The fields of the message that may travel, Sender among them, as an object. Orders to providers are no fields of the
+/// message: the parser has put them into [`Email::options`](crate::message::Email).
+pub(super) fn travelling(letter: &Letter<'_>, rules: &Rules, losses: &mut Vec<Loss>) -> Fields {
+    let list = listed(letter, rules, losses);
     joined(list, losses)
 }
 
@@ -89,14 +88,10 @@ pub(super) fn joined(list: Vec<Field>, losses: &mut Vec<Loss>) -> Fields {
 }
 
 /// The same as a list: a name may occur as often as it does in the message.
-pub(super) fn listed(
-    letter: &Letter<'_>,
-    forbidden: &[&str],
-    losses: &mut Vec<Loss>,
-) -> Vec<Field> {
+pub(super) fn listed(letter: &Letter<'_>, rules: &Rules, losses: &mut Vec<Loss>) -> Vec<Field> {
     let hindrance = |name: &str| {
         let is_one_of = |names: &[&str]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
-        if is_one_of(forbidden) || is_one_of(&WRITTEN_BY_THE_API) {
+        if is_one_of(rules.forbidden) || is_one_of(&WRITTEN_BY_THE_API) {
             Some("the API does not take it")
         } else if !name_is_valid(name) {
             Some("its name is not a valid one")
@@ -105,7 +100,12 @@ pub(super) fn listed(
         }
     };
 
-    let mut fields = Vec::with_capacity(letter.email.headers.len() + 1);
+    let mut references = match rules.message_id {
+        MessageIdFate::Replaced => letter.email.references_with_own_id(),
+        MessageIdFate::Kept => None,
+    };
+    // Sender and References may be more than the message has here.
+    let mut fields = Vec::with_capacity(letter.email.headers.len() + 2);
     if let Some(mailbox) = &letter.email.sender {
         match hindrance("Sender") {
             Some(why) => losses.push(loss("Sender", why)),
@@ -115,9 +115,14 @@ pub(super) fn listed(
     for (name, value) in &letter.email.headers {
         match hindrance(name) {
             Some(why) => losses.push(loss(name, why)),
-            None => fields.push(Field { name: name.clone(), value: one_line(value) }),
+            None => {
+                let references = references.take_if(|_| name.eq_ignore_ascii_case("References"));
+                let value = references.unwrap_or_else(|| one_line(value));
+                fields.push(Field { name: name.clone(), value });
+            }
         }
     }
+    fields.extend(references.map(|value| Field { name: "References".to_owned(), value }));
     fields
 }
 
@@ -175,7 +180,7 @@ mod tests {
     use super::*;
     use crate::provider::samples::{Sample, mailbox};
 
-    const FORBIDDEN: &[&str] = &["X-SG-ID"];
+    const RULES: Rules = Rules { forbidden: &["X-SG-ID"], message_id: MessageIdFate::Kept };
 
     fn with_headers(headers: &[(&str, &str)]) -> Sample {
         let mut sample = Sample::plain();
@@ -187,7 +192,7 @@ mod tests {
     fn carried(headers: &[(&str, &str)]) -> (String, Vec<String>) {
         let sample = with_headers(headers);
         let mut losses = Vec::new();
-        let fields = travelling(&sample.letter(), FORBIDDEN, &mut losses);
+        let fields = travelling(&sample.letter(), &RULES, &mut losses);
         (
             serde_json::to_string(&fields).unwrap(),
             losses.into_iter().map(|loss| loss.what).collect(),
@@ -232,7 +237,7 @@ mod tests {
     fn a_list_carries_a_name_as_often_as_it_stands() {
         let sample = with_headers(&[("X-Tag", "a"), ("x-sg-id", "1"), ("x-tag", "b\r\nBcc: c")]);
         let mut losses = Vec::new();
-        let fields = listed(&sample.letter(), FORBIDDEN, &mut losses);
+        let fields = listed(&sample.letter(), &RULES, &mut losses);
         let json = serde_json::to_string(&fields).unwrap();
         assert_eq!(json, r#"[{"Name":"X-Tag","Value":"a"},{"Name":"x-tag","Value":"b Bcc: c"}]"#);
         assert_eq!(losses, [loss("x-sg-id", "the API does not take it")]);
@@ -243,8 +248,30 @@ mod tests {
         let mut sample = with_headers(&[]);
         sample.email.sender = Some(mailbox("Bot", "b@x.org"));
         let mut losses = Vec::new();
-        assert_eq!(listed(&sample.letter(), &["Sender"], &mut losses), []);
+        let rules = Rules { forbidden: &["Sender"], ..RULES };
+        assert_eq!(listed(&sample.letter(), &rules, &mut losses), []);
         assert_eq!(losses[0].what, "header Sender");
+    }
+
+    #[test]
+    fn a_message_id_that_the_service_replaces_goes_into_references() {
+        let replaces = Rules { message_id: MessageIdFate::Replaced, ..RULES };
+        let id = ("Message-ID", "<1@x>");
+        for (headers, list) in [
+            (&[id][..], vec![("Message-ID", "<1@x>"), ("References", "<1@x>")]),
+            (
+                &[("references", "<0@x>"), id],
+                vec![("references", "<0@x> <1@x>"), ("Message-ID", "<1@x>")],
+            ),
+        ] {
+            let sample = with_headers(headers);
+            let list = list.into_iter();
+            let list: Vec<_> = list
+                .map(|(name, value)| Field { name: name.to_owned(), value: value.to_owned() })
+                .collect();
+            assert_eq!(listed(&sample.letter(), &replaces, &mut Vec::new()), list);
+            assert_ne!(listed(&sample.letter(), &RULES, &mut Vec::new()), list);
+        }
     }
 
     #[test]
@@ -262,7 +289,7 @@ mod tests {
         ] {
             sample.email.sender = Some(mailbox(name, "b@x.org"));
             sample.email.headers.clear();
-            let fields = travelling(&sample.letter(), FORBIDDEN, &mut Vec::new());
+            let fields = travelling(&sample.letter(), &RULES, &mut Vec::new());
             assert_eq!(serde_json::to_string(&fields).unwrap(), text);
         }
     }

@@ -22,8 +22,7 @@ use super::endpoint::{BuildError, Endpoint, get, post};
 use super::exchange::Answer;
 use super::key::ApiKey;
 use super::{
-    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Receipt,
-    SendError, Unfit,
+    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, Receipt, SendError, Unfit,
 };
 use crate::clock::Timestamp;
 use crate::config::ProviderConfig;
@@ -58,7 +57,7 @@ impl Brevo {
                 non_ascii_local_parts: false,
                 // It has one for variants of one message only.
                 batch: None,
-                message_id: MessageIdFate::Replaced,
+                message_id: request::FIELDS.message_id,
             },
             email: endpoint.at("/v3/smtp/email")?,
             account: endpoint.at("/v3/account")?,

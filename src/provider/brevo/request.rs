@@ -9,19 +9,22 @@ use super::options::{Options, arrives};
 use super::page;
 use super::people::{Person, person, reply_to};
 use crate::message::{Email, Loss, Mailbox, QueueId};
-use crate::provider::fields::{self, Field, Fields};
-use crate::provider::{Call, Letter, Unfit, people};
+use crate::provider::fields::{self, Field, Fields, Rules};
+use crate::provider::{Call, Letter, MessageIdFate, Unfit, people};
 
 /// Custom fields only, says the reference. Message-ID and Date are written anew. The others would give Brevo orders.
-const FORBIDDEN: &[&str] = &[
-    "Date",
-    "Sender",
-    "Message-ID",
-    "sender.ip",
-    "idempotencyKey",
-    "Idempotency-Key",
-    "X-Sib-Sandbox",
-];
+pub(super) const FIELDS: Rules = Rules {
+    forbidden: &[
+        "Date",
+        "Sender",
+        "Message-ID",
+        "sender.ip",
+        "idempotencyKey",
+        "Idempotency-Key",
+        "X-Sib-Sandbox",
+    ],
+    message_id: MessageIdFate::Replaced,
+};
 
 /// The field with the request's key. Newer pages show another spelling beside it; the guide on repeats has this one.
 const KEY: &str = "idempotencyKey";
@@ -120,14 +123,14 @@ fn one_reply(replies: &[Mailbox], losses: &mut Vec<Loss>) -> Option<Person> {
 
 /// The fields that may travel.
 ///
-/// The Message-ID that arrives is Brevo's. The app's goes to the end of References, where mail programs look for the
-/// thread. The reference promises custom fields only, so it stands in one of those as well.
+/// The Message-ID that arrives is Brevo's, and the app's stands in References. The reference promises custom fields only,
+/// so it goes into one of those as well.
 fn headers(
     letter: &Letter<'_>,
     orders: Vec<(&'static str, String)>,
     losses: &mut Vec<Loss>,
 ) -> Fields {
-    let mut list = fields::listed(letter, FORBIDDEN, losses);
+    let mut list = fields::listed(letter, &FIELDS, losses);
     list.retain(|field| {
         let kept = arrives(&field.value);
         if !kept {
@@ -144,11 +147,6 @@ fn headers(
     }
     let mut fields = fields::joined(list, losses);
     if let Some(id) = own_id(letter.email) {
-        let thread = fields.value("References").unwrap_or_default();
-        if !thread.split_whitespace().any(|known| known == id) {
-            let thread = format!("{thread} {id}").trim_start().to_owned();
-            fields.set("References", thread);
-        }
         fields.set(ORIGINAL_ID, id.to_owned());
     }
     for (name, value) in orders {
@@ -217,7 +215,10 @@ mod tests {
         );
         let key: Uuid = key.strip_suffix("\"}}").unwrap().parse().unwrap();
         assert_eq!((key.get_version_num(), key.get_variant()), (5, Variant::RFC4122));
-        assert_eq!(whats(&call.losses), ["a message of text alone", "header Message-ID"]);
+        assert_eq!(
+            whats(&call.losses),
+            ["a message of text alone", "header Message-ID", "header References"]
+        );
         assert!(call.losses.iter().all(|loss| !loss.grave));
     }
 
@@ -299,7 +300,7 @@ mod tests {
             field("references", "<1@x> <2@x>"),
         ];
         let (body, losses) = built(&sample);
-        assert_eq!(body["headers"]["References"], "<1@x> <2@x> <3@x>");
+        assert_eq!(body["headers"]["references"], "<1@x> <2@x> <3@x>");
         assert_eq!(body["headers"]["In-Reply-To"], "<2@x>");
         assert_eq!(
             whats(&losses[1..]),

@@ -18,8 +18,7 @@ use super::endpoint::{BuildError, Endpoint, get, post};
 use super::exchange::Answer;
 use super::key::ApiKey;
 use super::{
-    Batch, Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Receipt,
-    SendError, Unfit,
+    Batch, Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, Receipt, SendError, Unfit,
 };
 use crate::clock::Timestamp;
 use crate::config::ProviderConfig;
@@ -49,7 +48,7 @@ impl Postmark {
                 non_ascii_local_parts: false,
                 // <https://postmarkapp.com/developer/user-guide/send-email-with-api/batch-emails>
                 batch: Some(Batch { calls_max: 500, request_bytes_max: 50_000_000 }),
-                message_id: MessageIdFate::Kept,
+                message_id: request::FIELDS.message_id,
             },
             email: endpoint.at("/email")?,
             batch: endpoint.at("/email/batch")?,

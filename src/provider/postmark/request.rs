@@ -6,11 +6,11 @@ use serde::Serialize;
 use super::options::Options;
 use crate::message::{Attachment, Email, Loss, Mailbox};
 use crate::provider::encoded::InBase64;
-use crate::provider::fields::{self, Field};
+use crate::provider::fields::{self, Field, Rules};
 use crate::provider::filename::essence;
 use crate::provider::files::{inline_id, without_amp};
 use crate::provider::people::{self, mailbox_text, one_line};
-use crate::provider::{Call, Letter, Unfit};
+use crate::provider::{Call, Letter, MessageIdFate, Unfit};
 
 /// Text and HTML may have as many octets each.
 const BODY_BYTES_MAX: usize = 5_000_000;
@@ -19,7 +19,8 @@ const SUBJECT_UNITS_MAX: usize = 2000;
 const FROM_UNITS_MAX: usize = 255;
 
 /// The API answers `Header 'Date' not allowed` and writes its own. Of Sender the official Ruby library says the same.
-const FORBIDDEN: &[&str] = &["Date", "Sender"];
+pub(super) const FIELDS: Rules =
+    Rules { forbidden: &["Date", "Sender"], message_id: MessageIdFate::Kept };
 
 /// The body of a message that has none, which the API refuses: a page without a word.
 const NO_BODY: &str = "<html><body></body></html>";
@@ -152,7 +153,7 @@ fn bodies<'a>(
 /// The fields that may travel. With one more, the Message-ID stays what the app made it, so that replies find their
 /// thread; it is Postmark's otherwise.
 fn headers(letter: &Letter<'_>, options: &mut Options, losses: &mut Vec<Loss>) -> Vec<Field> {
-    let mut headers = fields::listed(letter, FORBIDDEN, losses);
+    let mut headers = fields::listed(letter, &FIELDS, losses);
     let is_id = |field: &Field| field.name.eq_ignore_ascii_case("Message-ID");
     if options.new_id {
         headers.retain(|field| !is_id(field));

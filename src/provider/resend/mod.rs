@@ -19,8 +19,8 @@ use super::endpoint::{BuildError, Endpoint, get, post};
 use super::exchange::Answer;
 use super::key::ApiKey;
 use super::{
-    Batch, Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Rate,
-    Receipt, SendError, Unfit,
+    Batch, Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, Rate, Receipt, SendError,
+    Unfit,
 };
 use crate::clock::Timestamp;
 use crate::config::ProviderConfig;
@@ -52,8 +52,7 @@ impl Resend {
                 non_ascii_local_parts: false,
                 // <https://resend.com/docs/api-reference/emails/send-batch-emails>
                 batch: Some(Batch { calls_max: 100, request_bytes_max: 40_000_000 }),
-                // Resend sends by Amazon SES, which writes its own.
-                message_id: MessageIdFate::Replaced,
+                message_id: request::FIELDS.message_id,
             },
             emails: endpoint.at("/emails")?,
             batch: endpoint.at("/emails/batch")?,

@@ -5,17 +5,19 @@ use serde::Serialize;
 use super::key;
 use crate::message::{Attachment, Loss};
 use crate::provider::encoded::InBase64;
-use crate::provider::fields::{self, Fields};
+use crate::provider::fields::{self, Fields, Rules};
 use crate::provider::filename::{Agreed, agreed};
 use crate::provider::files::{inline_id, without_amp};
 use crate::provider::people::{self, mailbox_text};
-use crate::provider::{Call, Letter, Unfit};
+use crate::provider::{Call, Letter, MessageIdFate, Unfit};
 
 /// A Content-ID must be shorter than 128 characters.
 const CONTENT_ID_MAX: usize = 127;
 
 /// It belongs into the head of the request. As a field of the message it means nothing, unless to Resend.
-const FORBIDDEN: &[&str] = &["Idempotency-Key"];
+/// Resend sends by Amazon SES, which writes Message-ID anew.
+pub(super) const FIELDS: Rules =
+    Rules { forbidden: &["Idempotency-Key"], message_id: MessageIdFate::Replaced };
 
 /// `SendEmailRequest` of the published description, in this order.
 #[derive(Serialize)]
@@ -66,7 +68,7 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
         html: email.html.as_deref(),
         // Left out, it would be made up from the HTML.
         text: email.text.as_deref().unwrap_or_default(),
-        headers: fields::travelling(letter, FORBIDDEN, &mut losses),
+        headers: fields::travelling(letter, &FIELDS, &mut losses),
         attachments: files(&email.attachments, &mut losses)?,
     };
     let key = key::of(letter, &mut losses);
@@ -149,7 +151,8 @@ mod tests {
             std::str::from_utf8(&call.body).unwrap(),
             r#"{"from":"Ada <ada@example.org>","to":["Bob <bob@example.net>"],"subject":"Tea","#
                 .to_owned()
-                + r#""text":"Five o'clock?\r\n","headers":{"Message-ID":"<1@example.org>"}}"#
+                + r#""text":"Five o'clock?\r\n","headers":{"Message-ID":"<1@example.org>","#
+                + r#""References":"<1@example.org>"}}"#
         );
         assert!(call.losses.is_empty());
     }
@@ -170,7 +173,8 @@ mod tests {
                 "text": "텍스트\r\n",
                 "headers": {
                     "Message-ID": "<1@example.org>",
-                    "List-Unsubscribe": "<https://x.example/u>"
+                    "List-Unsubscribe": "<https://x.example/u>",
+                    "References": "<1@example.org>"
                 },
                 "attachments": [
                     {

@@ -18,8 +18,7 @@ use super::endpoint::{BuildError, Endpoint, get, post};
 use super::exchange::Answer;
 use super::key::ApiKey;
 use super::{
-    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Receipt,
-    SendError, Unfit,
+    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, Receipt, SendError, Unfit,
 };
 use crate::clock::Timestamp;
 use crate::config::ProviderConfig;
@@ -46,7 +45,7 @@ impl SendGrid {
                 rate: None,
                 non_ascii_local_parts: false,
                 batch: None,
-                message_id: MessageIdFate::Kept,
+                message_id: request::FIELDS.message_id,
             },
             mail: endpoint.at("/v3/mail/send")?,
             scopes: endpoint.at("/v3/scopes")?,

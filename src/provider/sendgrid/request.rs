@@ -10,13 +10,14 @@ use super::personal::{Personalization, personalizations};
 use super::smtpapi::{self, Asm};
 use crate::message::{Attachment, Email, Loss, Mailbox};
 use crate::provider::encoded::InBase64;
-use crate::provider::fields::{self, Fields};
+use crate::provider::fields::{self, Fields, Rules};
 use crate::provider::filename::essence;
 use crate::provider::people::{self, one_line};
-use crate::provider::{Call, Letter, Unfit};
+use crate::provider::{Call, Letter, MessageIdFate, Unfit};
 
 /// Named by the published description as not to be set. The fields that no API takes are in [`fields`].
-const FORBIDDEN: &[&str] = &["x-sg-id", "x-sg-eid"];
+pub(super) const FIELDS: Rules =
+    Rules { forbidden: &["x-sg-id", "x-sg-eid"], message_id: MessageIdFate::Kept };
 
 const AMP: &str = "text/x-amp-html";
 
@@ -113,7 +114,7 @@ pub(super) fn build(letter: &Letter<'_>) -> Result<Call, Unfit> {
         subject: people::subject(letter, &mut losses),
         content: contents(email),
         attachments: files(email, &mut losses),
-        headers: fields::travelling(letter, FORBIDDEN, &mut losses),
+        headers: fields::travelling(letter, &FIELDS, &mut losses),
         categories: orders.categories,
         template_id: orders.settings.template,
         send_at: orders.send_at,
