@@ -105,10 +105,11 @@ fn port_advice(error: &std::io::Error, key: &str) -> String {
     }
 }
 
-/// Content that may be in memory over all SMTP sessions: room for two messages of the largest size at least.
+/// Content that may be in memory over all SMTP sessions: room for two messages of the largest size at least, in the
+/// three quarters of it that are for large ones.
 fn session_memory(config: &Config) -> usize {
     const USUAL: u64 = 64 << 20;
-    let octets = USUAL.max(config.smtp.max_message_size.0.saturating_mul(2));
+    let octets = USUAL.max(config.smtp.max_message_size.0.saturating_mul(3));
     usize::try_from(octets).unwrap_or(usize::MAX)
 }
 

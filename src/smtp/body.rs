@@ -15,6 +15,8 @@ const FIRST_ROOM_MAX: usize = 64 * 1024;
 
 /// The final dot and its CRLF may come in one read with the content; a CR may be held back.
 const MARGIN: usize = 5;
+/// How far a client may be off with the size that it announces, and how much may be read in one go.
+const ESTIMATE_SLACK: usize = 256 << 10;
 
 /// Spare room of this size, and more than a quarter of the content, is given back before the content is handed on.
 const WASTE_MAX: usize = 4 * 1024;
@@ -148,6 +150,11 @@ impl Body {
             Some(_) | None => room * 2,
         };
         Some(needed.max(step.min(self.limit.saturating_add(MARGIN))))
+    }
+
+    /// The room that it may come to need in all, octets: for what was announced, else for the largest message.
+    pub fn room_max(&self) -> usize {
+        self.announced.unwrap_or(self.limit).min(self.limit).saturating_add(ESTIMATE_SLACK)
     }
 
     /// Sets room aside: `room` octets in all.

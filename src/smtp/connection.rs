@@ -30,8 +30,9 @@ pub use encrypted::serve;
 pub(super) use encrypted::serve_tls;
 use limits::{EnvelopeMemory, STRANGER_IDLE_MAX, STRANGER_TIME_MAX, TRANSACTION_TIME_MAX};
 
-/// How long content waits for memory that others hold.
-const MEMORY_PATIENCE: Duration = Duration::from_secs(30);
+/// How long content waits for memory that others hold: less than the three minutes that a client waits until a piece of its
+/// content is taken (RFC 5321 §4.5.3.2.5).
+const MEMORY_PATIENCE: Duration = Duration::from_mins(2);
 
 /// How long a client may take to read the reply with which it is sent away.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(5);

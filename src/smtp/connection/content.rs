@@ -22,10 +22,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     pub(super) async fn transfer(&mut self, transaction: Transaction) -> Result<(), End> {
         self.say(&Reply::GO_AHEAD);
         self.flush().await?;
-        let mut growing = Growing {
-            body: Body::new(self.message_size_max(), transaction.announced_size),
-            held: self.service.memory.reservation(),
-        };
+        let body = Body::new(self.message_size_max(), transaction.announced_size);
+        let held = self.service.memory.reservation(body.room_max());
+        let mut growing = Growing { body, held };
         self.receive(&mut growing).await?;
         let reply = self.complete(transaction, growing).await;
         self.say(&reply);
@@ -40,7 +39,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         let reply = match fate {
             ChunkFate::Discard(reply) => {
                 self.drop_chunks();
-                let held = self.service.memory.reservation();
+                let held = self.service.memory.reservation(0);
                 self.receive(&mut Growing { body: Body::swallowing(size), held }).await?;
                 reply
             }
@@ -79,7 +78,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         let binary = transaction.is_some_and(|transaction| transaction.binary);
         let announced_size = transaction.and_then(|transaction| transaction.announced_size);
         let body = Body::chunked(self.message_size_max(), announced_size, binary);
-        Growing { body, held: self.service.memory.reservation() }
+        let held = self.service.memory.reservation(body.room_max());
+        Growing { body, held }
     }
 
     fn message_size_max(&self) -> usize {

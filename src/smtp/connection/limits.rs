@@ -47,7 +47,7 @@ pub(super) struct EnvelopeMemory {
 
 impl EnvelopeMemory {
     pub(super) fn new(budget: &MemoryBudget) -> Self {
-        Self { held: budget.reservation(), octets: 0 }
+        Self { held: budget.reservation(0), octets: 0 }
     }
 
     /// Makes room for what this line may add. False when there is none, and the line must not be obeyed.

@@ -277,7 +277,7 @@ async fn content_is_counted_until_the_intake_has_answered() {
 #[tokio::test(start_paused = true)]
 async fn content_waits_for_memory_that_others_hold() {
     let mut bench = Bench::greeted(Recorder::open()).await;
-    let mut others = bench.memory.reservation();
+    let mut others = bench.memory.reservation(0);
     assert!(others.cover(BUDGET, Duration::ZERO).await);
     bench.send(&format!("{ENVELOPE}patient\r\n.\r\nQUIT\r\n")).await;
     bench.expect(&["250 ", "250 ", "354 "]).await;
@@ -291,7 +291,7 @@ async fn content_waits_for_memory_that_others_hold() {
 #[tokio::test(start_paused = true)]
 async fn without_memory_the_message_is_read_to_its_end_and_deferred() {
     let mut bench = Bench::greeted(Recorder::open()).await;
-    let mut others = bench.memory.reservation();
+    let mut others = bench.memory.reservation(0);
     assert!(others.cover(BUDGET - 32 * 1024, Duration::ZERO).await);
     bench.send(ENVELOPE).await;
     bench.expect(&["250 ", "250 ", "354 "]).await;

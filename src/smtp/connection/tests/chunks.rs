@@ -109,7 +109,7 @@ async fn a_chunk_of_any_size_holds_no_memory_before_it_comes() {
 #[tokio::test(start_paused = true)]
 async fn without_memory_every_chunk_is_swallowed_and_deferred() {
     let mut bench = addressed(Recorder::open()).await;
-    let mut others = bench.memory.reservation();
+    let mut others = bench.memory.reservation(0);
     assert!(others.cover(BUDGET - 32 * 1024, Duration::ZERO).await);
     let begun = Instant::now();
     bench.send(&format!("BDAT 100000\r\n{}", "0123456789".repeat(10_000))).await;
