@@ -26,7 +26,7 @@ def main():
     files = [{"name": file["filename"], "content": file["content"]} for file in mail["attachments"]]
     if files:
         out["attachment"] = files
-    client = Brevo(api_key="xkeysib-oracle", base_url=sys.argv[1], max_retries=0)
+    client = Brevo(api_key="xkeysib-oracle", base_url=sys.argv[1] + "/v3", max_retries=0)
     client.transactional_emails.send_transac_email(**out)
 
 

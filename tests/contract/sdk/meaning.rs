@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 use crate::carried;
 use crate::recorder::Recorded;
 
-/// A text or a list of texts, and content as numbers or Base64, are the same to Resend.
+/// A text or a list of texts, and content as numbers or Base64, are the same to Resend. Ours keeps the Message-ID, which
+/// it replaces, in References.
 pub(super) fn in_resends(request: &Recorded) -> Value {
     let mut body = request.json();
     let members = body.as_object_mut().unwrap();
@@ -27,27 +28,19 @@ pub(super) fn in_resends(request: &Recorded) -> Value {
             file["content"] = json!(STANDARD.encode(bytes));
         }
     }
-    if let Some(headers) = members.get_mut("headers").and_then(Value::as_object_mut) {
-        without_own_reference(headers);
-    }
+    without_own_id(&mut body["headers"], ["References", "Message-ID"]);
     body
 }
 
-/// Services that write a Message-ID of their own get the app's in References as well; no SDK does that.
-fn without_own_reference(headers: &mut Map<String, Value>) {
-    let value = |name: &str| {
-        let found = headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        found.map(|(known, value)| (known.clone(), value.as_str().unwrap().to_owned()))
-    };
-    let (Some((_, id)), Some((name, references))) = (value("Message-ID"), value("References"))
-    else {
-        return;
-    };
-    let others = references.strip_suffix(&id).unwrap_or(&references).trim_end();
-    if others.is_empty() {
-        headers.remove(&name);
-    } else {
-        headers.insert(name, json!(others));
+/// Takes the message's own id out of its References.
+fn without_own_id(headers: &mut Value, [references, message_id]: [&str; 2]) {
+    let own = headers[message_id].as_str().unwrap_or_default().to_owned();
+    let Some(members) = headers.as_object_mut() else { return };
+    if let Some(Value::String(ids)) = members.remove(references) {
+        let others: Vec<_> = ids.split_whitespace().filter(|id| *id != own).collect();
+        if !others.is_empty() {
+            members.insert(references.to_owned(), json!(others.join(" ")));
+        }
     }
 }
 
@@ -91,15 +84,12 @@ pub(super) fn in_postmarks(request: &Recorded) -> Value {
     body
 }
 
-/// The MIME of ours lacks the fields that are orders; the SDKs get it with them.
+/// The MIME of ours lacks the fields that are orders, and has the Message-ID, which SES replaces, in References; the SDKs
+/// get it as it was.
 pub(super) fn in_sess(request: &Recorded) -> Value {
     let mut body = request.json();
     let data = STANDARD.decode(body["Content"]["Raw"]["Data"].as_str().unwrap()).unwrap();
-    let text = without_orders(&data, "X-SES-");
-    let id = text.lines().find_map(|line| line.strip_prefix("Message-ID: ")).unwrap_or_default();
-    let text = text.replacen(&format!("References: {id}\r\n"), "", 1);
-    let text = text.replacen(&format!("\r\n {id}\r\n"), "\r\n", 1);
-    body["Content"]["Raw"]["Data"] = json!(text);
+    body["Content"]["Raw"]["Data"] = json!(without_orders(&data, "X-SES-"));
     body
 }
 
@@ -124,32 +114,66 @@ pub(super) fn in_mailguns(request: &Recorded) -> Value {
     json!(fields)
 }
 
-/// The header of a message is what the SDKs got in other words: names in any case. A reply address without a name may
-/// have an empty one. Ours adds the key by which a repeat is known, and what its own documents say that it must change.
+/// What Brevo's documents say that must differ: ours sends a page made of the text where there is no HTML, no standard fields
+/// and no values outside ASCII, and keeps the Message-ID, which Brevo replaces, in References and in a field of its own; it
+/// adds the key by which a repeat is known, leaves out files without an extension, and writes file names in ASCII. Names of
+/// fields are in any case.
 pub(super) fn in_brevos(request: &Recorded) -> Value {
     let mut body = request.json();
     let members = body.as_object_mut().unwrap();
     members.retain(|_, value| ![json!([]), json!({}), json!(null)].contains(value));
-    if let Some(Value::Object(headers)) = members.remove("headers") {
-        let known = |name: &str| !name.eq_ignore_ascii_case("idempotencyKey");
-        let mut headers: Map<_, _> = headers
-            .into_iter()
-            .map(|(name, value)| (name.to_ascii_lowercase(), value))
-            .filter(|(name, _)| known(name))
-            .collect();
-        // It writes Date and Message-ID anew. The app's id ours puts where it arrives.
-        headers.remove("date");
-        if let Some(id) = headers.remove("x-original-message-id") {
-            headers.insert("message-id".to_owned(), id);
+    if members
+        .get("htmlContent")
+        .and_then(Value::as_str)
+        .is_some_and(|page| page.starts_with("<!DOCTYPE html>\n<html><body>\n"))
+    {
+        members.remove("htmlContent");
+    }
+    let mut headers: BTreeMap<String, Value> = BTreeMap::new();
+    if let Some(Value::Object(sent)) = members.remove("headers") {
+        headers.extend(sent.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)));
+    }
+    headers.retain(|_, value| value.as_str().is_some_and(str::is_ascii));
+    let kept = headers.remove("x-original-message-id");
+    if let Some(id) = kept {
+        headers.insert("message-id".to_owned(), id);
+    }
+    let mut headers = json!(headers);
+    without_own_id(&mut headers, ["references", "message-id"]);
+    for gone in ["date", "idempotencykey", "idempotency-key"] {
+        headers.as_object_mut().unwrap().remove(gone);
+    }
+    body["headers"] = headers;
+    if let Some(files) = body.get_mut("attachment").and_then(Value::as_array_mut) {
+        files.retain(|file| file["name"].as_str().unwrap().contains('.'));
+        for file in files {
+            let name = file["name"].as_str().unwrap();
+            let mut ascii: Vec<char> =
+                name.chars().map(|c| if c.is_ascii() { c } else { '_' }).collect();
+            ascii.dedup_by(|one, other| (*one, *other) == ('_', '_'));
+            file["name"] = json!(String::from_iter(ascii));
         }
-        without_own_reference(&mut headers);
-        body["headers"] = json!(headers);
     }
     body
 }
 
+/// The MIME without these fields, and without its own id in References, which stand on one line then.
 fn without_orders(mime: &[u8], prefix: &str) -> String {
     let text = std::str::from_utf8(mime).unwrap();
-    let lines = text.split_inclusive('\n').filter(|line| !line.starts_with(prefix));
-    lines.collect()
+    let (header, body) = text.split_once("\r\n\r\n").unwrap();
+    let unfolded = header.replace("\r\n ", " ").replace("\r\n\t", " ");
+    let own = unfolded.lines().find_map(|line| line.strip_prefix("Message-ID: ")).unwrap();
+    let mut lines = Vec::new();
+    for line in unfolded.lines().filter(|line| !line.starts_with(prefix)) {
+        match line.strip_prefix("References: ") {
+            Some(ids) => {
+                let others: Vec<_> = ids.split_whitespace().filter(|id| *id != own).collect();
+                if !others.is_empty() {
+                    lines.push(format!("References: {}", others.join(" ")));
+                }
+            }
+            None => lines.push(line.to_owned()),
+        }
+    }
+    format!("{}\r\n\r\n{body}", lines.join("\r\n"))
 }

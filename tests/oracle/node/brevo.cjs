@@ -3,11 +3,15 @@
 const { BrevoClient } = require('@getbrevo/brevo');
 const { run } = require('./letter.cjs');
 
-run(async (mail, baseUrl) => {
+run(async (mail, url) => {
   const person = ({ name, address }) => ({ email: address, ...(name !== '' && { name }) });
   const list = (people) => (people.length > 0 ? people.map(person) : undefined);
   const files = mail.attachments.map(({ filename, content }) => ({ name: filename, content }));
-  const client = new BrevoClient({ apiKey: 'xkeysib-oracle', baseUrl, maxRetries: 0 });
+  const client = new BrevoClient({
+    apiKey: 'xkeysib-oracle',
+    baseUrl: `${url}/v3`,
+    maxRetries: 0,
+  });
   await client.transactionalEmails.sendTransacEmail({
     sender: person(mail.from),
     to: list(mail.to),
