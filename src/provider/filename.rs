@@ -71,7 +71,16 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("webm", &["video/webm"]),
     ("avi", &["video/x-msvideo"]),
     ("eml", &["message/rfc822"]),
-    ("asc", &["application/pgp-signature", "application/pgp-keys", "text/plain"]),
+    // Signatures, keys, and encrypted mail, which is an octet stream (RFC 3156 §4).
+    (
+        "asc",
+        &[
+            "application/pgp-signature",
+            "application/pgp-keys",
+            "application/octet-stream",
+            "text/plain",
+        ],
+    ),
     ("p7s", &["application/pkcs7-signature", "application/x-pkcs7-signature"]),
     ("pkpass", &["application/vnd.apple.pkpass"]),
     ("bin", &["application/octet-stream"]),

@@ -2,7 +2,7 @@
 
 use super::people::loss_of_protection;
 use super::{Capabilities, Form, Letter, MessageIdFate};
-use crate::message::raw::losses_of_raw;
+use crate::message::raw::{losses_of_edits, losses_of_raw};
 use crate::message::{Email, Loss};
 
 /// What services that write Message-ID write besides it (SES, "Manual DKIM signing": not to be signed).
@@ -33,7 +33,9 @@ pub(super) fn losses(letter: &Letter<'_>, provider: &Capabilities) -> Vec<Loss> 
                 MessageIdFate::Kept => &[],
                 MessageIdFate::Replaced => &WRITTEN_WITH_MESSAGE_ID,
             };
-            losses_of_raw(letter.raw, email, writes)
+            let mut losses = losses_of_edits(letter.raw, email);
+            losses.extend(losses_of_raw(letter.raw, email, writes));
+            losses
         }
     };
     // Elsewhere it stands in References, and nothing is lost.
@@ -98,7 +100,15 @@ mod tests {
             let told = losses(&sample.letter(), &provider(form, fate));
             assert_eq!(told.iter().any(|loss| loss.grave), grave, "{form:?} {fate:?} {told:?}");
         }
+        let field = b"Subject: second\r\nsubject: third\r\n";
+        sample.raw = [&field[..], &sample.raw].concat();
+        let told = losses(&sample.letter(), &provider(Form::RawMime, MessageIdFate::Kept));
+        assert_eq!(told.iter().filter(|it| it.what == "header Subject").count(), 0, "it is signed");
+        sample.email.dkim = None;
+        let told = losses(&sample.letter(), &provider(Form::RawMime, MessageIdFate::Kept));
+        assert_eq!(told.iter().filter(|it| it.what == "header Subject").count(), 1, "{told:?}");
         sample.email.protection = Protection::Signed;
+        sample.email.dkim = Some(Default::default());
         let told = losses(&sample.letter(), &provider(Form::Structured, MessageIdFate::Kept));
         assert_eq!(told.len(), 2, "{told:?}");
     }

@@ -25,6 +25,16 @@ impl Field<'_> {
     /// The unfolded value in UTF-8, encoded words left as they are. `hint` is the charset of 8-bit values that are not
     /// UTF-8.
     pub(crate) fn text(&self, hint: Option<&str>) -> Cow<'_, str> {
+        // Old Japanese programs write escape sequences without saying so; no other text has them.
+        let japanese = [&b"\x1b$B"[..], b"\x1b$@"];
+        if memchr::memchr(0x1b, self.value).is_some()
+            && japanese.iter().any(|it| memchr::memmem::find(self.value, it).is_some())
+        {
+            let shifted = charset::decode(self.value, Some("iso-2022-jp"));
+            if let (text, None) = shifted {
+                return unfold(text);
+            }
+        }
         match charset::decode(self.value, None) {
             (text, None) => unfold(text),
             (text, Some(_)) if hint.is_none() => unfold(text),
@@ -211,6 +221,14 @@ mod tests {
     fn no_line_end_survives_in_a_value() {
         let (fields, _) = read(b"Subject: =?utf-8?Q?a=0D=0ABcc:_x@y?=\r\nX: a\rb\r\n\r\n");
         assert_eq!(fields, [pair("Subject", "a  Bcc: x@y"), pair("X", "a b")]);
+    }
+
+    #[test]
+    fn escape_sequences_of_old_japanese_programs_are_read() {
+        let raw =
+            b"Subject: Re: \x1b$B2q0wEPO?\x1b(B\r\n \x1b$B$*CN$i$;\x1b(B ok\r\nX: a\x1bb\r\n\r\n";
+        let decoded: Vec<_> = Fields::of_message(raw).map(|f| f.decoded(None)).collect();
+        assert_eq!(decoded, ["Re: 会員登録 お知らせ ok", "a b"]);
     }
 
     #[test]

@@ -12,6 +12,8 @@ use crate::message::Loss;
 const DEPTH_MAX: usize = 32;
 /// The longest field about a part that is read, octets.
 const FIELD_MAX: usize = 256 * 1024;
+/// The longest Content-Location or Content-Base that is read, octets as written.
+const ADDRESS_MAX: usize = 4096;
 /// How many parts are told apart. What follows them is a loss.
 const PARTS_MAX: usize = 1000;
 
@@ -244,6 +246,9 @@ fn is_empty_multipart(body: &[u8], boundary: &str) -> bool {
 
 /// The address in a field, which may be quoted and folded anywhere.
 fn address(field: &Field<'_>) -> Option<String> {
+    if field.value.len() > ADDRESS_MAX {
+        return None;
+    }
     let text: String = field.decoded(None).split_whitespace().collect();
     let text = text.trim_matches(['"', '<', '>']);
     Some(text.to_owned()).filter(|text| !text.is_empty())
@@ -264,10 +269,14 @@ pub(crate) fn sections(raw: &[u8], body: Range<usize>, boundary: &str) -> Vec<Ra
         if let Some(start) = open.take() {
             list.push(body.start + start..body.start + start.max(delimiter.before));
         }
-        if delimiter.last || list.len() > PARTS_MAX {
+        if list.len() > PARTS_MAX {
             return list;
         }
-        open = Some(delimiter.after);
+        // Behind the last line is nothing but an epilogue, unless a part within has the same boundary: then another
+        // line of it begins a part, which must not be lost.
+        if !delimiter.last {
+            open = Some(delimiter.after);
+        }
     }
     if let Some(start) = open {
         list.push(body.start + start..body.end);

@@ -10,4 +10,4 @@ mod signed;
 
 pub use prepare::{RawEdits, prepare_raw};
 pub use seven_bit::{Untouchable, to_seven_bit};
-pub use signed::{losses_of_raw, with_own_reference};
+pub use signed::{losses_of_edits, losses_of_raw, with_own_reference};

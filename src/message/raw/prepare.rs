@@ -18,7 +18,7 @@ use crate::message::{Address, Email, Envelope, QueueId};
 const REMOVED: [&str; 3] = ["Bcc", "Resent-Bcc", "Return-Path"];
 
 /// Fields that stand once (RFC 5322 §3.6, RFC 2045). Of more, the first stays; SES refuses such a message.
-const SINGLE: [&str; 14] = [
+pub(super) const SINGLE: [&str; 14] = [
     "From",
     "Sender",
     "Reply-To",

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use super::edits::Edits;
-use super::prepare::{must_go, trailing_line_end};
+use super::prepare::{SINGLE, must_go, trailing_line_end};
 use crate::message::mime::fields::Fields;
 use crate::message::mime::write;
+use crate::message::parse::headers::NO_ADDRESS;
 use crate::message::{Email, Loss};
 
 /// Adds the app's Message-ID to References, for services that write their own. Signed and encrypted mail stays as it is.
@@ -71,6 +72,39 @@ pub fn losses_of_raw(raw: &[u8], email: &Email, writes: &[&str]) -> Vec<Loss> {
         "the DKIM signature",
         format!("it covers what changes: {}", broken_by.join(", ")),
     )]
+}
+
+/// What the edits of [`prepare_raw`](super::prepare_raw) leave out or put in place of something, besides what has to go.
+pub fn losses_of_edits(raw: &[u8], email: &Email) -> Vec<Loss> {
+    let kept = |name: &str| {
+        let covered = email.dkim.as_ref().is_some_and(|signature| signature.covers(name));
+        covered && !email.from_rewritten
+    };
+    let mut seen: Vec<&str> = Vec::new();
+    let mut losses = Vec::new();
+    for field in Fields::of_message(raw) {
+        let Some(name) = SINGLE.iter().find(|name| field.is(name)).filter(|name| !kept(name))
+        else {
+            continue;
+        };
+        if !seen.contains(name) {
+            seen.push(name);
+            continue;
+        }
+        let loss = Loss::slight(
+            format!("header {name}"),
+            "it stands more than once, and only the first counts",
+        );
+        if !losses.contains(&loss) {
+            losses.push(loss);
+        }
+    }
+    if email.from_rewritten {
+        // What stood there was no address, so it is in no Reply-To either.
+        let unread = |loss: &&Loss| loss.what == "header From" && loss.why.ends_with(NO_ADDRESS);
+        losses.extend(email.losses.iter().filter(unread).cloned());
+    }
+    losses
 }
 
 /// How many reasons are told.
