@@ -125,9 +125,13 @@ fn is_the_message(kind: ProviderKind, letters: &Letters<'_>, mime: &[u8]) {
     }
     let read = Email::parse(mime);
     let email = letters.email;
-    assert_eq!(read.subject, email.subject, "{kind}");
-    assert_eq!(read.text, email.text, "{kind}");
-    assert_eq!(read.html, email.html, "{kind}");
+    // A byte order mark may get lost where text is written anew.
+    let text = |text: &str| text.replace('\u{FEFF}', "");
+    let body = |it: &Option<String>| it.as_deref().map(text);
+    let words = |it: &str| text(it).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(words(&read.subject), words(&email.subject), "{kind}");
+    assert_eq!(body(&read.text), body(&email.text), "{kind}");
+    assert_eq!(body(&read.html), body(&email.html), "{kind}");
     let with_messages = email.attachments.iter().any(|it| it.content_type.starts_with("message/"));
     if !with_messages {
         // A 7-bit way may write a message within the message anew.
@@ -141,16 +145,11 @@ fn is_the_message(kind: ProviderKind, letters: &Letters<'_>, mime: &[u8]) {
     }
 }
 
-/// Names and types of the files. A part without a type that can be read is one or the other thing, by its octets, and its
-/// made-up name follows the type.
-fn names(email: &Email) -> Vec<(&str, &str)> {
-    let known = |name: &str| !name.starts_with("attachment-");
-    let typed = |it: &str| !["application/octet-stream", "text/plain; charset=utf-8"].contains(&it);
-    let files = email.attachments.iter().map(|it| {
-        let name = Some(&*it.filename).filter(|name| known(name)).unwrap_or_default();
-        (name, Some(&*it.content_type).filter(|it| typed(it)).unwrap_or_default())
-    });
-    files.collect()
+/// The names of the files. One that was made up follows the type, which is guessed where the message says none that can be
+/// read; so neither is compared here. For messages that say it, tests/contract/arrival.rs does.
+fn names(email: &Email) -> Vec<&str> {
+    let names = email.attachments.iter().map(|it| &*it.filename);
+    names.map(|name| if name.starts_with("attachment-") { "" } else { name }).collect()
 }
 
 /// The names of the header fields in lower case, as the next server on the way reads them.
@@ -198,18 +197,8 @@ fn key(address: &str) -> String {
     let bare = local.strip_prefix('"').and_then(|local| local.strip_suffix('"'));
     let local = bare.filter(|it| format!("{it}@x").parse::<Address>().is_ok()).unwrap_or(local);
     let domain = address.domain();
-    let domain = match domain.is_ascii() {
-        true => domain.to_ascii_lowercase(),
-        false => idna(domain),
-    };
+    let domain = idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_lowercase());
     format!("{local}@{domain}")
-}
-
-/// The domain in A-labels, by the rule that the addresses themselves are compared with.
-fn idna(domain: &str) -> String {
-    let url = url::Url::parse(&format!("http://{domain}/")).ok();
-    let host = url.and_then(|url| url.host_str().map(str::to_owned));
-    host.unwrap_or_else(|| domain.to_lowercase())
 }
 
 /// Some of those whom the header shows, and hidden ones.
