@@ -87,6 +87,10 @@ fn uudecoded(body: &[u8]) -> Option<Vec<u8>> {
             out.extend([a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d]);
         }
         out.resize(end, 0);
+        // The code is longer than the file; lines that only announce octets would make much of little.
+        if out.len() > body.len() {
+            return None;
+        }
     }
     None
 }
