@@ -53,6 +53,8 @@ fn is_default(mailbox: &Mailbox, rules: &SenderConfig) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn mailbox(name: &str, address: &str) -> Mailbox {
@@ -137,5 +139,33 @@ mod tests {
         email.apply_sender_rules(&rules(Rewrite::Foreign), &Envelope::default());
         assert_eq!(email.reply_to, [mailbox("", "list@x.org")]);
         assert_eq!(email.sender, None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_leaves_is_from_the_own_domains_and_answers_go_where_they_went(
+            authors in prop::collection::vec(("[a-c]{0,2}", "[ab]@(oratio\\.space|ORATIO\\.space|own\\.example|gmail\\.com)"), 0..4),
+            replies in prop::collection::vec("[ab]@gmail\\.com", 0..2),
+            always: bool,
+        ) {
+            let rewrite = if always { Rewrite::Always } else { Rewrite::Foreign };
+            let domains = vec!["oratio.space".to_owned(), "own.example".to_owned()];
+            let rules = SenderConfig { domains, ..rules(rewrite) };
+            let from: Vec<_> = authors.iter().map(|(name, address)| mailbox(name, address)).collect();
+            let reply_to: Vec<_> = replies.iter().map(|it| mailbox("", it)).collect();
+            let mut email = Email { from: from.clone(), reply_to: reply_to.clone(), ..Email::default() };
+            email.apply_sender_rules(&rules, &Envelope::default());
+
+            prop_assert!(!email.from.is_empty());
+            prop_assert!(email.from.iter().all(|it| own(it, &rules)));
+            prop_assert!(!always || is_default(&email.from[0], &rules));
+            if email.from_rewritten {
+                prop_assert_eq!(&email.reply_to, if reply_to.is_empty() { &from } else { &reply_to });
+                let name = from.first().map(|it| it.name.as_str()).filter(|it| !it.is_empty());
+                prop_assert_eq!(&email.from[0].name, name.unwrap_or("Oratio"));
+            } else {
+                prop_assert_eq!((&email.from, &email.reply_to), (&from, &reply_to));
+            }
+        }
     }
 }

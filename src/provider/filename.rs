@@ -71,10 +71,19 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("webm", &["video/webm"]),
     ("avi", &["video/x-msvideo"]),
     ("eml", &["message/rfc822"]),
-    ("asc", &["application/pgp-signature", "application/pgp-keys", "text/plain"]),
     ("p7s", &["application/pkcs7-signature", "application/x-pkcs7-signature"]),
     ("pkpass", &["application/vnd.apple.pkpass"]),
     ("bin", &["application/octet-stream"]),
+    // Signatures, keys, and encrypted mail, which is an octet stream (RFC 3156 §4).
+    (
+        "asc",
+        &[
+            "application/pgp-signature",
+            "application/pgp-keys",
+            "application/octet-stream",
+            "text/plain",
+        ],
+    ),
 ];
 
 /// The name and type to send.
@@ -159,6 +168,7 @@ mod tests {
             ("a.pdf", "application/octet-stream", "a.pdf", "application/pdf"),
             ("a.pdf", "application/x-thing", "a.pdf", "application/pdf"),
             ("a.pdf", "", "a.pdf", "application/pdf"),
+            ("mail.asc", "application/octet-stream", "mail.asc", "application/octet-stream"),
             ("a.blob", "", "a.blob", "application/octet-stream"),
             // Paths and line breaks are no part of a name.
             ("../a\r\nb.txt", "text/plain", ".._a__b.txt", "text/plain"),

@@ -23,7 +23,10 @@ impl Parameterised {
 
     /// Reads an unfolded field value. Anything can be read; what makes no sense is left out.
     pub(crate) fn read(text: &str) -> Self {
-        let (value, rest) = text.split_once(';').unwrap_or((text, ""));
+        // Old programs encode the whole field, when a name in it is not ASCII.
+        let decoded =
+            if text.trim_start().starts_with("=?") { words::decode(text) } else { text.into() };
+        let (value, rest) = decoded.split_once(';').unwrap_or((&decoded, ""));
         let value = without_comment(value).split_ascii_whitespace().collect::<String>();
         Self { value: value.to_ascii_lowercase(), params: joined(sections(rest)) }
     }
@@ -287,6 +290,9 @@ mod tests {
         ] {
             assert_eq!(filename(text), name, "{text}");
         }
+        let encoded = "=?utf-8?Q?attachment=3B_filename=3D=22=EB=B3=B4_a=2Epdf=22?=";
+        let read = Parameterised::read(encoded);
+        assert_eq!((read.value.as_str(), read.param("filename")), ("attachment", Some("보 a.pdf")));
     }
 
     #[test]

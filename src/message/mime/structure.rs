@@ -12,6 +12,8 @@ use crate::message::Loss;
 const DEPTH_MAX: usize = 32;
 /// The longest field about a part that is read, octets.
 const FIELD_MAX: usize = 256 * 1024;
+/// The longest Content-Location or Content-Base that is read, octets as written.
+const ADDRESS_MAX: usize = 4096;
 /// How many parts are told apart. What follows them is a loss.
 const PARTS_MAX: usize = 1000;
 
@@ -264,6 +266,9 @@ fn is_empty_multipart(body: &[u8], boundary: &str) -> bool {
 
 /// The address in a field, which may be quoted and folded anywhere.
 fn address(field: &Field<'_>) -> Option<String> {
+    if field.value.len() > ADDRESS_MAX {
+        return None;
+    }
     let text: String = field.decoded(None).split_whitespace().collect();
     let text = text.trim_matches(['"', '<', '>']);
     Some(text.to_owned()).filter(|text| !text.is_empty())

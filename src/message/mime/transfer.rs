@@ -40,6 +40,13 @@ impl Encoding {
         match self {
             Self::Identity => (body.into(), None),
             Self::Base64 => {
+                // What a list writes behind an encoded part was never in it.
+                if let Some((encoded, _)) = text_behind_base64(body)
+                    && !encoded.is_empty()
+                {
+                    let why = "text behind the base64 is no part of it, and was left out";
+                    return (base64(encoded).0.into(), Some(Fault { why, grave: false }));
+                }
                 let (bytes, clean) = base64(body);
                 let grave = bytes.is_empty() && !body.trim_ascii().is_empty();
                 let why = "characters outside base64 were left out";
@@ -80,9 +87,47 @@ fn uudecoded(body: &[u8]) -> Option<Vec<u8>> {
             out.extend([a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d]);
         }
         out.resize(end, 0);
+        // The code is longer than the file; lines that only announce octets would make much of little.
+        if out.len() > body.len() {
+            return None;
+        }
     }
     None
 }
+
+/// Splits base64 from the text that stands behind it: a footer that a mailing list added, or everything where the label
+/// lies. `None` where there is no such text.
+///
+/// Text is told by blanks within its lines, which base64 has not. Whole groups of four must stand before it.
+pub(crate) fn text_behind_base64(body: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut start = 0;
+    let mut count = 0;
+    let mut padded = false;
+    for line in body.split_inclusive(|byte| *byte == b'\n') {
+        let content = line.trim_ascii();
+        let inner = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+        let bare = content.strip_suffix(b"==").or_else(|| content.strip_suffix(b"="));
+        let encoded = bare.unwrap_or(content).iter().all(inner) && (content.is_empty() || !padded);
+        if !encoded {
+            break;
+        }
+        padded |= bare.is_some();
+        count += content.len();
+        start += line.len();
+    }
+    let (encoded, text) = body.split_at_checked(start)?;
+    let written = |line: &[u8]| line.trim_ascii().contains(&b' ');
+    let is_text = text.split(|byte| *byte == b'\n').take(TEXT_LINES).any(written);
+    match (is_text && str::from_utf8(text).is_ok(), count % 4) {
+        (true, 0) => Some((encoded, text)),
+        // What was taken for base64 are words of the text.
+        (true, _) => Some((&[], body)),
+        (false, _) => None,
+    }
+}
+
+/// How many lines are looked at to know a text.
+const TEXT_LINES: usize = 20;
 
 /// Decodes base64. Characters outside the alphabet are left out (RFC 2045 §6.8); false says that there were some.
 pub(crate) fn base64(body: &[u8]) -> (Vec<u8>, bool) {
@@ -236,6 +281,23 @@ mod tests {
         assert_eq!(base64(b"aGVs\r\nbG8="), (b"hello".to_vec(), true));
         assert_eq!(base64(b"aGVs-*bG8=!"), (b"hello".to_vec(), false));
         assert_eq!(base64(b""), (vec![], true));
+    }
+
+    #[test]
+    fn text_behind_base64_is_told_from_faults_in_it() {
+        let body = b"aGVsbG8h\r\naGk=\r\n\r\n_____\r\nSome list mailing list\r\n";
+        let (encoded, text) = text_behind_base64(body).unwrap();
+        assert_eq!(encoded, b"aGVsbG8h\r\naGk=\r\n\r\n");
+        assert!(text.starts_with(b"_____"));
+        let (bytes, fault) = Encoding::Base64.undo(body);
+        assert_eq!((&*bytes, fault.unwrap().grave), (&b"hello!hi"[..], false));
+        let plain = b"Hello\r\nthis is no base64 at all\r\n";
+        assert_eq!(text_behind_base64(plain), Some((&b""[..], &plain[..])));
+        for faulty in
+            [&b"aGVs-*bG8=!"[..], b"aGVs\r\nbG8=", b"", b"aGVs\r\n\r\n", b"aGVsbG8=\r\n-- \r\n"]
+        {
+            assert_eq!(text_behind_base64(faulty), None, "{faulty:?}");
+        }
     }
 
     #[test]

@@ -7,18 +7,25 @@ use bytes::Bytes;
 use super::{names, references};
 use crate::message::mime::charset;
 use crate::message::mime::structure::{Part, Structure};
-use crate::message::{Attachment, Email};
+use crate::message::{Attachment, Email, Loss};
 
 /// Reads the leaves that are not `shown` into `email`.
 pub(super) fn read(raw: &[u8], structure: &Structure, shown: &[bool], email: &mut Email) {
     let mut located = HashMap::new();
     if let Some(html) = &email.html
-        && let Some((html, named)) = references::by_location(structure, html)
+        && let Some(page) = references::by_location(structure, html)
     {
-        email.html = Some(html);
-        located = named;
+        email.html = Some(page.html);
+        located = page.ids;
+        if page.cut {
+            let why = "the HTML names parts by their Content-Location more often than is followed";
+            email.note(Loss::grave("inline parts", why));
+        }
     }
-    let mut wanted = email.html.as_deref().map(references::cids).unwrap_or_default();
+    let own = structure.parts.iter().filter_map(|part| part.content_id.as_deref());
+    let known = own.chain(located.values().map(String::as_str)).collect();
+    let mut wanted =
+        email.html.as_deref().map(|html| references::cids(html, &known)).unwrap_or_default();
     let has_body = email.text.is_some() || email.html.is_some();
 
     for (index, part) in structure.parts.iter().enumerate() {

@@ -12,7 +12,7 @@ use super::flowed;
 use crate::message::Email;
 use crate::message::mime::charset;
 use crate::message::mime::structure::{Part, Structure};
-use crate::message::mime::transfer::Encoding;
+use crate::message::mime::transfer::{self, Encoding};
 
 /// Reads the bodies into `email`. Returns for each part whether it is in one of them.
 pub(super) fn read(raw: &[u8], structure: &Structure, email: &mut Email) -> Vec<bool> {
@@ -119,9 +119,32 @@ fn related_root(structure: &Structure, part: &Part) -> usize {
     part.children.iter().position(named).unwrap_or_default()
 }
 
+/// A full line of base64, octets.
+const ENCODED_LINE: usize = 76;
+
 /// The content of a text part in UTF-8, lines ended by LF. `hint` is a charset that another part states.
 fn text_of(raw: &[u8], part: &Part, hint: Option<&str>, email: &mut Email) -> String {
-    let (bytes, fault) = part.encoding.undo(raw.get(part.body.clone()).unwrap_or_default());
+    let body = raw.get(part.body.clone()).unwrap_or_default();
+    let behind = match part.encoding {
+        Encoding::Base64 => transfer::text_behind_base64(body),
+        Encoding::Identity | Encoding::QuotedPrintable | Encoding::Uuencode | Encoding::Opaque => {
+            None
+        }
+    };
+    if let Some((encoded, text)) = behind {
+        let why = "text behind the base64 is shown as it is written";
+        let bytes = transfer::base64(encoded).0;
+        let (shown, fault) = charset::decode(&bytes, part.media.param("charset"));
+        // Words that only look like it give no text.
+        let words = fault.is_some_and(|fault| fault.grave)
+            || (encoded.len() < ENCODED_LINE && str::from_utf8(&bytes).is_err());
+        let (shown, written) = if words { ("".into(), body) } else { (shown, text) };
+        email.lose(part.label(), why);
+        let (written, _) = charset::decode(written, None);
+        let gap = if shown.is_empty() || shown.ends_with('\n') { "" } else { "\n" };
+        return with_line_feeds(format!("{shown}{gap}{written}").into());
+    }
+    let (bytes, fault) = part.encoding.undo(body);
     let stated = part.media.param("charset");
     let guessed = match stated {
         None if str::from_utf8(&bytes).is_err() => {

@@ -60,7 +60,8 @@ pub(super) fn read(raw: &[u8], hint: Option<&str>, email: &mut Email) {
     let mut left_out = 0_usize;
 
     let mut octets = 0;
-    for (number, field) in Fields::of_message(raw).enumerate() {
+    let mut fields = Fields::of_message(raw);
+    for (number, field) in fields.by_ref().enumerate() {
         let name = field.name;
         if number >= LOOKED_AT_MAX {
             email.note(Loss::grave(
@@ -111,15 +112,19 @@ pub(super) fn read(raw: &[u8], hint: Option<&str>, email: &mut Email) {
         } else if email.headers.len() >= FIELDS_MAX {
             left_out += 1;
         } else {
-            email.headers.push((name.to_owned(), field.decoded(hint)));
+            let value = field.decoded(hint);
+            note_damage(name, &value, email);
+            email.headers.push((name.to_owned(), value));
         }
     }
 
-    email.subject = subject.unwrap_or_default();
-    if email.subject.contains(char::REPLACEMENT_CHARACTER) {
-        email
-            .lose("header Subject", "some of its bytes cannot be read in any charset it may be in");
+    let end = fields.position();
+    if end > 0 && end < raw.len() && fields.body() == end {
+        email.lose("the header", "a line that is no field ends it; what follows is text");
     }
+    email.subject = subject.unwrap_or_default();
+    let subject = email.subject.clone();
+    note_damage("Subject", &subject, email);
     if left_out > 0 {
         email.lose(
             format!("{left_out} headers"),
@@ -128,12 +133,28 @@ pub(super) fn read(raw: &[u8], hint: Option<&str>, email: &mut Email) {
     }
 }
 
+/// How the reason ends where an entry of an address field is none.
+const NO_ADDRESS: &str = "is not an address";
+
+/// Notes replacement characters: grave where most of the text is them, as in a body.
+fn note_damage(name: &str, text: &str, email: &mut Email) {
+    let lost = text.chars().filter(|c| *c == char::REPLACEMENT_CHARACTER).count();
+    if lost > 0 {
+        let grave = lost * 10 > text.chars().filter(|c| !c.is_whitespace()).count();
+        let why = "some of its bytes cannot be read in any charset it may be in".to_owned();
+        email.note(Loss { what: format!("header {name}"), why, grave });
+    }
+}
+
 pub(crate) const REPEATED: &str = "it stands more than once, and only the first counts";
 
 fn mailboxes(field: &Field<'_>, hint: Option<&str>, email: &mut Email) -> Vec<Mailbox> {
     let read = Mailboxes::read(&field.text(hint));
     for text in read.unreadable {
-        email.lose(format!("header {}", field.name), format!("{text:?} is not an address"));
+        email.lose(format!("header {}", field.name), format!("{text:?} {NO_ADDRESS}"));
+    }
+    for mailbox in &read.list {
+        note_damage(field.name, &mailbox.name, email);
     }
     read.list
 }
@@ -157,7 +178,7 @@ mod tests {
     use super::*;
 
     fn parse(header: &str) -> Email {
-        Email::parse(format!("{header}\r\n\r\nbody\r\n").replace('\n', "\r\n").as_bytes())
+        Email::parse(format!("{header}\n\nbody\n").replace('\n', "\r\n").as_bytes())
     }
 
     fn names(email: &Email) -> Vec<&str> {
@@ -219,6 +240,24 @@ mod tests {
         assert_eq!((email.from.len(), email.to.len()), (1, 2));
         let lost: Vec<_> = email.losses.iter().map(|loss| loss.what.as_str()).collect();
         assert_eq!(lost, ["header Subject", "header date", "header From"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_in_any_field_is_told() {
+        let email = parse(
+            "From: =?utf-8?Q?=FF=FF?= <a@x>\nSubject: a few are wrong here, =?utf-8?Q?=FF?=\nX-A: =?euc-kr?Q?=FF=FF=FF?=",
+        );
+        let told: Vec<_> = email.losses.iter().map(|it| (it.what.as_str(), it.grave)).collect();
+        assert_eq!(told, [("header From", true), ("header X-A", true), ("header Subject", false)]);
+    }
+
+    #[test]
+    fn a_line_that_is_no_field_ends_the_header_and_is_told() {
+        let email = Email::parse(b"Subject: a\r\nHello there\r\n\r\nbody\r\n");
+        assert_eq!(email.text.as_deref(), Some("Hello there\n\nbody\n"));
+        assert!(email.losses.len() == 1 && email.losses[0].what == "the header");
+        assert_eq!(Email::parse(b"Just text.\r\n").losses, []);
+        assert_eq!(Email::parse(b"Subject: a\r\n").losses, []);
     }
 
     #[test]

@@ -27,18 +27,7 @@ impl Email {
         headers::read(raw, structure.hint.as_deref(), &mut email);
         let shown = bodies::read(raw, &structure, &mut email);
         attachments::read(raw, &structure, &shown, &mut email);
-        if let Some(report) = structure.parts.iter().find(|part| part.is("multipart/report")) {
-            email.lose(
-                report.label(),
-                "an API builds the message anew: programs will not read it as a report",
-            );
-        }
-        if let Some(fragment) = structure.parts.iter().find(|part| part.is("message/partial")) {
-            email.note(Loss::grave(
-                fragment.label(),
-                "a piece of a message is only a file to an API: mail programs will not join the pieces",
-            ));
-        }
+        note_changed_structures(&structure, &mut email);
         email
     }
 
@@ -56,6 +45,32 @@ impl Email {
         if (self.losses.len() < LOSSES_MAX || first_grave) && !self.losses.contains(&loss) {
             self.losses.push(loss);
         }
+    }
+}
+
+/// Structures that mean something, which is lost where an API builds the message anew from text, HTML and files.
+///
+/// Grave where what reads them is a program, or a mail program that acts on them: it will not know the message for what it
+/// is. Slight where people see the same in another arrangement. `multipart/parallel` and unknown kinds are read like
+/// mixed ones anyway (RFC 2046 §5.1.3).
+fn note_changed_structures(structure: &Structure, email: &mut Email) {
+    for part in &structure.parts {
+        let (why, grave) = match part.media.value.as_str() {
+            "multipart/report" => ("programs that act on reports will not know it for one", true),
+            "message/partial" => {
+                ("a fragment that mail programs would join arrives as a file", true)
+            }
+            "message/external-body" => {
+                ("mail programs would fetch it, and get a file instead", true)
+            }
+            "multipart/digest" => ("its messages are attached one by one", false),
+            "multipart/appledouble" => {
+                ("the two halves of the file are attached as two files", false)
+            }
+            _ => continue,
+        };
+        let why = format!("an API builds the message anew: {why}");
+        email.note(Loss { what: part.label(), why, grave });
     }
 }
 
@@ -77,4 +92,163 @@ fn protection(structure: &Structure) -> Protection {
         }
     }
     protection
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A part of a tree; leaves hold a word of their own.
+    #[derive(Clone, Debug)]
+    enum Node {
+        Leaf { media: &'static str, disposition: &'static str, base64: bool },
+        Multi { media: &'static str, closed: bool, parts: Vec<Node> },
+    }
+
+    fn node() -> impl Strategy<Value = Node> {
+        let media = prop::sample::select(vec![
+            "text/plain",
+            "text/html",
+            "text/calendar; method=REQUEST",
+            "text/x-amp-html",
+            "text/enriched",
+            "image/png",
+            "application/pdf",
+            "message/rfc822",
+            "message/partial",
+        ]);
+        let disposition =
+            prop::sample::select(vec!["", "inline", "attachment", "attachment; filename=a.txt"]);
+        let leaf = (media, disposition, any::<bool>())
+            .prop_map(|(media, disposition, base64)| Node::Leaf { media, disposition, base64 });
+        leaf.prop_recursive(5, 24, 5, |inner| {
+            let media = prop::sample::select(vec![
+                "mixed",
+                "alternative",
+                "related",
+                "report",
+                "digest",
+                "parallel",
+                "signed",
+                "appledouble",
+                "x-odd",
+            ]);
+            (media, any::<bool>(), prop::collection::vec(inner, 1..5))
+                .prop_map(|(media, closed, parts)| Node::Multi { media, closed, parts })
+        })
+    }
+
+    /// Writes the part, and collects the words with the numbers that losses name the parts by.
+    fn write(node: &Node, number: &str, out: &mut String, words: &mut Vec<(String, String)>) {
+        match node {
+            Node::Leaf { media, disposition, base64 } => {
+                let word = format!("word{}of", words.len());
+                let encoded = if *base64 { "Content-Transfer-Encoding: base64\r\n" } else { "" };
+                let disposition = match *disposition {
+                    "" => String::new(),
+                    it => format!("Content-Disposition: {it}\r\n"),
+                };
+                let content = if *base64 {
+                    String::from_utf8(super::super::mime::transfer::to_base64(
+                        word.as_bytes(),
+                        "\r\n",
+                    ))
+                    .unwrap()
+                } else {
+                    format!("{word}\r\n")
+                };
+                out.push_str(&format!(
+                    "Content-Type: {media}\r\n{encoded}{disposition}\r\n{content}"
+                ));
+                words.push((word, number.to_owned()));
+            }
+            Node::Multi { media, closed, parts } => {
+                let boundary = format!("b{}", out.len());
+                out.push_str(&format!(
+                    "Content-Type: multipart/{media}; boundary={boundary}\r\n\r\n"
+                ));
+                for (at, part) in parts.iter().enumerate() {
+                    out.push_str(&format!("--{boundary}\r\n"));
+                    let position = at + 1;
+                    let below = if number.is_empty() {
+                        position.to_string()
+                    } else {
+                        format!("{number}.{position}")
+                    };
+                    write(part, &below, out, words);
+                }
+                if *closed {
+                    out.push_str(&format!("--{boundary}--\r\n"));
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_part_disappears_without_a_loss(tree in node()) {
+            let mut raw = "From: a@x.org\r\nMIME-Version: 1.0\r\n".to_owned();
+            let mut words = Vec::new();
+            write(&tree, "", &mut raw, &mut words);
+            let email = Email::parse(raw.as_bytes());
+            let body = |text: &Option<String>, word: &str| text.as_ref().is_some_and(|it| it.contains(word));
+            for (word, number) in words {
+                let file = email.attachments.iter().any(|it| memchr::memmem::find(&it.bytes, word.as_bytes()).is_some());
+                let number = if number.is_empty() { "1" } else { &number };
+                let label = format!("part {number} (");
+                let told = email.losses.iter().any(|loss| loss.what.starts_with(&label));
+                prop_assert!(
+                    file || told || body(&email.text, &word) || body(&email.html, &word),
+                    "{word} of part {number}: {email:?}\n{raw}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_structure_that_programs_read_is_a_grave_loss_where_it_is_rebuilt() {
+        for (media, grave) in [
+            ("multipart/report; report-type=delivery-status", Some(true)),
+            ("message/partial; id=a; number=2", Some(true)),
+            ("message/external-body; access-type=URL", Some(true)),
+            ("multipart/digest", Some(false)),
+            ("multipart/appledouble", Some(false)),
+            ("multipart/parallel", None),
+            ("multipart/mixed", None),
+        ] {
+            let raw = format!("Content-Type: {media}; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n");
+            let told = Email::parse(raw.as_bytes()).losses;
+            assert_eq!(told.first().map(|loss| loss.grave), grave, "{media}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn a_part_behind_an_inner_end_of_the_same_name_is_read() {
+        let raw = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\
+            Content-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\n\r\ntext\r\n--b--\r\n--b\r\n\
+            Content-Type: text/csv\r\nContent-Disposition: attachment; filename=a.csv\r\n\r\n1;2\r\n--b--\r\n";
+        let email = Email::parse(raw);
+        assert_eq!(email.attachments.len(), 1);
+        assert_eq!(&*email.attachments[0].bytes, b"1;2");
+    }
+
+    #[test]
+    fn text_behind_base64_and_text_that_is_none_are_shown() {
+        let header =
+            "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: base64\r\n\r\n";
+        for (body, text) in [
+            (
+                "7J247KadIOuplOydvA==\r\n\r\n____\r\nThe list is here\r\n",
+                "인증 메일\n____\nThe list is here\n",
+            ),
+            ("Dear Ada,\r\nthis is plain.\r\n", "Dear Ada,\nthis is plain.\n"),
+            ("Dear\r\nAda, this is plain.\r\n", "Dear\nAda, this is plain.\n"),
+        ] {
+            let email = Email::parse(format!("{header}{body}").as_bytes());
+            assert_eq!(email.text.as_deref(), Some(text));
+            assert!(email.losses.len() == 1 && !email.losses[0].grave, "{:?}", email.losses);
+        }
+    }
 }
