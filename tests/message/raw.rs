@@ -293,6 +293,14 @@ fn eight_bit_fields_become_encoded_words() {
 }
 
 #[test]
+fn a_header_without_end_is_not_written_anew() {
+    let mut raw = "X: caf\u{e9}\r\n".repeat(20_001).into_bytes();
+    raw.extend_from_slice(b"\r\nbody\r\n");
+    let error = to_seven_bit(&raw).unwrap_err();
+    assert!(error.reason.contains("too many fields"), "{error:?}");
+}
+
+#[test]
 fn signed_and_encrypted_parts_are_refused_rather_than_touched() {
     let signed = |text: &str| {
         mail(&format!(

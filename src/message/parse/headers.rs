@@ -7,7 +7,7 @@ use crate::message::{Email, Loss, Mailbox};
 /// How many fields travel. More is an attack on whoever reads them.
 const FIELDS_MAX: usize = 1000;
 /// How many fields are looked at, those that do not travel included.
-const LOOKED_AT_MAX: usize = 20_000;
+pub(crate) const LOOKED_AT_MAX: usize = 20_000;
 /// How many octets of values are decoded: room for ten thousand addresses.
 const VALUES_MAX: usize = 2 * 1024 * 1024;
 /// How many orders to a provider count.

@@ -10,6 +10,7 @@ use crate::message::mime::params::Parameterised;
 use crate::message::mime::structure::{Nested, Part, Structure};
 use crate::message::mime::transfer::{self, Encoding};
 use crate::message::mime::write;
+use crate::message::parse::headers::LOOKED_AT_MAX;
 
 /// The longest line, without its end (RFC 5322 §2.1.1).
 const LINE_MAX: usize = 998;
@@ -57,6 +58,9 @@ pub fn to_seven_bit(raw: &[u8]) -> Result<Cow<'_, [u8]>, Untouchable> {
     let line_end = edits.line_end;
     if fits(raw, line_end) {
         return Ok(raw.into());
+    }
+    if Fields::of_message(raw).nth(LOOKED_AT_MAX).is_some() {
+        return Err(Untouchable::new("its header has too many fields"));
     }
     let structure = Structure::read(raw, Nested::Opened);
     if let Some(loss) = structure.losses.first() {
