@@ -112,6 +112,7 @@ fn user() -> UserConfig {
         password: Secret::new("p"),
         senders: vec![SenderPattern::Domain("own.example".to_owned())],
         route: None,
+        provider_options: true,
     }
 }
 
