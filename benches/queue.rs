@@ -10,8 +10,8 @@ use bytes::Bytes;
 use mailferry::clock::Timestamp;
 use mailferry::message::{Envelope, IndexFields, Message, QueueId};
 use mailferry::queue::{
-    Attempt, Claim, Filter, Lease, Next, Outcome, Portion, RecipientState, Settlement, SqliteStore,
-    State, Store,
+    Attempt, Claim, Entry, Filter, Lease, Next, Outcome, Portion, RecipientState, Settlement,
+    SqliteStore, State, Store,
 };
 use tokio::time::Instant;
 
@@ -65,7 +65,7 @@ async fn run(store: &Arc<SqliteStore>, tasks: usize, pairs: usize) -> Result<Vec
                 for _ in 0..pairs / tasks {
                     let message = Arc::new(message());
                     let started = Instant::now();
-                    store.insert(Arc::clone(&message), Some(lease())).await?;
+                    store.insert(Entry::held(Arc::clone(&message), lease())).await?;
                     times.push(started.elapsed());
                     store.settle(delivered(&Claim::fresh(message, 1))).await?;
                 }
@@ -109,7 +109,7 @@ async fn backlog(path: &Path, out: &mut impl io::Write) -> Result<(), Fault> {
             let store = Arc::clone(&store);
             tokio::spawn(async move {
                 for _ in 0..BACKLOG / 100 {
-                    store.insert(Arc::new(message()), None).await?;
+                    store.insert(Entry::waiting(Arc::new(message()))).await?;
                 }
                 Ok::<_, Fault>(())
             })
@@ -142,9 +142,9 @@ async fn backlog(path: &Path, out: &mut impl io::Write) -> Result<(), Fault> {
     }
     let (started, cpu) = (Instant::now(), cpu_time());
     let mut drained = 0;
-    let portion = Portion { messages: 200, bytes: 4 << 20, large: 0 };
+    let portion = Portion::any(200, 4 << 20, 0);
     loop {
-        let claims = store.claim(portion, future(), lease()).await?;
+        let claims = store.claim(portion.clone(), future(), lease()).await?;
         if claims.is_empty() {
             break;
         }
@@ -217,6 +217,7 @@ fn message() -> Message {
             header_from: "The App <app@example.org>".to_owned(),
             subject: "Please confirm your address".to_owned(),
             message_id: format!("{id}@app.example.org"),
+            bulk: false,
         },
         user: None,
         account: None,
@@ -246,6 +247,9 @@ fn delivered(claim: &Claim) -> Settlement {
         recipients,
         next: Next::Delivered,
         at,
+        unclear: false,
+        way: None,
+        usage: Vec::new(),
     }
 }
 

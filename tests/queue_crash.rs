@@ -16,7 +16,7 @@ mod tests {
     use mailferry::clock::{Clock as _, SystemClock, Timestamp};
     use mailferry::message::{Envelope, IndexFields, Message, QueueId};
     use mailferry::queue::{
-        Claim, Lease, Next, RecipientState, Settlement, SqliteStore, State, Store as _,
+        Claim, Entry, Lease, Next, RecipientState, Settlement, SqliteStore, State, Store as _,
     };
 
     const NAME: &str = "tests::a_killed_process_has_kept_each_acknowledged_message";
@@ -113,7 +113,7 @@ mod tests {
                         let message = Arc::new(message(now));
                         let expires = now + Duration::from_secs(300);
                         let lease = Lease { owner: Arc::from("victim"), expires };
-                        store.insert(Arc::clone(&message), Some(lease)).await.unwrap();
+                        store.insert(Entry::held(Arc::clone(&message), lease)).await.unwrap();
                         say(&format!("{} kept.", message.id));
                         if n % 2 == 0 {
                             let id = message.id;
@@ -171,6 +171,9 @@ mod tests {
             recipients,
             next: Next::Delivered,
             at,
+            unclear: false,
+            way: None,
+            usage: Vec::new(),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::job::Job;
 use super::status::{Cause, NotSent};
 use crate::clock::Timestamp;
 use crate::message::{IndexFields, Message, QueueId, Submission};
-use crate::queue::{Claim, Intake, Refusal, Store, StoreError};
+use crate::queue::{Claim, Entry, Intake, Refusal, Store, StoreError, WayKey};
 
 /// The number of the claim that a message is born with (`Store::insert`).
 const BIRTH_LEASE: i64 = 1;
@@ -78,7 +78,9 @@ impl Engine {
         let room = if open { self.memory.try_take(message.raw.len()) } else { None };
         let lease = room.is_some().then(|| self.lease());
         let expires = lease.as_ref().map(|lease| lease.expires);
-        store.insert(Arc::clone(&message), lease).await?;
+        let way_key = WayKey::default();
+        let entry = Entry { message: Arc::clone(&message), way: way_key, lease, provider: None };
+        store.insert(entry).await?;
         self.log.accepted(&message);
         match expires {
             Some(expires) => {

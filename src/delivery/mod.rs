@@ -51,7 +51,7 @@ pub use status::{Cause, NotSent, ProviderState, ProviderStatus, Sent};
 use crate::clock::SharedClock;
 use crate::config::{OnLoss, SenderConfig};
 use crate::message::{QueueId, Submission};
-use crate::queue::{Accounts, Intake, Store};
+use crate::queue::{Accounts, Entry, Intake, Store};
 use board::{Board, Ways};
 use engine::{Engine, StoreHandle};
 use events::EventLog;
@@ -197,10 +197,12 @@ impl Delivery {
         })?;
         let message = Arc::new(message);
         if let Some(StoreHandle(store)) = &engine.store {
-            store.insert(Arc::clone(&message), Some(engine.lease())).await.map_err(|error| {
-                let error = error.to_string();
-                NotSent { id: None, provider: None, error, cause: Cause::Store }
-            })?;
+            store.insert(Entry::held(Arc::clone(&message), engine.lease())).await.map_err(
+                |error| {
+                    let error = error.to_string();
+                    NotSent { id: None, provider: None, error, cause: Cause::Store }
+                },
+            )?;
         }
         engine.log.accepted(&message);
         // In a task of its own: the caller may hang up, the record must be completed all the same.

@@ -98,9 +98,8 @@ impl Engine {
             let lease = self.lease();
             let expires = lease.expires;
             let mut seat = self.memory.seat();
-            let portion =
-                Portion { messages: room, bytes: memory, large: usize::from(seat.is_some()) };
-            let claims = match store.claim(portion, now, lease).await {
+            let portion = Portion::any(room, memory, usize::from(seat.is_some()));
+            let claims = match store.claim(portion.clone(), now, lease).await {
                 Ok(claims) => claims,
                 Err(error) => {
                     tracing::error!(error = %error, "the queue cannot be read");
@@ -108,7 +107,7 @@ impl Engine {
                 }
             };
             if claims.is_empty() && seat.is_some() {
-                return Some(self.next_due(now).await);
+                return Some(self.next_due(&portion, now).await);
             }
             self.backlog.store(true, Ordering::Relaxed);
             if claims.is_empty() {
@@ -169,7 +168,7 @@ impl Engine {
             }
             let lease = self.lease();
             let expires = lease.expires;
-            let portion = Portion { messages: GIVEN_UP_PER_READ, bytes: MEMORY_FREE_MIN, large: 1 };
+            let portion = Portion::any(GIVEN_UP_PER_READ, MEMORY_FREE_MIN, 1);
             let Ok(claims) = store.claim(portion, now, lease).await else {
                 return;
             };
@@ -197,9 +196,9 @@ impl Engine {
         }
     }
 
-    async fn next_due(&self, now: Timestamp) -> Option<Timestamp> {
+    async fn next_due(&self, portion: &Portion, now: Timestamp) -> Option<Timestamp> {
         let StoreHandle(store) = self.store.as_ref()?;
-        match store.next_due().await {
+        match store.next_due(portion).await {
             // Due already: it became so after the claim; a moment later it is claimed.
             Ok(due) => due.map(|due| due.max(now + Duration::from_millis(1))),
             Err(error) => {

@@ -27,6 +27,9 @@ impl Engine {
             recipients: job.claim.recipients.clone(),
             next,
             at: now,
+            unclear: false,
+            way: None,
+            usage: Vec::new(),
         };
         job.claim
             .history

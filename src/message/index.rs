@@ -14,10 +14,11 @@ const KEPT_MAX: usize = 500;
 impl IndexFields {
     /// Reads them from a raw message. Never fails: what cannot be read stays empty.
     ///
-    /// Every accepted message pays for this, so it stops at the last of the three fields and never reaches the body.
+    /// Every accepted message pays for this: it never reaches the body.
     pub fn read(raw: &[u8]) -> Self {
         let section = raw.get(..SECTION_MAX).unwrap_or(raw);
         let (mut from, mut subject, mut message_id) = (None, None, None);
+        let mut bulk = false;
         for field in Fields::of_message(section) {
             if from.is_none() && field.is("From") {
                 from = Some(authors(&field));
@@ -27,17 +28,28 @@ impl IndexFields {
                 let id = short(&field).decoded(None);
                 let id = id.trim().trim_start_matches('<').trim_end_matches('>').trim();
                 message_id = Some(cut(id.to_owned()));
-            }
-            if from.is_some() && subject.is_some() && message_id.is_some() {
-                break;
+            } else if !bulk {
+                bulk = is_of_many(&field);
             }
         }
         Self {
             header_from: from.unwrap_or_default(),
             subject: subject.unwrap_or_default(),
             message_id: message_id.unwrap_or_default(),
+            bulk,
         }
     }
+}
+
+/// Whether the field says that the message is one of many: those of RFC 2369 and RFC 2919, and the Precedence that mail
+/// programs have used since before them.
+fn is_of_many(field: &Field<'_>) -> bool {
+    let is_list = field.name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("List-"));
+    is_list
+        || (field.is("Precedence") && {
+            let value = short(field).decoded(None);
+            ["bulk", "list", "junk"].iter().any(|many| value.trim().eq_ignore_ascii_case(many))
+        })
 }
 
 /// The beginning of a field, not cut within a character of UTF-8.
@@ -98,6 +110,7 @@ mod tests {
                 header_from: "홍길동 <h@x.kr>, b@x.kr".to_owned(),
                 subject: "인증 메일".to_owned(),
                 message_id: "1@x.org".to_owned(),
+                bulk: false,
             }
         );
     }
@@ -108,6 +121,21 @@ mod tests {
         assert_eq!(IndexFields::read(b"hello\r\nSubject: in the body\r\n"), IndexFields::default());
         let index = IndexFields::read(b"From: root\r\nSubject: a\xff\r\n\r\n");
         assert_eq!((index.header_from.as_str(), index.subject.as_str()), ("root", "aÿ"));
+    }
+
+    #[test]
+    fn list_fields_and_precedence_tell_of_many() {
+        let is_bulk = |header: &str| IndexFields::read(format!("{header}\r\n\r\n").as_bytes()).bulk;
+        for header in
+            ["list-id: <a.b>", "List-Unsubscribe: <x>", "Precedence: Bulk", "PRECEDENCE: list "]
+        {
+            assert!(is_bulk(header), "{header}");
+        }
+        for header in
+            ["Listen: x", "Precedence: first-class", "Subject: List-Id: x", "X-List-Id: x"]
+        {
+            assert!(!is_bulk(header), "{header}");
+        }
     }
 
     #[test]

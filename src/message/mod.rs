@@ -77,7 +77,8 @@ pub struct Message {
     pub may_steer: bool,
 }
 
-/// The header fields that lists, searches and log lines show. Read once, at acceptance, decoded and cut short.
+/// The header fields that lists, searches and log lines show, and what of the header decides about its turn. Read once, at
+/// acceptance, decoded and cut short.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IndexFields {
     /// The From field, as `Name <address>` or the address alone; empty when absent.
@@ -86,4 +87,6 @@ pub struct IndexFields {
     pub subject: String,
     /// The Message-ID without angle brackets; empty when absent.
     pub message_id: String,
+    /// A List field or the Precedence says that it is one of many.
+    pub bulk: bool,
 }

@@ -1,6 +1,6 @@
 //! The store that forgets: the same behaviour as its durable sibling, for as long as the process lives.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use bytes::Bytes;
 
 use super::rules::{self, Change, HISTORY_MAX, Helping, LastError, Pick, SWEEP_MAX};
 use super::{
-    Attempt, Claim, Counts, Details, Filter, Lease, Page, Portion, RecipientStatus, Settlement,
-    State, Store, StoreError, Summary,
+    Attempt, BatchId, Claim, Counts, Details, Doubt, Entry, Filter, Lease, Next, Page, Place,
+    Portion, RecipientStatus, Retried, Retry, Settlement, Start, State, Store, StoreError, Summary,
+    Turn, Usage, WayKey,
 };
 use crate::clock::Timestamp;
 use crate::message::{Message, QueueId};
@@ -40,6 +41,9 @@ struct Queue {
     /// Open messages by due time; while sending that is when the lease runs out.
     due: BTreeSet<(Timestamp, QueueId)>,
     open: BTreeSet<QueueId>,
+    usage: BTreeMap<(i64, String), u64>,
+    /// The share from which the next claim begins.
+    from: u16,
 }
 
 #[derive(Debug)]
@@ -59,6 +63,10 @@ struct Record {
     error: Option<String>,
     pinned_provider: Option<String>,
     attempts: Vec<Attempt>,
+    way: WayKey,
+    turn: Turn,
+    /// The call that is under way, or whose outcome is unknown.
+    begun: Option<Doubt>,
 }
 
 impl Queue {
@@ -91,6 +99,43 @@ impl Queue {
         rules::name(filter.text.as_deref()).map(of).filter(|named| !named.is_empty())
     }
 
+    fn is_held(&self, id: QueueId, lease: i64) -> bool {
+        self.record(id).is_ok_and(|record| record.state == State::Sending && record.lease == lease)
+    }
+
+    /// What is due, in the order in which it has its turn.
+    fn in_turn(&self, now: Timestamp) -> Vec<QueueId> {
+        let mut shares: BTreeMap<Turn, VecDeque<QueueId>> = BTreeMap::new();
+        for (_, id) in self.due.iter().take_while(|(due, _)| *due <= now) {
+            if let Some(record) = self.records.get(id) {
+                shares.entry(record.turn).or_default().push_back(*id);
+            }
+        }
+        let mut order = Vec::new();
+        for bulk in [false, true] {
+            let (before, from): (Vec<_>, Vec<_>) = shares
+                .iter_mut()
+                .filter(|(turn, _)| turn.bulk == bulk)
+                .partition(|(turn, _)| turn.share < self.from);
+            let mut round: Vec<_> = from.into_iter().chain(before).map(|(_, ids)| ids).collect();
+            while !round.is_empty() {
+                order.extend(round.iter_mut().filter_map(|ids| ids.pop_front()));
+                round.retain(|ids| !ids.is_empty());
+            }
+        }
+        order
+    }
+
+    /// The message itself, or all members of its batch in their order.
+    fn together_with(&self, id: QueueId) -> Vec<QueueId> {
+        let Some(batch) = self.records.get(&id).and_then(Record::batch) else { return vec![id] };
+        let place = |record: &Record| record.begun.as_ref().and_then(|begun| begun.place);
+        let members = self.records.iter().filter_map(|(id, record)| Some((place(record)?, *id)));
+        let mut members: Vec<_> = members.filter(|(place, _)| place.batch == batch).collect();
+        members.sort_by_key(|(place, _)| place.number);
+        members.into_iter().map(|(_, id)| id).collect()
+    }
+
     fn count(&self, state: State) -> u64 {
         let in_state = |record: &&Record| record.state == state;
         self.records.values().filter(in_state).count() as u64
@@ -114,13 +159,18 @@ impl Queue {
 }
 
 impl Record {
-    fn new(message: Arc<Message>, lease: Option<&Lease>) -> Self {
+    fn new(entry: Entry) -> Self {
+        let Entry { message, way, lease, provider } = entry;
         let addresses = message.envelope.recipients.iter().cloned();
+        let since = message.received_at;
         Self {
+            way,
+            turn: Turn::of(&message),
+            begun: provider.map(|provider| Doubt { provider, since, place: None }),
             size: message.raw.len() as u64,
             has_content: true,
             state: if lease.is_some() { State::Sending } else { State::Queued },
-            due: lease.map_or(message.received_at, |lease| lease.expires),
+            due: lease.as_ref().map_or(message.received_at, |lease| lease.expires),
             lease: i64::from(lease.is_some()),
             deferrals: 0,
             trying_since: message.received_at,
@@ -133,6 +183,11 @@ impl Record {
             attempts: Vec::new(),
             message,
         }
+    }
+
+    fn batch(&self) -> Option<BatchId> {
+        let place = self.begun.as_ref().and_then(|begun| begun.place);
+        place.map(|place| place.batch)
     }
 
     fn claim(&mut self, lease: &Lease) -> Claim {
@@ -149,6 +204,7 @@ impl Record {
             trying_since: self.trying_since,
             pinned_provider: self.pinned_provider.clone(),
             history: latest.map(|attempt| (attempt.provider.clone(), attempt.outcome)).collect(),
+            doubt: self.begun.clone(),
         }
     }
 
@@ -171,10 +227,37 @@ impl Record {
             self.provider_message_id = Some(name.to_owned());
         }
         self.attempts.extend(settlement.attempts.iter().cloned());
+        if !settlement.unclear && settlement.next != Next::Continue {
+            self.begun = None;
+        }
+        if let Some(way) = &settlement.way {
+            self.way = way.clone();
+        }
         if self.state == State::Delivered && self.message.account.is_some() {
             let message = Message { account: None, ..Message::clone(&self.message) };
             self.message = Arc::new(message);
         }
+    }
+
+    fn retry(&mut self, retry: Retry, now: Timestamp) {
+        rules::reopen(&mut self.recipients, &retry.recipients);
+        if self.recipients.len() > self.message.envelope.recipients.len() {
+            let mut message = Message::clone(&self.message);
+            let addresses = self.recipients.iter().map(|recipient| recipient.address.clone());
+            message.envelope.recipients = addresses.collect();
+            self.message = Arc::new(message);
+        }
+        self.state = State::Queued;
+        self.due = now;
+        self.trying_since = now;
+        self.deferrals = 0;
+        self.finished = None;
+        self.pinned_provider = retry.provider;
+        // The operator has decided; a batch stays one.
+        if self.batch().is_none() {
+            self.begun = None;
+        }
+        self.way = WayKey::default();
     }
 
     fn forget_content(&mut self) {
@@ -197,6 +280,8 @@ impl Record {
             provider_message_id: self.provider_message_id.clone(),
             next_attempt_at: (self.state == State::Queued).then_some(self.due),
             error: self.error.clone(),
+            way: self.way.clone(),
+            in_doubt: self.state != State::Sending && self.begun.is_some(),
         }
     }
 
@@ -230,16 +315,16 @@ impl Record {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn insert(&self, message: Arc<Message>, lease: Option<Lease>) -> Result<(), StoreError> {
+    async fn insert(&self, entry: Entry) -> Result<(), StoreError> {
         let mut queue = self.queue();
         if queue.open.len() as u64 >= self.messages_max {
             return Err(StoreError::Full(self.messages_max));
         }
-        let id = message.id;
+        let id = entry.message.id;
         if queue.records.contains_key(&id) {
             return Err(StoreError::Unavailable(format!("there is a message {id} already")));
         }
-        let record = Record::new(message, lease.as_ref());
+        let record = Record::new(entry);
         queue.due.insert((record.due, id));
         queue.open.insert(id);
         queue.records.insert(id, record);
@@ -255,9 +340,16 @@ impl Store for MemoryStore {
         let mut queue = self.queue();
         let mut chosen: Vec<QueueId> = Vec::new();
         let mut helping = Helping::new(portion);
-        for (_, id) in queue.due.iter().take_while(|(due, _)| *due <= now) {
-            match helping.pick(queue.record(*id)?.size) {
-                Pick::Take => chosen.push(*id),
+        for id in queue.in_turn(now) {
+            if chosen.contains(&id) {
+                continue;
+            }
+            let record = queue.record(id)?;
+            match helping.pick(&record.way, record.size) {
+                Pick::Take => {
+                    queue.from = queue.record(id)?.turn.share + 1;
+                    chosen.extend(queue.together_with(id));
+                }
                 Pick::PassOver => {}
                 Pick::End => break,
             }
@@ -266,21 +358,60 @@ impl Store for MemoryStore {
         Ok(chosen.into_iter().filter_map(claim).collect())
     }
 
-    async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
+    async fn begin(&self, start: Start) -> Result<(), StoreError> {
         let mut queue = self.queue();
-        let id = settlement.id;
-        let held = queue
-            .record(id)
-            .is_ok_and(|record| record.state == State::Sending && record.lease == settlement.lease);
-        if !held {
-            return Err(StoreError::LeaseLost(id));
+        if let Some((id, _)) = start.claims.iter().find(|(id, lease)| !queue.is_held(*id, *lease)) {
+            return Err(StoreError::LeaseLost(*id));
         }
-        queue.change(id, |record| record.settle(&settlement));
+        let of = u32::try_from(start.claims.len()).unwrap_or(u32::MAX);
+        for ((id, _), number) in start.claims.iter().zip(0..) {
+            let place = start.batch.map(|batch| Place { batch, number, of });
+            let provider = start.provider.clone();
+            let doubt = Doubt { provider, since: start.at, place };
+            queue.change(*id, |record| record.begun = Some(doubt));
+        }
         Ok(())
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        Ok(self.queue().due.first().map(|(due, _)| *due))
+    async fn settle_all(
+        &self,
+        settlements: Vec<Settlement>,
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        let mut queue = self.queue();
+        let settle = |settlement: Settlement| {
+            let id = settlement.id;
+            if !queue.is_held(id, settlement.lease) {
+                return Err(StoreError::LeaseLost(id));
+            }
+            queue.change(id, |record| record.settle(&settlement));
+            for Usage { provider, hour, recipients } in settlement.usage {
+                *queue.usage.entry((hour, provider)).or_default() += recipients;
+            }
+            Ok(())
+        };
+        Ok(settlements.into_iter().map(settle).collect())
+    }
+
+    async fn next_due(&self, portion: &Portion) -> Result<Option<Timestamp>, StoreError> {
+        let queue = self.queue();
+        let mut due = queue.due.iter();
+        let wanted = |id: &QueueId| {
+            queue.records.get(id).is_some_and(|record| {
+                record.state == State::Sending || portion.wants(&record.way) > 0
+            })
+        };
+        Ok(due.find(|(_, id)| wanted(id)).map(|(due, _)| *due))
+    }
+
+    async fn usage(&self, from_hour: i64) -> Result<Vec<Usage>, StoreError> {
+        let queue = self.queue();
+        let since = queue.usage.range((from_hour, String::new())..);
+        let usage = since.map(|((hour, provider), recipients)| Usage {
+            provider: provider.clone(),
+            hour: *hour,
+            recipients: *recipients,
+        });
+        Ok(usage.collect())
     }
 
     async fn list(&self, filter: Filter) -> Result<Page, StoreError> {
@@ -323,34 +454,50 @@ impl Store for MemoryStore {
         Ok(record.map(|record| record.message.raw.clone()))
     }
 
-    async fn retry(
-        &self,
-        id: QueueId,
-        provider: Option<String>,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
+    async fn retry(&self, id: QueueId, retry: Retry, now: Timestamp) -> Result<(), StoreError> {
         let mut queue = self.queue();
         let record = queue.record(id)?;
-        rules::may_retry(id, record.state)?;
-        rules::may_name(id, record.state, provider.as_deref(), record.message.account.is_some())?;
+        let has_account = record.message.account.is_some();
+        rules::may_retry(id, record.state, &retry)?;
+        rules::may_name(id, record.state, retry.provider.as_deref(), has_account)?;
+        rules::may_leave_batch(id, record.state, record.batch().is_some(), &retry)?;
         if !record.has_content {
             return Err(StoreError::ContentGone(id));
         }
-        queue.change(id, |record| {
-            rules::reopen(&mut record.recipients);
-            record.state = State::Queued;
-            record.due = now;
-            record.trying_since = now;
-            record.deferrals = 0;
-            record.finished = None;
-            record.pinned_provider = provider;
-        });
+        queue.change(id, |record| record.retry(retry, now));
         Ok(())
+    }
+
+    async fn retry_failed(
+        &self,
+        before: Option<QueueId>,
+        now: Timestamp,
+    ) -> Result<Retried, StoreError> {
+        let mut queue = self.queue();
+        let failed = queue.records.iter().rev().filter(|(id, record)| {
+            record.state == State::Failed && before.is_none_or(|before| **id < before)
+        });
+        let slice: Vec<QueueId> = failed.map(|(id, _)| *id).take(SWEEP_MAX).collect();
+        let mut retried = Retried::default();
+        for id in &slice {
+            let record = queue.record(*id)?;
+            if record.begun.is_some() {
+                retried.in_doubt += 1;
+            } else if !record.has_content {
+                retried.without_content += 1;
+            } else {
+                queue.change(*id, |record| record.retry(Retry::default(), now));
+                retried.retried += 1;
+            }
+        }
+        retried.next = slice.last().copied().filter(|_| slice.len() == SWEEP_MAX);
+        Ok(retried)
     }
 
     async fn cancel(&self, id: QueueId, now: Timestamp) -> Result<(), StoreError> {
         let mut queue = self.queue();
-        rules::may_cancel(id, queue.record(id)?.state)?;
+        let record = queue.record(id)?;
+        rules::may_cancel(id, record.state, record.batch().is_some())?;
         queue.change(id, |record| {
             rules::stop(&mut record.recipients);
             record.state = State::Cancelled;

@@ -12,13 +12,16 @@ mod retention;
 mod rules;
 mod sqlite;
 mod store;
+mod turn;
 
 pub use intake::{AccountCheck, Accounts, Intake, Refusal};
 pub use memory::MemoryStore;
 pub use model::{
-    Attempt, Claim, Counts, Details, Filter, Next, Outcome, Page, RecipientState, RecipientStatus,
-    Settlement, State, Summary,
+    Attempt, BatchId, Claim, Counts, Details, Doubt, Entry, Filter, Next, Outcome, Page, Place,
+    RecipientState, RecipientStatus, Retried, Retry, Settlement, Start, State, Summary, Usage,
+    WayKey,
 };
 pub use retention::Retention;
 pub use sqlite::SqliteStore;
 pub use store::{LARGE, Lease, Portion, Store, StoreError};
+pub use turn::Turn;

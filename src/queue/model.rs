@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::store::Lease;
 use crate::clock::Timestamp;
 use crate::message::{Address, Dsn, IndexFields, Loss, Message, QueueId};
 
@@ -177,6 +178,133 @@ pub struct Attempt {
     pub losses: Vec<Loss>,
 }
 
+/// Names a way that messages go: a route, or an account that its client brought. Messages of one way wait for the same
+/// providers, so that a claim can leave those out that would find all of them closed.
+///
+/// Delivery makes the names. One says which routing configuration it is of: after a change the old names are unknown,
+/// and their messages are handed out to be looked at anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WayKey(Arc<str>);
+
+impl WayKey {
+    /// The way of this name in the routing configuration of this fingerprint.
+    pub fn new(name: &str, configuration: u32) -> Self {
+        Self(format!("{name}#{configuration:08x}").into())
+    }
+
+    /// As the stores keep it.
+    pub fn from_text(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// As the stores keep it; empty for a message whose way nobody has looked at yet.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name alone.
+    pub fn name(&self) -> &str {
+        self.0.split('#').next().unwrap_or_default()
+    }
+}
+
+/// A message on its way into the queue.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub message: Arc<Message>,
+    /// By which way it goes.
+    pub way: WayKey,
+    /// With a lease the message is born claimed, for a caller that delivers it from memory; the number of such a claim
+    /// is 1. Without, it is queued and due at once.
+    pub lease: Option<Lease>,
+    /// Born claimed: by which provider its holder is about to try it, see [`Doubt`].
+    pub provider: Option<String>,
+}
+
+impl Entry {
+    /// A message that waits, of a way that nobody has looked at.
+    pub fn waiting(message: Arc<Message>) -> Self {
+        Self { message, way: WayKey::default(), lease: None, provider: None }
+    }
+
+    /// A message that is born claimed.
+    pub fn held(message: Arc<Message>, lease: Lease) -> Self {
+        Self { lease: Some(lease), ..Self::waiting(message) }
+    }
+}
+
+/// Names a batch: calls of several messages in one request, which is repeated as a whole while its outcome is unclear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BatchId(pub QueueId);
+
+/// A message's place in a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub batch: BatchId,
+    /// From 0, in the order of the request.
+    pub number: u32,
+    /// How many members the batch has.
+    pub of: u32,
+}
+
+/// A call whose outcome nobody knows: it may have brought the message. The connection was lost before the answer, or the
+/// process ended within the call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// Who may have the message.
+    pub provider: String,
+    /// Since when this is so.
+    pub since: Timestamp,
+    /// The batch that it was in.
+    pub place: Option<Place>,
+}
+
+/// What is written down before calls are made, so that their end may be unknown, but not that they began.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Claimed messages and the numbers of their leases; in a batch in the order of the request.
+    pub claims: Vec<(QueueId, i64)>,
+    /// The configured provider that they are tried by.
+    pub provider: String,
+    /// The batch that they make.
+    pub batch: Option<BatchId>,
+    pub at: Timestamp,
+}
+
+/// Mail that a provider has taken, as it counts for quotas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The configured provider's name.
+    pub provider: String,
+    /// The hour, counted from 1970.
+    pub hour: i64,
+    /// Recipients served.
+    pub recipients: u64,
+}
+
+/// What an operator wants of a retry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Retry {
+    /// The only provider to use.
+    pub provider: Option<String>,
+    /// Who shall get the message, instead of everybody who has not got it; also addresses that it was not for. Then a
+    /// delivered message can be sent again as well.
+    pub recipients: Vec<Address>,
+}
+
+/// What one slice of a retry of everything that failed has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retried {
+    /// Messages that wait again.
+    pub retried: u64,
+    /// Left alone because they may have arrived: an operator has to name them.
+    pub in_doubt: u64,
+    /// Left alone because their content is not kept any more.
+    pub without_content: u64,
+    /// Where the next slice begins, when there is one.
+    pub next: Option<QueueId>,
+}
+
 /// A message handed out for delivery. Only the holder of its lease may settle it.
 #[derive(Clone, Debug)]
 pub struct Claim {
@@ -194,6 +322,8 @@ pub struct Claim {
     pub pinned_provider: Option<String>,
     /// Earlier attempts as (provider, outcome), oldest first; empty for a fresh message.
     pub history: Vec<(String, Outcome)>,
+    /// An earlier call whose outcome is unknown. The other members of its batch, if it was one, are in the same answer.
+    pub doubt: Option<Doubt>,
 }
 
 impl Claim {
@@ -210,6 +340,7 @@ impl Claim {
             trying_since,
             pinned_provider: None,
             history: Vec::new(),
+            doubt: None,
         }
     }
 }
@@ -242,6 +373,13 @@ pub struct Settlement {
     pub next: Next,
     /// When this was decided.
     pub at: Timestamp,
+    /// It is not known whether the last call has brought the message: what [`Start`] says of it stays. Otherwise it goes
+    /// with everything but [`Next::Continue`].
+    pub unclear: bool,
+    /// The way that a message goes that returns to the queue; `None`: as before.
+    pub way: Option<WayKey>,
+    /// What counts for quotas.
+    pub usage: Vec<Usage>,
 }
 
 /// A message as lists show it (SPEC 7), without attempts.
@@ -264,6 +402,10 @@ pub struct Summary {
     pub next_attempt_at: Option<Timestamp>,
     /// The last error.
     pub error: Option<String>,
+    /// The route that it takes or took; empty where nobody has looked at it yet.
+    pub way: WayKey,
+    /// Nobody knows whether its last call has brought it.
+    pub in_doubt: bool,
 }
 
 /// A message with its attempts, oldest first.

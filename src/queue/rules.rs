@@ -1,9 +1,9 @@
 //! What may become of a message: the rules that all stores share, as plain functions.
 
-use super::model::{Next, RecipientState, RecipientStatus, Settlement, State};
+use super::model::{Next, RecipientState, RecipientStatus, Retry, Settlement, State, WayKey};
 use super::store::{LARGE, Portion, StoreError};
 use crate::clock::Timestamp;
-use crate::message::QueueId;
+use crate::message::{Address, QueueId};
 
 /// The longest page of a list; longer ones are cut to it, and a limit of 0 means it.
 pub(super) const PAGE_MAX: usize = 500;
@@ -38,9 +38,17 @@ pub(super) fn search_text(text: Option<&str>) -> Option<String> {
 /// How many large messages a claim passes over before it gives up.
 pub(super) const PASSED_OVER_MAX: usize = 256;
 
+impl Portion {
+    /// How many messages of this way are wanted.
+    pub(super) fn wants(&self, way: &WayKey) -> usize {
+        self.ways.get(way).copied().unwrap_or(self.others)
+    }
+}
+
 /// A claim that is being made up.
 #[derive(Debug)]
 pub(super) struct Helping {
+    /// What there is still room for.
     portion: Portion,
     small: usize,
     large: usize,
@@ -63,10 +71,27 @@ impl Helping {
     }
 
     /// About the next message that is due, of `size` octets.
-    pub(super) fn pick(&mut self, size: u64) -> Pick {
-        if self.small + self.large >= self.portion.messages {
+    pub(super) fn pick(&mut self, way: &WayKey, size: u64) -> Pick {
+        if self.is_complete() {
             return Pick::End;
         }
+        if self.portion.wants(way) == 0 {
+            return Pick::PassOver;
+        }
+        let pick = self.by_size(size);
+        if pick == Pick::Take {
+            let left = self.portion.ways.get_mut(way).unwrap_or(&mut self.portion.others);
+            *left = left.saturating_sub(1);
+        }
+        pick
+    }
+
+    /// True when there is no room for more of any way.
+    fn is_complete(&self) -> bool {
+        self.portion.others == 0 && self.portion.ways.values().all(|room| *room == 0)
+    }
+
+    fn by_size(&mut self, size: u64) -> Pick {
         if size >= LARGE {
             if self.large < self.portion.large {
                 self.large += 1;
@@ -143,8 +168,9 @@ impl<'a> Change<'a> {
 }
 
 /// Whether an operator may have a message of this state tried again.
-pub(super) fn may_retry(id: QueueId, state: State) -> Result<(), StoreError> {
+pub(super) fn may_retry(id: QueueId, state: State, retry: &Retry) -> Result<(), StoreError> {
     match state {
+        State::Delivered if !retry.recipients.is_empty() => Ok(()),
         State::Queued | State::Failed | State::Cancelled => Ok(()),
         State::Sending => Err(StoreError::WrongState {
             id,
@@ -154,7 +180,7 @@ pub(super) fn may_retry(id: QueueId, state: State) -> Result<(), StoreError> {
         State::Delivered => Err(StoreError::WrongState {
             id,
             state,
-            hint: "there is nothing left to try; to have it twice, submit it again",
+            hint: "there is nothing left to try; to have it sent again, name the recipients",
         }),
     }
 }
@@ -176,9 +202,26 @@ pub(super) fn may_name(
     Ok(())
 }
 
+/// Whether a retry may change anything of a message that is in doubt as a member of a batch: the batch is repeated as it was.
+pub(super) fn may_leave_batch(
+    id: QueueId,
+    state: State,
+    in_batch: bool,
+    retry: &Retry,
+) -> Result<(), StoreError> {
+    if in_batch && *retry != Retry::default() {
+        return Err(StoreError::WrongState { id, state, hint: IN_BATCH });
+    }
+    Ok(())
+}
+
+const IN_BATCH: &str = "it went out together with others and nobody knows yet whether it arrived: wait until the provider \
+                        has answered the repeat";
+
 /// Whether an operator may stop a message of this state.
-pub(super) fn may_cancel(id: QueueId, state: State) -> Result<(), StoreError> {
+pub(super) fn may_cancel(id: QueueId, state: State, in_batch: bool) -> Result<(), StoreError> {
     let hint = match state {
+        State::Queued if in_batch => IN_BATCH,
         State::Queued => return Ok(()),
         State::Sending => "it is on its way to a provider right now, wait for the outcome",
         State::Delivered | State::Failed | State::Cancelled => {
@@ -188,15 +231,27 @@ pub(super) fn may_cancel(id: QueueId, state: State) -> Result<(), StoreError> {
     Err(StoreError::WrongState { id, state, hint })
 }
 
-/// A retry: everybody who has not got the message waits again.
-pub(super) fn reopen(recipients: &mut [RecipientStatus]) {
-    for recipient in recipients {
-        match recipient.state {
-            RecipientState::Failed | RecipientState::Cancelled | RecipientState::Queued => {
-                recipient.state = RecipientState::Queued;
-                recipient.reason = None;
+/// A retry: those who are named wait again, also who was not among the recipients; without names everybody who has not
+/// got the message.
+pub(super) fn reopen(recipients: &mut Vec<RecipientStatus>, named: &[Address]) {
+    for recipient in recipients.iter_mut() {
+        let wanted = match recipient.state {
+            _ if !named.is_empty() => {
+                named.iter().any(|a| a.same_mailbox(recipient.address.as_str()))
             }
-            RecipientState::Delivered => {}
+            RecipientState::Failed | RecipientState::Cancelled | RecipientState::Queued => true,
+            RecipientState::Delivered => false,
+        };
+        if wanted {
+            recipient.state = RecipientState::Queued;
+            recipient.reason = None;
+        } else if recipient.state == RecipientState::Queued {
+            recipient.state = RecipientState::Cancelled;
+        }
+    }
+    for address in named {
+        if !recipients.iter().any(|recipient| recipient.address.same_mailbox(address.as_str())) {
+            recipients.push(RecipientStatus::queued(address.clone()));
         }
     }
 }

@@ -1,14 +1,17 @@
 //! The contract of every store.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::model::{Claim, Counts, Details, Filter, Page, Settlement};
+use super::model::{
+    Claim, Counts, Details, Entry, Filter, Page, Retried, Retry, Settlement, Start, Usage, WayKey,
+};
 use crate::clock::Timestamp;
-use crate::message::{Message, QueueId};
+use crate::message::QueueId;
 
 /// How long, and in whose name, a claim holds.
 #[derive(Clone, Debug)]
@@ -23,14 +26,23 @@ pub struct Lease {
 pub const LARGE: u64 = 1 << 20;
 
 /// How much a claim may bring.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Portion {
-    /// Messages in all.
-    pub messages: usize,
+    /// Messages of each of these ways; 0 leaves them where they are.
+    pub ways: BTreeMap<WayKey, usize>,
+    /// Messages of all other ways together.
+    pub others: usize,
     /// About so many octets of messages that are not large. One of them always fits.
     pub bytes: u64,
     /// Messages that are large. Others are passed over, so that what is due behind them does not wait.
     pub large: usize,
+}
+
+impl Portion {
+    /// So many messages, of whatever way.
+    pub fn any(messages: usize, bytes: u64, large: usize) -> Self {
+        Self { ways: BTreeMap::new(), others: messages, bytes, large }
+    }
 }
 
 /// Durable home of accepted messages. Implementations pass `queue::conformance`.
@@ -40,13 +52,14 @@ pub struct Portion {
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Keeps a message. Returns only when it would survive a power cut.
-    ///
-    /// With a lease the message is born claimed, for a caller that delivers it from memory; the lease number
-    /// of such a claim is 1. Without, it is queued and due at once.
-    async fn insert(&self, message: Arc<Message>, lease: Option<Lease>) -> Result<(), StoreError>;
+    async fn insert(&self, entry: Entry) -> Result<(), StoreError>;
 
-    /// Hands out entries that are due at `now`, the longest due first, up to `portion`. One whose lease ran out is due
-    /// again. Behind very many large ones that are passed over, nothing is found.
+    /// Hands out entries that are due at `now`, up to `portion`. One whose lease ran out is due again. Behind very many
+    /// large ones that are passed over, nothing is found.
+    ///
+    /// Within a way, mail that somebody may be waiting for goes before bulk mail, which gets a small part all the same;
+    /// in each of the two the senders take turns ([`super::Turn`]), and of one sender the longest due comes first. A batch
+    /// in doubt is handed out as a whole, its members one after the other in their order, whatever the portion.
     async fn claim(
         &self,
         portion: Portion,
@@ -54,13 +67,31 @@ pub trait Store: Send + Sync {
         lease: Lease,
     ) -> Result<Vec<Claim>, StoreError>;
 
-    /// Records attempts and what follows. Fails with [`StoreError::LeaseLost`] and writes nothing when the lease
-    /// is not held any more. With the delivery the message's account goes.
-    async fn settle(&self, settlement: Settlement) -> Result<(), StoreError>;
+    /// Notes that calls are about to be made. All or nothing: [`StoreError::LeaseLost`] names a message whose lease is
+    /// not held any more.
+    async fn begin(&self, start: Start) -> Result<(), StoreError>;
 
-    /// When there is something to claim next: a queued message that becomes due, or a lease that runs out.
-    /// `None` when no message is open.
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// Records attempts and what follows, of all these messages in one step: a crash leaves all of it or nothing. In their
+    /// order, [`StoreError::LeaseLost`] for those whose lease is not held any more, of which nothing is written. With the
+    /// delivery the message's account goes.
+    async fn settle_all(
+        &self,
+        settlements: Vec<Settlement>,
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError>;
+
+    /// [`Store::settle_all`] for one.
+    async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
+        let id = settlement.id;
+        let mut results = self.settle_all(vec![settlement]).await?;
+        results.pop().unwrap_or(Err(StoreError::LeaseLost(id)))
+    }
+
+    /// When there is something to claim next by this portion: a queued message that becomes due, or a lease that runs out.
+    /// `None` when no such message is open. With very many senders it may be too early.
+    async fn next_due(&self, portion: &Portion) -> Result<Option<Timestamp>, StoreError>;
+
+    /// What providers have taken in this hour and those after it, counted from 1970.
+    async fn usage(&self, from_hour: i64) -> Result<Vec<Usage>, StoreError>;
 
     /// One page of messages, newest first.
     async fn list(&self, filter: Filter) -> Result<Page, StoreError>;
@@ -71,18 +102,21 @@ pub trait Store: Send + Sync {
     /// The raw bytes, while they are kept.
     async fn content(&self, id: QueueId) -> Result<Option<Bytes>, StoreError>;
 
-    /// Makes a queued, failed or cancelled message due now, for everybody who has not got it, and lets
-    /// `give_up_after` count from now. With a provider, only that one is used. The last error stays until the next
-    /// attempt. Fails with [`StoreError::ContentGone`] when there is nothing left to send. A message with an account of its
-    /// own takes no provider.
-    async fn retry(
-        &self,
-        id: QueueId,
-        provider: Option<String>,
-        now: Timestamp,
-    ) -> Result<(), StoreError>;
+    /// Makes a queued, failed or cancelled message due now, for everybody who has not got it or for those who are named,
+    /// and lets `give_up_after` count from now. The last error stays until the next attempt. Fails with
+    /// [`StoreError::ContentGone`] when there is nothing left to send. A message with an account of its own takes no
+    /// provider, and one that is in doubt as a member of a batch neither provider nor recipients: its batch is repeated.
+    async fn retry(&self, id: QueueId, retry: Retry, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Stops a message that is queued; its recipients that still wait are cancelled.
+    /// Retries one slice of what has failed, the newest first, from `before` on.
+    async fn retry_failed(
+        &self,
+        before: Option<QueueId>,
+        now: Timestamp,
+    ) -> Result<Retried, StoreError>;
+
+    /// Stops a message that is queued; its recipients that still wait are cancelled. A member of a batch in doubt cannot
+    /// be stopped: the batch is repeated as it was.
     async fn cancel(&self, id: QueueId, now: Timestamp) -> Result<(), StoreError>;
 
     /// How full the queue is. Cheap at any backlog.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use mailferry::clock::{Clock as _, SystemClock};
 use mailferry::config::ProviderKind;
 use mailferry::message::{Account, Envelope, IndexFields, Message, QueueId};
-use mailferry::queue::{SqliteStore, Store as _};
+use mailferry::queue::{Entry, SqliteStore, Store as _};
 use mailferry::seal::SealKey;
 use mailferry::secret::Secret;
 
@@ -73,7 +73,7 @@ async fn put_in(store: &Path, seal: &SealKey, key: &str, subject: &str) -> Strin
         may_steer: true,
     };
     let store = SqliteStore::attach(store).unwrap();
-    store.insert(Arc::new(message), None).await.unwrap();
+    store.insert(Entry::waiting(Arc::new(message))).await.unwrap();
     store.close().await;
     id.to_string()
 }

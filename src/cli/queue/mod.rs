@@ -9,7 +9,7 @@ use super::{Exit, QueueAction, QueueArgs, complain, out};
 use crate::clock::Clock;
 use crate::config::{Config, QueueUrl};
 use crate::message::QueueId;
-use crate::queue::{Details, Filter, State, Store, StoreError};
+use crate::queue::{Details, Filter, Retry, State, Store, StoreError};
 
 /// How many messages are read at a time, so that a long queue needs little memory.
 const PAGE: usize = 500;
@@ -91,7 +91,8 @@ async fn act(args: &QueueArgs, store: &dyn Store, clock: &dyn Clock) -> Answer {
                 Vec::new()
             });
             for id in ids {
-                let done = store.retry(id, provider.clone(), clock.now()).await;
+                let retry = Retry { provider: provider.clone(), ..Retry::default() };
+                let done = store.retry(id, retry, clock.now()).await;
                 answer.add(id, done, "is due now", args.json);
             }
         }

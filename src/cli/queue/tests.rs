@@ -9,11 +9,11 @@ use super::*;
 use crate::cli::ListArgs;
 use crate::clock::{SystemClock, Timestamp};
 use crate::message::{
-    Address, Dsn, IndexFields, Loss, Message, Notify, OriginalRecipient, QueueId, RecipientDsn, Ret,
+    Address, Dsn, IndexFields, Loss, Notify, OriginalRecipient, QueueId, RecipientDsn, Ret,
 };
 use crate::queue::{
-    Attempt, Claim, Counts, Details, Lease, Outcome, Page, Portion, RecipientState,
-    RecipientStatus, Settlement, State, Summary,
+    Attempt, Claim, Counts, Details, Entry, Lease, Outcome, Page, Portion, RecipientState,
+    RecipientStatus, Retried, Retry, Settlement, Start, State, Summary, Usage, WayKey,
 };
 
 const ID: &str = "01937b5e-8f00-7000-8000-000000000001";
@@ -59,6 +59,7 @@ fn summary() -> Summary {
             header_from: "App <app@example.org>".to_owned(),
             subject: "Verify\u{1b}[2J\r\nyour mail".to_owned(),
             message_id: "1@example.org".to_owned(),
+            bulk: false,
         },
         size: 4096,
         user: None,
@@ -66,6 +67,8 @@ fn summary() -> Summary {
         provider_message_id: None,
         next_attempt_at: None,
         error: Some("422: no such user".to_owned()),
+        way: WayKey::default(),
+        in_doubt: false,
     }
 }
 
@@ -110,11 +113,20 @@ impl Store for OneMessage {
     async fn retry(
         &self,
         wanted: QueueId,
-        provider: Option<String>,
+        retry: Retry,
         _now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.note(format!("retry {wanted} {provider:?}"));
+        self.note(format!("retry {wanted} {:?}", retry.provider));
         if wanted == id() { Ok(()) } else { Err(StoreError::NotFound(wanted)) }
+    }
+
+    async fn retry_failed(
+        &self,
+        before: Option<QueueId>,
+        _now: Timestamp,
+    ) -> Result<Retried, StoreError> {
+        self.note(format!("retry failed before {before:?}"));
+        Ok(Retried { retried: 1, ..Retried::default() })
     }
 
     async fn cancel(&self, wanted: QueueId, _now: Timestamp) -> Result<(), StoreError> {
@@ -123,7 +135,7 @@ impl Store for OneMessage {
         Err(StoreError::WrongState { id: wanted, state: State::Failed, hint })
     }
 
-    async fn insert(&self, _: Arc<Message>, _: Option<Lease>) -> Result<(), StoreError> {
+    async fn insert(&self, _: Entry) -> Result<(), StoreError> {
         Err(StoreError::Unavailable("not asked for".to_owned()))
     }
 
@@ -131,12 +143,23 @@ impl Store for OneMessage {
         Ok(Vec::new())
     }
 
-    async fn settle(&self, _: Settlement) -> Result<(), StoreError> {
+    async fn begin(&self, _: Start) -> Result<(), StoreError> {
         Ok(())
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+    async fn settle_all(
+        &self,
+        _: Vec<Settlement>,
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn next_due(&self, _: &Portion) -> Result<Option<Timestamp>, StoreError> {
         Ok(None)
+    }
+
+    async fn usage(&self, _: i64) -> Result<Vec<Usage>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn content(&self, _: QueueId) -> Result<Option<Bytes>, StoreError> {

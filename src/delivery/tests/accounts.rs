@@ -15,7 +15,7 @@ use crate::delivery::{
 };
 use crate::message::{Account, QueueId, Submission};
 use crate::provider::{Provider, Rate, Verdict};
-use crate::queue::{Filter, MemoryStore, Outcome, Refusal, State, Store};
+use crate::queue::{Filter, MemoryStore, Outcome, Refusal, Retry, State, Store};
 use crate::seal::SealKey;
 use crate::secret::Secret;
 
@@ -152,8 +152,14 @@ async fn a_retry_cannot_lead_it_to_another_provider() {
     let id = bring(&world, "re_one").await;
     world.until(id, State::Failed).await;
     let now = world.clock.now();
-    assert!(world.store.retry(id, Some("resend".into()), now).await.is_err());
-    world.store.retry(id, None, now).await.unwrap();
+    assert!(
+        world
+            .store
+            .retry(id, Retry { provider: Some("resend".into()), ..Retry::default() }, now)
+            .await
+            .is_err()
+    );
+    world.store.retry(id, Retry::default(), now).await.unwrap();
     world.delivery.wake();
     world.until(id, State::Delivered).await;
     assert_eq!((one.seen().len(), configured.seen().len()), (2, 0));

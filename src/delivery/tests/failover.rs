@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::scripted::{Scripted, World, pass};
 use crate::delivery::ProviderState;
 use crate::provider::Verdict;
-use crate::queue::{Outcome, State, Store};
+use crate::queue::{Outcome, Retry, State, Store};
 
 const BOB: &[&str] = &["bob@example.net"];
 const PASSING: Verdict = Verdict::Temporary { retry_after: None };
@@ -116,7 +116,15 @@ async fn a_retry_that_names_a_provider_uses_only_that_one() {
     let world = World::new(&[("resend", &first), ("sendgrid", &second)]);
     let id = world.submit(BOB).await;
     world.until(id, State::Failed).await;
-    world.store.retry(id, Some("sendgrid".into()), world.clock.now()).await.unwrap();
+    world
+        .store
+        .retry(
+            id,
+            Retry { provider: Some("sendgrid".into()), ..Retry::default() },
+            world.clock.now(),
+        )
+        .await
+        .unwrap();
     world.delivery.wake();
     let details = world.until(id, State::Delivered).await;
     assert_eq!(details.summary.provider.as_deref(), Some("sendgrid"));

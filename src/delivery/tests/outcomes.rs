@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::scripted::{Scripted, World, pass, rules, settings};
 use crate::delivery::RetryRules;
 use crate::provider::Verdict;
-use crate::queue::{Outcome, RecipientState, State, Store};
+use crate::queue::{Outcome, RecipientState, Retry, State, Store};
 
 const BOB: &[&str] = &["bob@example.net"];
 const PASSING: Verdict = Verdict::Temporary { retry_after: None };
@@ -239,7 +239,11 @@ async fn an_operator_may_have_a_malformed_request_tried_again() {
     let world = World::new(&[("resend", &provider)]);
     let id = world.submit(BOB).await;
     pass(Duration::from_secs(1)).await;
-    world.store.retry(id, Some("resend".into()), world.clock.now()).await.unwrap();
+    world
+        .store
+        .retry(id, Retry { provider: Some("resend".into()), ..Retry::default() }, world.clock.now())
+        .await
+        .unwrap();
     world.delivery.wake();
     world.until(id, State::Delivered).await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::scripted::{Scripted, World, pass, rules, settings, submission_of};
 use crate::delivery::{Cause, Delivery};
-use crate::queue::{RecipientState, State, Store};
+use crate::queue::{Entry, RecipientState, State, Store};
 
 const MIB: usize = 1 << 20;
 const BOB: &[&str] = &["bob@example.net"];
@@ -67,7 +67,7 @@ async fn small_mail_in_the_queue_passes_the_large_mail_before_it() {
         may_steer: true,
     };
     let id = small.id;
-    world.store.insert(Arc::new(small), None).await.unwrap();
+    world.store.insert(Entry::waiting(Arc::new(small))).await.unwrap();
     pass(2 * SECOND).await;
     assert_eq!(world.show(id).await.summary.state, State::Delivered);
     assert_ne!(world.show(large[5]).await.summary.state, State::Delivered);

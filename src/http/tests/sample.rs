@@ -3,7 +3,9 @@
 use crate::clock::Timestamp;
 use crate::delivery::{ProviderState, ProviderStatus};
 use crate::message::{IndexFields, Loss, QueueId};
-use crate::queue::{Attempt, Details, Outcome, RecipientState, RecipientStatus, State, Summary};
+use crate::queue::{
+    Attempt, Details, Outcome, RecipientState, RecipientStatus, State, Summary, WayKey,
+};
 
 /// 10:00 on 21 November 2026.
 pub(in crate::http) fn now() -> Timestamp {
@@ -34,12 +36,15 @@ pub(in crate::http) fn failed() -> Details {
             header_from: "Oratio <app@example.org>".to_owned(),
             subject: "가입을 환영합니다".to_owned(),
             message_id: "1@example.org".to_owned(),
+            bulk: false,
         },
         size: 1234,
         user: None,
         provider: Some("resend".to_owned()),
         provider_message_id: None,
         next_attempt_at: None,
+        way: WayKey::default(),
+        in_doubt: false,
         error: Some("422: no such user".to_owned()),
     };
     let attempt = Attempt {
@@ -69,6 +74,8 @@ pub(in crate::http) fn bounce() -> Summary {
         provider: None,
         provider_message_id: None,
         next_attempt_at: Some(now()),
+        way: WayKey::default(),
+        in_doubt: false,
         error: None,
     }
 }

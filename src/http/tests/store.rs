@@ -1,15 +1,15 @@
 //! A store that only shows what a test has put in.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
-use crate::message::{Message, QueueId};
+use crate::message::QueueId;
 use crate::queue::{
-    Claim, Counts, Details, Filter, Lease, Page, Portion, Settlement, State, Store, StoreError,
+    Claim, Counts, Details, Entry, Filter, Lease, Page, Portion, Retried, Retry, Settlement, Start,
+    State, Store, StoreError, Usage,
 };
 
 /// Shows; keeps nothing.
@@ -52,7 +52,7 @@ fn not_here<T>() -> Result<T, StoreError> {
 
 #[async_trait]
 impl Store for FakeStore {
-    async fn insert(&self, _: Arc<Message>, _: Option<Lease>) -> Result<(), StoreError> {
+    async fn insert(&self, _: Entry) -> Result<(), StoreError> {
         not_here()
     }
 
@@ -60,11 +60,22 @@ impl Store for FakeStore {
         not_here()
     }
 
-    async fn settle(&self, _: Settlement) -> Result<(), StoreError> {
+    async fn begin(&self, _: Start) -> Result<(), StoreError> {
         not_here()
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+    async fn settle_all(
+        &self,
+        _: Vec<Settlement>,
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        not_here()
+    }
+
+    async fn next_due(&self, _: &Portion) -> Result<Option<Timestamp>, StoreError> {
+        not_here()
+    }
+
+    async fn usage(&self, _: i64) -> Result<Vec<Usage>, StoreError> {
         not_here()
     }
 
@@ -95,7 +106,11 @@ impl Store for FakeStore {
         Ok(found.map(|(_, bytes)| bytes.clone()))
     }
 
-    async fn retry(&self, _: QueueId, _: Option<String>, _: Timestamp) -> Result<(), StoreError> {
+    async fn retry(&self, _: QueueId, _: Retry, _: Timestamp) -> Result<(), StoreError> {
+        not_here()
+    }
+
+    async fn retry_failed(&self, _: Option<QueueId>, _: Timestamp) -> Result<Retried, StoreError> {
         not_here()
     }
 

@@ -30,7 +30,7 @@ pub(in crate::queue) async fn a_message_is_kept_as_it_came(open: Open) {
         }],
     }));
     let message = Arc::new(message);
-    store.insert(Arc::clone(&message), None).await.unwrap();
+    store.insert(Entry::waiting(Arc::clone(&message))).await.unwrap();
 
     let summary = summary(&*store, message.id).await;
     assert_eq!(summary.id, message.id);
@@ -61,7 +61,7 @@ pub(in crate::queue) async fn whether_a_client_may_steer_is_kept(open: Open) {
     let store = open(ROOMY);
     for (seconds, may_steer) in [(0, false), (1, true)] {
         let message = Arc::new(Message { may_steer, ..message(seconds) });
-        store.insert(Arc::clone(&message), None).await.unwrap();
+        store.insert(Entry::waiting(Arc::clone(&message))).await.unwrap();
         assert_eq!(claim_one(&*store, seconds).await.message.may_steer, may_steer);
     }
     // The lease of the first has run out.
@@ -73,7 +73,7 @@ pub(in crate::queue) async fn a_message_without_lease_is_due_at_once(open: Open)
     let id = queued(&*store, 5).await;
 
     assert_eq!(summary(&*store, id).await.next_attempt_at, Some(at(5)));
-    assert_eq!(store.next_due().await.unwrap(), Some(at(5)));
+    assert_eq!(store.next_due(&up_to(1)).await.unwrap(), Some(at(5)));
     let claim = claim_one(&*store, 5).await;
     assert_eq!(claim.message.id, id);
     assert_eq!((claim.deferrals, claim.trying_since), (0, at(5)));
@@ -84,7 +84,7 @@ pub(in crate::queue) async fn a_message_without_lease_is_due_at_once(open: Open)
 pub(in crate::queue) async fn a_message_born_claimed_is_under_lease_one(open: Open) {
     let store = open(ROOMY);
     let message = Arc::new(message(0));
-    store.insert(Arc::clone(&message), Some(lease(60))).await.unwrap();
+    store.insert(Entry::held(Arc::clone(&message), lease(60))).await.unwrap();
 
     let before = summary(&*store, message.id).await;
     assert_eq!((before.state, before.next_attempt_at), (State::Sending, None));
@@ -101,7 +101,7 @@ pub(in crate::queue) async fn contents_of_any_size_come_back_whole(open: Open) {
         let octet = |i: usize| u8::try_from((i * 31 + i / 251 + n) % 256).unwrap();
         let raw: Vec<u8> = (0..size).map(octet).collect();
         let message = Arc::new(Message { raw: Bytes::from(raw), ..message(n as i64) });
-        store.insert(Arc::clone(&message), None).await.unwrap();
+        store.insert(Entry::waiting(Arc::clone(&message))).await.unwrap();
         kept.push(message);
     }
 
@@ -123,22 +123,22 @@ pub(in crate::queue) async fn a_full_queue_refuses_until_a_message_is_over(open:
     in_state(&*store, 2, State::Sending).await;
 
     let excess = Arc::new(message(3));
-    let refusal = store.insert(Arc::clone(&excess), None).await.unwrap_err();
+    let refusal = store.insert(Entry::waiting(Arc::clone(&excess))).await.unwrap_err();
     assert_eq!(refusal, StoreError::Full(2));
     assert!(store.show(excess.id).await.unwrap().is_none());
     assert_eq!(store.content(excess.id).await.unwrap(), None);
 
     store.cancel(waiting, at(4)).await.unwrap();
-    store.insert(excess, None).await.unwrap();
+    store.insert(Entry::waiting(excess)).await.unwrap();
 }
 
 pub(in crate::queue) async fn an_id_is_taken_once(open: Open) {
     let store = open(ROOMY);
     let first = Arc::new(message(0));
-    store.insert(Arc::clone(&first), None).await.unwrap();
+    store.insert(Entry::waiting(Arc::clone(&first))).await.unwrap();
     let second = Message { raw: Bytes::from_static(b"other"), ..Message::clone(&first) };
 
-    assert!(store.insert(Arc::new(second), None).await.is_err());
+    assert!(store.insert(Entry::waiting(Arc::new(second))).await.is_err());
     assert_eq!(store.content(first.id).await.unwrap(), Some(first.raw.clone()));
     assert_eq!(store.counts().await.unwrap().queued, 1);
     let next = queued(&*store, 1).await;
@@ -153,7 +153,7 @@ pub(in crate::queue) async fn many_tasks_insert_at_once(open: Open) {
             tokio::spawn(async move {
                 let raw = Bytes::from(format!("message {n}"));
                 let message = Arc::new(Message { raw, ..message(n) });
-                store.insert(Arc::clone(&message), None).await.unwrap();
+                store.insert(Entry::waiting(Arc::clone(&message))).await.unwrap();
                 message
             })
         })

@@ -58,10 +58,10 @@ pub(in crate::queue) async fn a_claim_keeps_to_its_limits(open: Open) {
     let store = open(ROOMY);
     for n in 0..6 {
         let message = Message { raw: Bytes::from(vec![b'x'; 1_000]), ..message(n) };
-        store.insert(Arc::new(message), None).await.unwrap();
+        store.insert(Entry::waiting(Arc::new(message))).await.unwrap();
     }
     let take = async |messages, bytes| {
-        let portion = Portion { messages, bytes, large: 0 };
+        let portion = Portion::any(messages, bytes, 0);
         store.claim(portion, at(10), lease(600)).await.unwrap().len()
     };
 
@@ -79,10 +79,10 @@ pub(in crate::queue) async fn large_messages_that_are_not_wanted_are_passed_over
     for n in 0..6 {
         let message = Message { raw: Bytes::from(vec![b'x'; size(n)]), ..message(n) };
         ids.push(message.id);
-        store.insert(Arc::new(message), None).await.unwrap();
+        store.insert(Entry::waiting(Arc::new(message))).await.unwrap();
     }
     let take = async |large| {
-        let portion = Portion { messages: 10, bytes: 100, large };
+        let portion = Portion::any(10, 100, large);
         let claims = store.claim(portion, at(10), lease(600)).await.unwrap();
         claims.iter().map(|claim| claim.message.id).collect::<Vec<_>>()
     };
@@ -141,14 +141,14 @@ pub(in crate::queue) async fn a_claim_carries_the_latest_hundred_attempts(open: 
 
 pub(in crate::queue) async fn next_due_is_the_first_of_waiting_and_leased(open: Open) {
     let store = open(ROOMY);
-    assert_eq!(store.next_due().await.unwrap(), None);
+    assert_eq!(store.next_due(&up_to(1)).await.unwrap(), None);
     let waiting = queued(&*store, 700).await;
-    assert_eq!(store.next_due().await.unwrap(), Some(at(700)));
+    assert_eq!(store.next_due(&up_to(1)).await.unwrap(), Some(at(700)));
     in_state(&*store, 0, State::Sending).await;
-    assert_eq!(store.next_due().await.unwrap(), Some(at(600)), "a lease runs out");
+    assert_eq!(store.next_due(&up_to(1)).await.unwrap(), Some(at(600)), "a lease runs out");
     in_state(&*store, 1, State::Failed).await;
     store.cancel(waiting, at(2)).await.unwrap();
     let claim = claim_one(&*store, 600).await;
     store.settle(delivered(&claim, "resend", 601)).await.unwrap();
-    assert_eq!(store.next_due().await.unwrap(), None);
+    assert_eq!(store.next_due(&up_to(1)).await.unwrap(), None);
 }

@@ -1,7 +1,7 @@
 //! Lists, searches, counts.
 
 use super::*;
-use crate::queue::{Counts, Filter};
+use crate::queue::{Counts, Filter, Retry};
 
 async fn found(store: &dyn Store, filter: Filter) -> Vec<QueueId> {
     let page = store.list(filter).await.unwrap();
@@ -91,11 +91,12 @@ pub(in crate::queue) async fn a_search_looks_into_every_field(open: Open) {
         header_from: "김철수 <kim@shop.example>".to_owned(),
         subject: "주문 확인 Order 4711".to_owned(),
         message_id: "A1B2@shop.example".to_owned(),
+        bulk: false,
     };
     let id = message.id;
-    store.insert(Arc::new(message), Some(lease(600))).await.unwrap();
+    store.insert(Entry::held(Arc::new(message), lease(600))).await.unwrap();
     let message = super::message(1);
-    store.insert(Arc::new(message), None).await.unwrap();
+    store.insert(Entry::waiting(Arc::new(message))).await.unwrap();
     let claim = Claim::fresh(Arc::new(Message { id, ..super::message(0) }), 1);
     let mut settled = delivered(&claim, "resend", 5);
     settled.recipients[1] = RecipientStatus::queued("\"o\\\"hara\"@irish.example".parse().unwrap());
@@ -125,7 +126,7 @@ pub(in crate::queue) async fn a_message_is_found_by_every_name_that_it_has(open:
     wanted.index.message_id = "A1@shop.example".to_owned();
     let id = wanted.id;
     let wanted = Arc::new(wanted);
-    store.insert(Arc::clone(&wanted), Some(lease(600))).await.unwrap();
+    store.insert(Entry::held(Arc::clone(&wanted), lease(600))).await.unwrap();
     let mut split = settlement(&Claim::fresh(wanted, 1), Next::Delivered, 5);
     for (n, name) in ["re_1", "re_2"].into_iter().enumerate() {
         let call = attempt("resend", Outcome::Delivered, n as i64);
@@ -136,7 +137,7 @@ pub(in crate::queue) async fn a_message_is_found_by_every_name_that_it_has(open:
     let mut other = message(100_000);
     other.index.subject = "about A1@shop.example and re_1".to_owned();
     let later = other.id;
-    store.insert(Arc::new(other), None).await.unwrap();
+    store.insert(Entry::waiting(Arc::new(other))).await.unwrap();
 
     for name in ["A1@shop.example", "<A1@shop.example>", " re_1 ", "re_2"] {
         assert_eq!(search(&*store, name).await, [id], "{name}");
@@ -160,7 +161,7 @@ pub(in crate::queue) async fn a_search_takes_wildcards_literally(open: Open) {
     let mut special = message(0);
     special.index.subject = "100%_off\\now".to_owned();
     let id = special.id;
-    store.insert(Arc::new(special), None).await.unwrap();
+    store.insert(Entry::waiting(Arc::new(special))).await.unwrap();
     queued(&*store, 1).await;
 
     for text in ["%", "0%", "_", "%_o", "\\", "\\n", "OFF\\now"] {
@@ -225,7 +226,7 @@ pub(in crate::queue) async fn counts_follow_every_change(open: Open) {
     in_state(&*store, 3, State::Delivered).await;
     in_state(&*store, 4, State::Cancelled).await;
     assert_eq!(counts().await, (1, 1, 1));
-    store.retry(failed, None, at(5)).await.unwrap();
+    store.retry(failed, Retry::default(), at(5)).await.unwrap();
     assert_eq!(counts().await, (2, 1, 0));
     let claims = claim(&*store, 5).await;
     assert_eq!(counts().await, (0, 3, 0));
@@ -253,7 +254,7 @@ pub(in crate::queue) async fn the_oldest_is_an_open_one(open: Open) {
     assert_eq!(oldest().await, Some(at(1)));
     store.cancel(first, at(3)).await.unwrap();
     assert_eq!(oldest().await, Some(at(2)));
-    store.retry(failed, None, at(3)).await.unwrap();
+    store.retry(failed, Retry::default(), at(3)).await.unwrap();
     assert_eq!(oldest().await, Some(at(0)), "received then, open again");
     for claim in claim(&*store, 5_000).await {
         store.settle(delivered(&claim, "resend", 5_000)).await.unwrap();

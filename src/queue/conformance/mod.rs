@@ -17,8 +17,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    Attempt, Claim, Lease, Next, Outcome, Portion, RecipientState, RecipientStatus, Settlement,
-    State, Store, Summary,
+    Attempt, Claim, Entry, Lease, Next, Outcome, Portion, RecipientState, RecipientStatus,
+    Settlement, State, Store, Summary,
 };
 use crate::clock::Timestamp;
 use crate::message::{Envelope, IndexFields, Message, QueueId, SealedAccount};
@@ -145,6 +145,7 @@ pub(super) fn message(seconds: i64) -> Message {
             header_from: "The App <app@example.org>".to_owned(),
             subject: "Welcome".to_owned(),
             message_id: format!("{seconds}@app.example.org"),
+            bulk: false,
         },
         user: Some("lemmy".to_owned()),
         account: None,
@@ -166,7 +167,7 @@ pub(super) fn lease(seconds: i64) -> Lease {
 /// Inserts a message that is due at `at(seconds)`, and returns its id.
 pub(super) async fn queued(store: &dyn Store, seconds: i64) -> QueueId {
     let message = Arc::new(message(seconds));
-    store.insert(Arc::clone(&message), None).await.unwrap();
+    store.insert(Entry::waiting(Arc::clone(&message))).await.unwrap();
     message.id
 }
 
@@ -177,7 +178,7 @@ pub(super) async fn claim(store: &dyn Store, seconds: i64) -> Vec<Claim> {
 
 /// A claim of so many messages, of whatever size.
 pub(super) fn up_to(messages: usize) -> Portion {
-    Portion { messages, bytes: u64::MAX, large: usize::MAX }
+    Portion::any(messages, u64::MAX, usize::MAX)
 }
 
 /// Claims the one message that must be due at `at(seconds)`.
@@ -196,6 +197,9 @@ pub(super) fn settlement(claim: &Claim, next: Next, seconds: i64) -> Settlement 
         recipients: claim.recipients.clone(),
         next,
         at: at(seconds),
+        unclear: false,
+        way: None,
+        usage: Vec::new(),
     }
 }
 
@@ -246,7 +250,7 @@ pub(super) async fn in_state(store: &dyn Store, seconds: i64, state: State) -> Q
         State::Queued | State::Cancelled => None,
         State::Sending | State::Delivered | State::Failed => Some(lease(seconds + 600)),
     };
-    store.insert(Arc::clone(&message), held).await.unwrap();
+    store.insert(Entry { lease: held, ..Entry::waiting(Arc::clone(&message)) }).await.unwrap();
     let claim = Claim::fresh(message, 1);
     match state {
         State::Queued | State::Sending => {}

@@ -1,6 +1,7 @@
 //! What an operator may do.
 
 use super::*;
+use crate::queue::Retry;
 use crate::queue::StoreError;
 
 pub(in crate::queue) async fn a_retry_makes_a_waiting_message_due(open: Open) {
@@ -10,11 +11,11 @@ pub(in crate::queue) async fn a_retry_makes_a_waiting_message_due(open: Open) {
     let next = Next::Queue { due: at(900), error: Some("busy".to_owned()), deferred: true };
     store.settle(settlement(&first, next, 1)).await.unwrap();
 
-    store.retry(id, None, at(10)).await.unwrap();
+    store.retry(id, Retry::default(), at(10)).await.unwrap();
     let between = summary(&*store, id).await;
     assert_eq!(between.next_attempt_at, Some(at(10)));
     assert_eq!(between.error.as_deref(), Some("busy"), "until the next attempt");
-    assert_eq!(store.next_due().await.unwrap(), Some(at(10)));
+    assert_eq!(store.next_due(&up_to(1)).await.unwrap(), Some(at(10)));
     let second = claim_one(&*store, 10).await;
     assert_eq!((second.deferrals, second.trying_since), (0, at(10)));
     assert!(second.lease > first.lease);
@@ -24,7 +25,7 @@ pub(in crate::queue) async fn a_retry_revives_a_failed_message(open: Open) {
     let store = open(ROOMY);
     let id = in_state(&*store, 0, State::Failed).await;
 
-    store.retry(id, None, at(50)).await.unwrap();
+    store.retry(id, Retry::default(), at(50)).await.unwrap();
     let between = summary(&*store, id).await;
     assert_eq!((between.state, between.next_attempt_at), (State::Queued, Some(at(50))));
     let claim = claim_one(&*store, 50).await;
@@ -39,7 +40,7 @@ pub(in crate::queue) async fn a_retry_revives_a_cancelled_message(open: Open) {
     let store = open(ROOMY);
     let id = in_state(&*store, 0, State::Cancelled).await;
 
-    store.retry(id, None, at(50)).await.unwrap();
+    store.retry(id, Retry::default(), at(50)).await.unwrap();
     let claim = claim_one(&*store, 50).await;
     assert_eq!(claim.message.id, id);
     assert_eq!(states(&claim.recipients), [RecipientState::Queued; 2]);
@@ -56,7 +57,7 @@ pub(in crate::queue) async fn a_retry_spares_who_has_got_it(open: Open) {
     };
     store.settle(partly).await.unwrap();
 
-    store.retry(id, None, at(2)).await.unwrap();
+    store.retry(id, Retry::default(), at(2)).await.unwrap();
     let second = claim_one(&*store, 2).await;
     assert_eq!(states(&second.recipients), [RecipientState::Delivered, RecipientState::Queued]);
 }
@@ -65,11 +66,14 @@ pub(in crate::queue) async fn a_retry_may_name_the_provider(open: Open) {
     let store = open(ROOMY);
     let id = in_state(&*store, 0, State::Failed).await;
 
-    store.retry(id, Some("resend".to_owned()), at(1)).await.unwrap();
+    store
+        .retry(id, Retry { provider: Some("resend".to_owned()), ..Retry::default() }, at(1))
+        .await
+        .unwrap();
     let pinned = claim_one(&*store, 1).await;
     assert_eq!(pinned.pinned_provider.as_deref(), Some("resend"));
     store.settle(refused(&pinned, "resend", 2)).await.unwrap();
-    store.retry(id, None, at(3)).await.unwrap();
+    store.retry(id, Retry::default(), at(3)).await.unwrap();
     assert_eq!(claim_one(&*store, 3).await.pinned_provider, None, "the latest word counts");
 }
 
@@ -79,7 +83,7 @@ pub(in crate::queue) async fn a_retry_leaves_sending_and_delivered_alone(open: O
         let id = in_state(&*store, n as i64, state).await;
         let before = store.show(id).await.unwrap();
 
-        let refusal = store.retry(id, None, at(9)).await.unwrap_err();
+        let refusal = store.retry(id, Retry::default(), at(9)).await.unwrap_err();
         assert!(
             matches!(refusal, StoreError::WrongState { id: of, state: is, .. } if of == id && is == state),
             "{refusal}"
@@ -93,7 +97,7 @@ pub(in crate::queue) async fn a_retry_needs_the_content(open: Open) {
     let id = in_state(&*store, 0, State::Cancelled).await;
     assert_eq!(store.sweep(HOUR, Duration::ZERO, at(1)).await.unwrap(), 1);
 
-    assert_eq!(store.retry(id, None, at(2)).await, Err(StoreError::ContentGone(id)));
+    assert_eq!(store.retry(id, Retry::default(), at(2)).await, Err(StoreError::ContentGone(id)));
     assert_eq!(summary(&*store, id).await.state, State::Cancelled);
 }
 
@@ -133,7 +137,7 @@ pub(in crate::queue) async fn a_stranger_cannot_be_operated_on(open: Open) {
     let store = open(ROOMY);
     let id = message(0).id;
 
-    assert_eq!(store.retry(id, None, at(1)).await, Err(StoreError::NotFound(id)));
+    assert_eq!(store.retry(id, Retry::default(), at(1)).await, Err(StoreError::NotFound(id)));
     assert_eq!(store.cancel(id, at(1)).await, Err(StoreError::NotFound(id)));
 }
 
@@ -141,10 +145,13 @@ pub(in crate::queue) async fn a_retry_names_no_provider_beside_an_account(open: 
     let store = open(ROOMY);
     let message = with_account(0);
     let id = message.id;
-    store.insert(message, None).await.unwrap();
-    let refusal = store.retry(id, Some("ses".to_owned()), at(1)).await.unwrap_err();
+    store.insert(Entry::waiting(message)).await.unwrap();
+    let refusal = store
+        .retry(id, Retry { provider: Some("ses".to_owned()), ..Retry::default() }, at(1))
+        .await
+        .unwrap_err();
     assert!(matches!(refusal, StoreError::WrongState { .. }), "{refusal}");
     assert!(refusal.to_string().contains("without naming a provider"), "{refusal}");
-    store.retry(id, None, at(1)).await.unwrap();
+    store.retry(id, Retry::default(), at(1)).await.unwrap();
     assert_eq!(claim_one(&*store, 1).await.pinned_provider, None);
 }

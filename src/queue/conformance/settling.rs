@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::message::Loss;
+use crate::queue::Retry;
 use crate::queue::StoreError;
 
 pub(in crate::queue) async fn delivery_ends_a_message(open: Open) {
@@ -173,7 +174,7 @@ pub(in crate::queue) async fn an_account_goes_with_the_delivery_and_not_before(o
     let store = open(ROOMY);
     let message = with_account(0);
     let id = message.id;
-    store.insert(Arc::clone(&message), None).await.unwrap();
+    store.insert(Entry::waiting(Arc::clone(&message))).await.unwrap();
     let kept = message.account.clone();
     let first = claim_one(&*store, 0).await;
     assert_eq!(first.message.account, kept);
@@ -186,7 +187,7 @@ pub(in crate::queue) async fn an_account_goes_with_the_delivery_and_not_before(o
     let second = claim_one(&*store, 5).await;
     store.settle(refused(&second, "resend", 6)).await.unwrap();
     assert_eq!(store.account(id), kept, "an operator may have it tried again");
-    store.retry(id, None, at(7)).await.unwrap();
+    store.retry(id, Retry::default(), at(7)).await.unwrap();
     let third = claim_one(&*store, 7).await;
     assert_eq!(third.message.account, kept);
     store.settle(delivered(&third, "resend", 8)).await.unwrap();

@@ -1,6 +1,7 @@
 //! Retention.
 
 use super::*;
+use crate::queue::Retry;
 
 /// Sweeps until nothing is left; how much that was, and in how many slices.
 async fn sweep(store: &dyn Store, records: Duration, bodies: Duration, now: i64) -> (usize, usize) {
@@ -41,7 +42,7 @@ pub(in crate::queue) async fn contents_of_failed_messages_stay_with_the_record(o
     assert_eq!(sweep(&*store, HOUR, Duration::ZERO, 100).await, (1, 1));
     assert!(store.content(failed).await.unwrap().is_some());
     assert_eq!(store.content(delivered).await.unwrap(), None);
-    store.retry(failed, None, at(101)).await.unwrap();
+    store.retry(failed, Retry::default(), at(101)).await.unwrap();
     let claim = claim_one(&*store, 101).await;
     assert_eq!(claim.message.raw, message(0).raw);
 }
@@ -50,7 +51,7 @@ pub(in crate::queue) async fn an_account_goes_with_the_content(open: Open) {
     let store = open(ROOMY);
     let message = with_account(0);
     let id = message.id;
-    store.insert(message, None).await.unwrap();
+    store.insert(Entry::waiting(message)).await.unwrap();
     store.cancel(id, at(1)).await.unwrap();
     assert!(store.account(id).is_some(), "an operator may have it sent after all");
 

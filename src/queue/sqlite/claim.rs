@@ -11,16 +11,18 @@ use super::tally::Tally;
 use crate::clock::Timestamp;
 use crate::message::{Envelope, IndexFields, Message, QueueId, SealedAccount};
 use crate::queue::rules::{HISTORY_MAX, Helping, PASSED_OVER_MAX, Pick};
-use crate::queue::{Claim, Lease, Outcome, Portion, RecipientStatus, State};
+use crate::queue::{
+    BatchId, Claim, Doubt, Lease, Outcome, Place, Portion, RecipientStatus, State, WayKey,
+};
 
 /// Walks along the index of open messages, which is in this order.
-pub(super) const DUE: &str = "SELECT id, state, size FROM messages INDEXED BY open_by_due \
+pub(super) const DUE: &str = "SELECT id, state, size, way, batch FROM messages INDEXED BY open_by_due \
      WHERE state < 2 AND due_at <= ?1 ORDER BY due_at, state, id LIMIT ?2";
 
 /// What a claim asks for.
 #[derive(Debug)]
 pub(super) struct Wanted<'a> {
-    pub(super) portion: Portion,
+    pub(super) portion: &'a Portion,
     pub(super) now: Timestamp,
     pub(super) lease: &'a Lease,
 }
@@ -64,21 +66,39 @@ pub(super) fn claim(
 fn due(connection: &Connection, wanted: &Wanted<'_>) -> rusqlite::Result<Vec<Candidate>> {
     let mut search = connection.prepare_cached(DUE)?;
     // Read as far as needed: the limit is for the search's own sake.
-    let look = wanted.portion.messages.saturating_add(PASSED_OVER_MAX);
+    let ways: usize = wanted.portion.ways.values().sum();
+    let look = ways.saturating_add(wanted.portion.others).saturating_add(PASSED_OVER_MAX);
     let mut found = search.query((rows::millis(wanted.now), rows::signed(look)))?;
     let mut candidates: Vec<Candidate> = Vec::new();
-    let mut helping = Helping::new(wanted.portion);
+    let mut helping = Helping::new(wanted.portion.clone());
     while let Some(row) = found.next()? {
-        match helping.pick(rows::unsigned(row, 2)?) {
-            Pick::Take => {
-                let (id, state) = (rows::id(row, 0)?, rows::state(row, 1)?);
-                candidates.push(Candidate { id, state });
-            }
+        let id = rows::id(row, 0)?;
+        if candidates.iter().any(|candidate| candidate.id == id) {
+            continue;
+        }
+        let way = WayKey::from_text(row.get_ref(3)?.as_str()?);
+        match helping.pick(&way, rows::unsigned(row, 2)?) {
+            Pick::Take => match row.get::<_, Option<[u8; 16]>>(4)? {
+                Some(batch) => candidates.extend(members(connection, batch)?),
+                None => candidates.push(Candidate { id, state: rows::state(row, 1)? }),
+            },
             Pick::PassOver => {}
             Pick::End => break,
         }
     }
     Ok(candidates)
+}
+
+/// All members of a batch, in their order.
+fn members(connection: &Connection, batch: [u8; 16]) -> rusqlite::Result<Vec<Candidate>> {
+    connection
+        .prepare_cached(
+            "SELECT id, state FROM messages WHERE batch = ?1 AND state < 2 ORDER BY place",
+        )?
+        .query_map([batch], |row| {
+            Ok(Candidate { id: rows::id(row, 0)?, state: rows::state(row, 1)? })
+        })?
+        .collect()
 }
 
 /// Makes the message ours under the next number.
@@ -95,7 +115,7 @@ fn lease(connection: &Connection, id: QueueId, lease: &Lease) -> rusqlite::Resul
 fn read(connection: &Connection, id: QueueId) -> rusqlite::Result<Option<Claim>> {
     let mut search = connection.prepare_cached(
         "SELECT lease, deferrals, trying_since, pinned_provider, received_at, sender, recipients, smtp_utf8, \
-         header_from, subject, message_id, user, size, body, body_rows, dsn, account, may_steer FROM messages WHERE id = ?1",
+         header_from, subject, message_id, user, size, body, body_rows, dsn, account, may_steer, bulk, begun_by, begun_at, batch, place, batch_of FROM messages WHERE id = ?1",
     )?;
     search.query_row([Id(id)], |row| {
         let (size, first, pieces) = (rows::unsigned(row, 12)?, row.get(13)?, row.get(14)?);
@@ -118,14 +138,26 @@ fn read(connection: &Connection, id: QueueId) -> rusqlite::Result<Option<Claim>>
                     header_from: row.get(8)?,
                     subject: row.get(9)?,
                     message_id: row.get(10)?,
+                    bulk: row.get(18)?,
                 },
                 user: row.get(11)?,
                 account: row.get::<_, Option<Vec<u8>>>(16)?.map(|seal| SealedAccount(seal.into())),
                 may_steer: row.get(17)?,
             }),
             recipients,
+            doubt: doubt(row)?,
         }))
     })
+}
+
+fn doubt(row: &Row<'_>) -> rusqlite::Result<Option<Doubt>> {
+    let Some(provider) = row.get(19)? else { return Ok(None) };
+    let batch: Option<[u8; 16]> = row.get(21)?;
+    let place = batch.map(|batch| {
+        let batch = BatchId(QueueId::from_bytes(batch));
+        Ok::<_, rusqlite::Error>(Place { batch, number: row.get(22)?, of: row.get(23)? })
+    });
+    Ok(Some(Doubt { provider, since: rows::time(row, 20)?, place: place.transpose()? }))
 }
 
 fn envelope(row: &Row<'_>, recipients: &[RecipientStatus]) -> rusqlite::Result<Envelope> {

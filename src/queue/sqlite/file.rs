@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_submission.sql"),
     include_str!("migrations/0003_may_steer.sql"),
     include_str!("migrations/0004_names.sql"),
+    include_str!("migrations/0005_turns.sql"),
 ];
 
 /// The mark of our files: `PRAGMA application_id`, set by the first migration.

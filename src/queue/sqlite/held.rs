@@ -49,12 +49,12 @@ mod tests {
     use super::super::line::Answer;
     use super::*;
     use crate::queue::conformance::message;
-    use crate::queue::{Next, Settlement};
+    use crate::queue::{Entry, Next, Settlement};
 
     const ROOM: u64 = 1_000;
 
     fn insert() -> Job {
-        Job::Insert { message: Arc::new(message(1)), lease: None, answer: Answer::new().0 }
+        Job::Insert { entry: Entry::waiting(Arc::new(message(1))), answer: Answer::new().0 }
     }
 
     fn settle() -> Job {
@@ -66,8 +66,11 @@ mod tests {
             recipients: Vec::new(),
             next: Next::Delivered,
             at: message.received_at,
+            unclear: false,
+            way: None,
+            usage: Vec::new(),
         };
-        Job::Settle { settlement, answer: Answer::new().0 }
+        Job::Settle { settlements: vec![settlement], answer: Answer::new().0 }
     }
 
     fn is_settle(job: &Job) -> bool {

@@ -6,7 +6,7 @@ use super::fault::Fault;
 use super::rows::{self, Content, Id};
 use super::tally::Tally;
 use crate::message::{Address, Message, QueueId};
-use crate::queue::{Lease, State, StoreError};
+use crate::queue::{Entry, State, StoreError, Turn};
 
 /// The largest piece of content in one row, octets. SQLite copies a row twice on its way in: large messages are
 /// cut, so that it copies pieces.
@@ -17,12 +17,13 @@ pub(super) fn insert(
     connection: &Connection,
     tally: &mut Tally,
     messages_max: u64,
-    message: &Message,
-    lease: Option<&Lease>,
+    entry: &Entry,
 ) -> Result<(), Fault> {
+    let Entry { message, way, lease, provider } = entry;
     if tally.open() >= messages_max {
         return Err(StoreError::Full(messages_max).into());
     }
+    let turn = Turn::of(message);
     let (state, number, due) = match lease {
         Some(lease) => (State::Sending, 1, lease.expires),
         None => (State::Queued, 0, message.received_at),
@@ -33,15 +34,16 @@ pub(super) fn insert(
         .prepare_cached(
             "INSERT INTO messages (id, state, due_at, lease, lease_owner, deferrals, received_at, trying_since, \
              sender, recipients, smtp_utf8, header_from, subject, message_id, size, user, body, body_rows, dsn, account, \
-             may_steer) \
-             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+             may_steer, way, bulk, share, begun_by, begun_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, \
+             ?21, ?22, ?23, iif(?23 IS NULL, NULL, ?6))",
         )?
         .execute(params![
             Id(message.id),
             state as u8,
             rows::millis(due),
             number,
-            lease.map(|lease| &*lease.owner),
+            lease.as_ref().map(|lease| &*lease.owner),
             received_at,
             message.envelope.sender.as_ref().map(Address::as_str),
             rows::waiting_json(&message.envelope.recipients)?,
@@ -56,6 +58,10 @@ pub(super) fn insert(
             message.envelope.dsn.as_deref().map(rows::to_json).transpose()?,
             message.account.as_ref().map(|account| &*account.0),
             message.may_steer,
+            way.as_str(),
+            turn.bulk,
+            turn.share,
+            provider,
         ]);
     match record {
         Ok(_) => {}

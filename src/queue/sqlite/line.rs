@@ -1,14 +1,16 @@
 //! The line in which work waits for the writer.
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
 use super::sweep::Slice;
 use crate::clock::Timestamp;
-use crate::message::{Message, QueueId};
-use crate::queue::{Claim, Counts, Lease, Portion, Settlement, StoreError};
+use crate::message::QueueId;
+use crate::queue::{
+    Claim, Counts, Entry, Lease, Portion, Retried, Retry, Settlement, Start, StoreError,
+};
 
 /// Content that may wait in the line, octets. Sessions limit it as well; this is for a disk that hangs.
 const WAITING_BYTES_MAX: usize = 256 << 20;
@@ -51,13 +53,16 @@ impl<T> Answer<T> {
 /// One piece of work for the writer.
 pub(super) enum Job {
     Insert {
-        message: Arc<Message>,
-        lease: Option<Lease>,
+        entry: Entry,
+        answer: Answer<()>,
+    },
+    Begin {
+        start: Start,
         answer: Answer<()>,
     },
     Settle {
-        settlement: Settlement,
-        answer: Answer<()>,
+        settlements: Vec<Settlement>,
+        answer: Answer<Vec<Result<(), StoreError>>>,
     },
     Claim {
         portion: Portion,
@@ -67,9 +72,14 @@ pub(super) enum Job {
     },
     Retry {
         id: QueueId,
-        provider: Option<String>,
+        retry: Retry,
         now: Timestamp,
         answer: Answer<()>,
+    },
+    RetryFailed {
+        before: Option<QueueId>,
+        now: Timestamp,
+        answer: Answer<Retried>,
     },
     Cancel {
         id: QueueId,
@@ -96,10 +106,12 @@ impl Job {
     /// Octets of content to be written.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Insert { message, .. } => message.raw.len(),
-            Self::Settle { .. }
+            Self::Insert { entry, .. } => entry.message.raw.len(),
+            Self::Begin { .. }
+            | Self::Settle { .. }
             | Self::Claim { .. }
             | Self::Retry { .. }
+            | Self::RetryFailed { .. }
             | Self::Cancel { .. }
             | Self::Sweep { .. }
             | Self::Count { .. } => 0,
@@ -112,9 +124,11 @@ impl Job {
     pub(super) fn finish(self, verdict: Result<(), &StoreError>) {
         match self {
             Self::Insert { answer, .. }
-            | Self::Settle { answer, .. }
+            | Self::Begin { answer, .. }
             | Self::Retry { answer, .. }
             | Self::Cancel { answer, .. } => answer.send(verdict),
+            Self::Settle { answer, .. } => answer.send(verdict),
+            Self::RetryFailed { answer, .. } => answer.send(verdict),
             Self::Claim { answer, .. } => answer.send(verdict),
             Self::Sweep { answer, .. } => answer.send(verdict),
             Self::Count { answer } => answer.send(verdict),

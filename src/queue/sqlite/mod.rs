@@ -3,6 +3,7 @@
 //! [`writer`] is the only one that writes, in group commits; [`line`] is where work waits for it. [`read`] and [`list`]
 //! look on from connections of their own. [`file`] opens the file and keeps its schema.
 
+mod begin;
 mod checkpoint;
 mod claim;
 mod fault;
@@ -38,9 +39,12 @@ use self::line::{Answer, Job, Line, Receiver, stopped};
 use self::read::Reader;
 use self::sweep::Slice;
 use self::writer::Writer;
-use super::{Claim, Counts, Details, Filter, Lease, Page, Portion, Settlement, Store, StoreError};
+use super::{
+    Claim, Counts, Details, Entry, Filter, Lease, Page, Portion, Retried, Retry, Settlement, Start,
+    Store, StoreError, Usage,
+};
 use crate::clock::Timestamp;
-use crate::message::{Message, QueueId};
+use crate::message::QueueId;
 
 /// A queue in an SQLite file.
 ///
@@ -147,8 +151,8 @@ fn void_leases(connection: &Connection) -> rusqlite::Result<usize> {
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn insert(&self, message: Arc<Message>, lease: Option<Lease>) -> Result<(), StoreError> {
-        self.ask(|answer| Job::Insert { message, lease, answer }).await
+    async fn insert(&self, entry: Entry) -> Result<(), StoreError> {
+        self.ask(|answer| Job::Insert { entry, answer }).await
     }
 
     async fn claim(
@@ -160,12 +164,24 @@ impl Store for SqliteStore {
         self.ask(|answer| Job::Claim { portion, now, lease, answer }).await
     }
 
-    async fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
-        self.ask(|answer| Job::Settle { settlement, answer }).await
+    async fn begin(&self, start: Start) -> Result<(), StoreError> {
+        self.ask(|answer| Job::Begin { start, answer }).await
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+    async fn settle_all(
+        &self,
+        settlements: Vec<Settlement>,
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        self.ask(|answer| Job::Settle { settlements, answer }).await
+    }
+
+    async fn next_due(&self, portion: &Portion) -> Result<Option<Timestamp>, StoreError> {
+        let _ = portion;
         self.lane.run(read::next_due).await
+    }
+
+    async fn usage(&self, from_hour: i64) -> Result<Vec<Usage>, StoreError> {
+        self.lane.run(move |connection| read::usage(connection, from_hour)).await
     }
 
     async fn list(&self, filter: Filter) -> Result<Page, StoreError> {
@@ -184,13 +200,16 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn retry(
+    async fn retry(&self, id: QueueId, retry: Retry, now: Timestamp) -> Result<(), StoreError> {
+        self.ask(|answer| Job::Retry { id, retry, now, answer }).await
+    }
+
+    async fn retry_failed(
         &self,
-        id: QueueId,
-        provider: Option<String>,
+        before: Option<QueueId>,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.ask(|answer| Job::Retry { id, provider, now, answer }).await
+    ) -> Result<Retried, StoreError> {
+        self.ask(|answer| Job::RetryFailed { before, now, answer }).await
     }
 
     async fn cancel(&self, id: QueueId, now: Timestamp) -> Result<(), StoreError> {

@@ -7,36 +7,74 @@ use super::rows::{self, Id};
 use super::tally::Tally;
 use crate::clock::Timestamp;
 use crate::message::QueueId;
-use crate::queue::{RecipientStatus, State, StoreError, rules};
+use crate::queue::{RecipientStatus, Retried, Retry, State, StoreError, rules};
+
+/// Messages that one slice of [`retry_failed`] looks at.
+const SLICE: usize = 500;
 
 /// Puts a message that waits or is over back into the queue, due now.
 pub(super) fn retry(
     connection: &Connection,
     tally: &mut Tally,
     id: QueueId,
-    provider: Option<&str>,
+    retry: &Retry,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let Current { state, mut recipients, has_account } = current(connection, id)?;
-    rules::may_retry(id, state)?;
-    rules::may_name(id, state, provider, has_account)?;
+    let Current { state, mut recipients, has_account, in_batch } = current(connection, id)?;
+    rules::may_retry(id, state, retry)?;
+    rules::may_name(id, state, retry.provider.as_deref(), has_account)?;
+    rules::may_leave_batch(id, state, in_batch, retry)?;
     if !has_content(connection, id)? {
         return Err(StoreError::ContentGone(id).into());
     }
-    rules::reopen(&mut recipients);
+    rules::reopen(&mut recipients, &retry.recipients);
     connection
         .prepare_cached(
             "UPDATE messages SET state = 0, due_at = ?2, trying_since = ?2, deferrals = 0, finished_at = NULL, \
-             recipients = ?3, pinned_provider = ?4 WHERE id = ?1",
+             recipients = ?3, pinned_provider = ?4, way = '', begun_by = iif(batch IS NULL, NULL, begun_by) \
+             WHERE id = ?1",
         )?
         .execute(params![
             Id(id),
             rows::millis(now),
             rows::recipients_json(&recipients)?,
-            provider
+            retry.provider
         ])?;
     tally.moved(id, state, State::Queued);
     Ok(())
+}
+
+/// Retries the newest of what has failed, from `before` on.
+pub(super) fn retry_failed(
+    connection: &Connection,
+    tally: &mut Tally,
+    before: Option<QueueId>,
+    now: Timestamp,
+) -> Result<Retried, Fault> {
+    let before = before.unwrap_or(QueueId::from_bytes([0xff; 16]));
+    let slice: Vec<(QueueId, bool)> = connection
+        .prepare_cached(
+            "SELECT id, begun_by IS NOT NULL FROM messages INDEXED BY stopped \
+             WHERE state = 3 AND state >= 3 AND id < ?1 ORDER BY id DESC LIMIT ?2",
+        )?
+        .query_map(params![Id(before), rows::signed(SLICE)], |row| {
+            Ok((rows::id(row, 0)?, row.get(1)?))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut retried = Retried::default();
+    for (id, in_doubt) in &slice {
+        if *in_doubt {
+            retried.in_doubt += 1;
+            continue;
+        }
+        match retry(connection, tally, *id, &Retry::default(), now) {
+            Ok(()) => retried.retried += 1,
+            Err(Fault::Refused(_)) => retried.without_content += 1,
+            Err(broken @ Fault::Broken(_)) => return Err(broken),
+        }
+    }
+    retried.next = slice.last().map(|(id, _)| *id).filter(|_| slice.len() == SLICE);
+    Ok(retried)
 }
 
 /// Stops a message that waits.
@@ -46,8 +84,8 @@ pub(super) fn cancel(
     id: QueueId,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let Current { state, mut recipients, has_account: _ } = current(connection, id)?;
-    rules::may_cancel(id, state)?;
+    let Current { state, mut recipients, has_account: _, in_batch } = current(connection, id)?;
+    rules::may_cancel(id, state, in_batch)?;
     rules::stop(&mut recipients);
     connection
         .prepare_cached(
@@ -63,18 +101,21 @@ struct Current {
     recipients: Vec<RecipientStatus>,
     /// It goes by the account that its client brought.
     has_account: bool,
+    /// It is in doubt as a member of a batch.
+    in_batch: bool,
 }
 
 fn current(connection: &Connection, id: QueueId) -> Result<Current, Fault> {
     connection
         .prepare_cached(
-            "SELECT state, recipients, account IS NOT NULL FROM messages WHERE id = ?1",
+            "SELECT state, recipients, account IS NOT NULL, batch IS NOT NULL FROM messages WHERE id = ?1",
         )?
         .query_row([Id(id)], |row| {
             Ok(Current {
                 state: rows::state(row, 0)?,
                 recipients: rows::json(row, 1)?,
                 has_account: row.get(2)?,
+                in_batch: row.get(3)?,
             })
         })
         .optional()?

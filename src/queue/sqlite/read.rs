@@ -13,7 +13,7 @@ use super::line::stopped;
 use super::rows::{self, Id};
 use crate::clock::Timestamp;
 use crate::message::QueueId;
-use crate::queue::{Details, StoreError};
+use crate::queue::{Details, StoreError, Usage};
 
 /// One connection, one query at a time. Who waits for it holds no thread.
 #[derive(Clone)]
@@ -54,6 +54,19 @@ pub(super) const NEXT_DUE: &str =
 /// The first entry of the index of open messages: a queued one, or a lease that runs out.
 pub(super) fn next_due(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
     connection.prepare_cached(NEXT_DUE)?.query_row([], |row| rows::time(row, 0)).optional()
+}
+
+/// What providers have taken in this hour and those after it.
+pub(super) fn usage(connection: &Connection, from_hour: i64) -> rusqlite::Result<Vec<Usage>> {
+    connection
+        .prepare_cached(
+            "SELECT provider, hour, recipients FROM usage WHERE hour >= ?1 ORDER BY hour",
+        )?
+        .query_map([from_hour], |row| {
+            let recipients = rows::unsigned(row, 2)?;
+            Ok(Usage { provider: row.get(0)?, hour: row.get(1)?, recipients })
+        })?
+        .collect()
 }
 
 /// One message with its attempts, oldest first.

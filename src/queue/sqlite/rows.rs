@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::clock::Timestamp;
 use crate::message::{Address, Dsn, IndexFields, QueueId};
-use crate::queue::{Attempt, Outcome, RecipientState, RecipientStatus, State, Summary};
+use crate::queue::{Attempt, Outcome, RecipientState, RecipientStatus, State, Summary, WayKey};
 
 /// An id as a parameter.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,8 @@ pub(super) fn signed(number: impl TryInto<i64>) -> i64 {
 
 /// The columns that [`summary`] reads, in its order.
 pub(super) const SUMMARY_COLUMNS: &str = "m.id, m.state, m.received_at, m.sender, m.recipients, m.header_from, \
-     m.subject, m.message_id, m.size, m.user, m.provider, m.provider_message_id, m.due_at, m.error";
+     m.subject, m.message_id, m.size, m.user, m.provider, m.provider_message_id, m.due_at, m.error, \
+     m.way, m.begun_by IS NOT NULL";
 
 /// A message as lists show it. Addresses that cannot be read are left out: nothing must hide the other messages.
 pub(super) fn summary(row: &Row<'_>) -> rusqlite::Result<Summary> {
@@ -47,6 +48,7 @@ pub(super) fn summary(row: &Row<'_>) -> rusqlite::Result<Summary> {
             header_from: row.get(5)?,
             subject: row.get(6)?,
             message_id: row.get(7)?,
+            bulk: false,
         },
         size: unsigned(row, 8)?,
         user: row.get(9)?,
@@ -54,12 +56,14 @@ pub(super) fn summary(row: &Row<'_>) -> rusqlite::Result<Summary> {
         provider_message_id: row.get(11)?,
         next_attempt_at: (state == State::Queued).then(|| time(row, 12)).transpose()?,
         error: row.get(13)?,
+        way: WayKey::from_text(row.get_ref(14)?.as_str()?),
+        in_doubt: state != State::Sending && row.get(15)?,
     })
 }
 
 /// What was asked for about notifications, in the column behind those of [`summary`]. It hides nothing either.
 pub(super) fn wishes(row: &Row<'_>) -> Option<Box<Dsn>> {
-    json_or_none(row, 14).ok().flatten().map(Box::new)
+    json_or_none(row, 16).ok().flatten().map(Box::new)
 }
 
 /// The columns that [`attempt`] reads, in its order.

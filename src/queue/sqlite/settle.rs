@@ -7,7 +7,7 @@ use super::rows::{self, Id};
 use super::tally::Tally;
 use crate::message::QueueId;
 use crate::queue::rules::{Change, LastError};
-use crate::queue::{Attempt, Settlement, State, StoreError};
+use crate::queue::{Attempt, Next, Settlement, State, StoreError, Usage, WayKey};
 
 /// Writes the new state under the lease that is expected, and the attempts. A delivered message needs the account
 /// that its client brought no more.
@@ -27,7 +27,8 @@ pub(super) fn settle(
             "UPDATE messages SET state = ?3, due_at = coalesce(?4, due_at), deferrals = deferrals + ?5, \
              finished_at = ?6, recipients = ?7, provider = coalesce(?8, provider), \
              provider_message_id = coalesce(?9, provider_message_id), error = iif(?10, error, ?11), \
-             lease_owner = iif(?3 = 1, lease_owner, NULL), account = iif(?3 = 2, NULL, account) \
+             lease_owner = iif(?3 = 1, lease_owner, NULL), account = iif(?3 = 2, NULL, account), \
+             begun_by = iif(?12, begun_by, NULL), batch = iif(?12, batch, NULL), way = coalesce(?13, way) \
              WHERE id = ?1 AND state = 1 AND lease = ?2",
         )?
         .execute(params![
@@ -42,6 +43,8 @@ pub(super) fn settle(
             change.provider_message_id,
             keeps_error,
             error,
+            settlement.unclear || settlement.next == Next::Continue,
+            settlement.way.as_ref().map(WayKey::as_str),
         ])?;
     if held == 0 {
         return Err(StoreError::LeaseLost(settlement.id).into());
@@ -49,7 +52,21 @@ pub(super) fn settle(
     for attempt in &settlement.attempts {
         record(connection, settlement.id, attempt)?;
     }
+    for usage in &settlement.usage {
+        count(connection, usage)?;
+    }
     tally.moved(settlement.id, State::Sending, change.state);
+    Ok(())
+}
+
+/// Adds to what counts for the provider's quotas.
+fn count(connection: &Connection, usage: &Usage) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO usage (hour, provider, recipients) VALUES (?1, ?2, ?3) \
+             ON CONFLICT DO UPDATE SET recipients = recipients + excluded.recipients",
+        )?
+        .execute(params![usage.hour, usage.provider, rows::signed(usage.recipients)])?;
     Ok(())
 }
 

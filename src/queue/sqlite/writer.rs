@@ -13,7 +13,7 @@ use super::fault::{Fault, explain, is_disk_full, unavailable};
 use super::held::Held;
 use super::line::{Job, Line};
 use super::tally::Tally;
-use super::{insert, operator, settle};
+use super::{begin, insert, operator, settle};
 use crate::queue::{Counts, StoreError};
 
 /// The most work in one transaction: pieces, and octets of content. One piece always fits.
@@ -164,27 +164,28 @@ impl Writer {
         let connection = &self.connection;
         let tally = &mut self.tally;
         match job {
-            Job::Insert { message, lease, answer } => answer.keep(sort(insert::insert(
-                connection,
-                tally,
-                self.messages_max,
-                message,
-                lease.as_ref(),
-            ))?),
-            Job::Settle { settlement, answer } => {
-                answer.keep(sort(settle::settle(connection, tally, settlement))?);
+            Job::Insert { entry, answer } => {
+                answer.keep(sort(insert::insert(connection, tally, self.messages_max, entry))?);
+            }
+            Job::Begin { start, answer } => {
+                answer.keep(sort(begin::begin(connection, start))?);
+            }
+            Job::Settle { settlements, answer } => {
+                let each = settlements.iter();
+                let results = each.map(|one| sort(settle::settle(connection, tally, one)));
+                answer.keep(Ok(results.collect::<rusqlite::Result<_>>()?));
             }
             Job::Claim { portion, now, lease, answer } => {
-                let wanted = Wanted { portion: *portion, now: *now, lease };
+                let wanted = Wanted { portion, now: *now, lease };
                 answer.keep(sort(claim::claim(connection, tally, &wanted))?);
             }
-            Job::Retry { id, provider, now, answer } => answer.keep(sort(operator::retry(
-                connection,
-                tally,
-                *id,
-                provider.as_deref(),
-                *now,
-            ))?),
+            Job::Retry { id, retry, now, answer } => {
+                answer.keep(sort(operator::retry(connection, tally, *id, retry, *now))?);
+            }
+            Job::RetryFailed { before, now, answer } => {
+                let slice = operator::retry_failed(connection, tally, *before, *now);
+                answer.keep(sort(slice)?);
+            }
             Job::Cancel { id, now, answer } => {
                 answer.keep(sort(operator::cancel(connection, tally, *id, *now))?);
             }
@@ -231,7 +232,9 @@ fn is_unwanted(job: &Job) -> bool {
         Job::Insert { answer, .. } => answer.is_unwanted(),
         Job::Claim { answer, .. } => answer.is_unwanted(),
         // What has happened must be recorded, whoever asks.
-        Job::Settle { .. }
+        Job::Begin { .. }
+        | Job::Settle { .. }
+        | Job::RetryFailed { .. }
         | Job::Retry { .. }
         | Job::Cancel { .. }
         | Job::Sweep { .. }

@@ -5,7 +5,7 @@ use crate::message::Message;
 use crate::queue::conformance::{
     at, attempts, claim, claim_one, delivered, lease, message, queued, summary, up_to,
 };
-use crate::queue::{State, Store};
+use crate::queue::{Entry, State, Store};
 
 #[tokio::test]
 async fn a_refusal_concerns_only_who_is_refused() {
@@ -18,12 +18,12 @@ async fn a_refusal_concerns_only_who_is_refused() {
     let (second, third) = (Arc::new(message(1)), Arc::new(message(2)));
     let release = busy(&store).await;
     let (inserted, full, late, settled, unknown, fits, ()) = tokio::join!(
-        store.insert(Arc::clone(&second), None),
-        store.insert(Arc::clone(&third), None),
+        store.insert(Entry::waiting(Arc::clone(&second))),
+        store.insert(Entry::waiting(Arc::clone(&third))),
         store.settle(lost),
         store.settle(delivered(&held, "resend", 2)),
         store.cancel(message(3).id, at(3)),
-        store.insert(Arc::clone(&third), Some(lease(600))),
+        store.insert(Entry::held(Arc::clone(&third), lease(600))),
         async { drop(release) },
     );
 
@@ -75,7 +75,7 @@ async fn who_hangs_up_while_waiting_is_not_served() {
     let release = busy(&store).await;
     let message: Arc<Message> = Arc::new(message(1));
     {
-        let insert = store.insert(Arc::clone(&message), None);
+        let insert = store.insert(Entry::waiting(Arc::clone(&message)));
         let take = store.claim(up_to(10), at(10), lease(600));
         tokio::select! {
             biased;
@@ -98,7 +98,7 @@ async fn dropping_the_store_finishes_what_waits() {
     let message = Arc::new(message(0));
     let insert = tokio::spawn({
         let (store, message) = (Arc::clone(&store), Arc::clone(&message));
-        async move { store.insert(message, None).await }
+        async move { store.insert(Entry::waiting(message)).await }
     });
     tokio::task::yield_now().await;
     store.line.close();

@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::message::Message;
-use crate::queue::conformance::{self, attempts, claim_one, delivered, in_state, queued, summary};
+use crate::queue::conformance::{
+    self, attempts, claim_one, delivered, in_state, queued, summary, up_to,
+};
 use crate::queue::sqlite::{claim, read, tally};
-use crate::queue::{Filter, RecipientState, State, Store};
+use crate::queue::{Entry, Filter, RecipientState, State, Store};
 
 #[tokio::test]
 async fn everything_survives_reopening() {
@@ -34,7 +36,7 @@ async fn whoever_might_not_steer_may_not_after_a_restart() {
     let store = daemon(&path);
     for (seconds, may_steer) in [(0, false), (1, true)] {
         let message = Message { may_steer, ..conformance::message(seconds) };
-        store.insert(Arc::new(message), None).await.unwrap();
+        store.insert(Entry::waiting(Arc::new(message))).await.unwrap();
     }
     drop(store);
 
@@ -53,7 +55,7 @@ async fn leases_are_void_for_a_new_daemon() {
     drop(store);
 
     let store = daemon(&path);
-    assert_eq!(store.next_due().await.unwrap(), Some(lost.message.received_at));
+    assert_eq!(store.next_due(&up_to(1)).await.unwrap(), Some(lost.message.received_at));
     let counts = store.counts().await.unwrap();
     assert_eq!((counts.queued, counts.sending), (1, 0));
     let late = store.settle(delivered(&lost, "resend", 1)).await;
@@ -125,7 +127,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
         let text = refusal(result);
         assert!(text.contains("a newer mailferry has written it (schema 99"), "{text}");
     }
-    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 4").unwrap();
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 5").unwrap();
     assert_eq!(conformance::claim(&daemon(&path), 0).await.len(), 1);
 }
 
@@ -137,7 +139,11 @@ async fn mail_that_waits_in_an_older_file_is_kept() {
     drop(store);
     let version_1 = "ALTER TABLE messages DROP COLUMN account; ALTER TABLE messages DROP COLUMN dsn; \
                      ALTER TABLE messages DROP COLUMN may_steer; \
-                     DROP INDEX by_message_id; DROP INDEX by_provider_id; \
+                     DROP INDEX by_message_id; DROP INDEX by_provider_id; DROP INDEX by_batch; DROP TABLE usage; \
+                     ALTER TABLE messages DROP COLUMN way; ALTER TABLE messages DROP COLUMN bulk; \
+                     ALTER TABLE messages DROP COLUMN share; ALTER TABLE messages DROP COLUMN begun_by; \
+                     ALTER TABLE messages DROP COLUMN begun_at; ALTER TABLE messages DROP COLUMN batch; \
+                     ALTER TABLE messages DROP COLUMN place; ALTER TABLE messages DROP COLUMN batch_of; \
                      PRAGMA user_version = 1;";
     Connection::open(&path).unwrap().execute_batch(version_1).unwrap();
 

@@ -1,8 +1,8 @@
 //! A command line beside a running daemon.
 
 use super::*;
-use crate::queue::conformance::{at, claim_one, in_state, queued};
-use crate::queue::{State, Store};
+use crate::queue::conformance::{at, claim_one, in_state, queued, up_to};
+use crate::queue::{Retry, State, Store};
 
 #[tokio::test]
 async fn a_daemon_notices_what_the_command_line_does() {
@@ -15,11 +15,14 @@ async fn a_daemon_notices_what_the_command_line_does() {
 
     let visitor = SqliteStore::attach(&path).unwrap();
     visitor.cancel(waiting, at(2)).await.unwrap();
-    visitor.retry(failed, Some("ses".to_owned()), at(3)).await.unwrap();
+    visitor
+        .retry(failed, Retry { provider: Some("ses".to_owned()), ..Retry::default() }, at(3))
+        .await
+        .unwrap();
     let seen = visitor.counts().await.unwrap();
     drop(visitor);
 
-    assert_eq!(store.next_due().await.unwrap(), Some(at(3)));
+    assert_eq!(store.next_due(&up_to(1)).await.unwrap(), Some(at(3)));
     let after = store.counts().await.unwrap();
     assert_eq!((after.queued, after.failed, after.oldest), (1, 0, Some(at(0))));
     assert_eq!(after, seen);
@@ -39,7 +42,7 @@ async fn both_write_at_the_same_time() {
     let visitor = SqliteStore::attach(&path).unwrap();
     let retries = async {
         for id in &failed {
-            visitor.retry(*id, None, at(100)).await.unwrap();
+            visitor.retry(*id, Retry::default(), at(100)).await.unwrap();
         }
     };
     let inserts = async {

@@ -9,7 +9,7 @@ use crate::message::{Message, QueueId};
 use crate::queue::conformance::{
     at, attempts, claim, claim_one, delivered, lease, message, queued, summary, up_to,
 };
-use crate::queue::{State, Store};
+use crate::queue::{Entry, Retry, State, Store};
 
 /// A message of that many KiB.
 fn large(seconds: i64, kib: usize) -> Arc<Message> {
@@ -38,14 +38,14 @@ async fn a_full_disk_refuses_and_nothing_is_half_written() {
     let before = store.counts().await.unwrap();
     room(&store, 10).await;
     let refused = large(1, 900);
-    let error = store.insert(Arc::clone(&refused), None).await.unwrap_err();
+    let error = store.insert(Entry::waiting(Arc::clone(&refused))).await.unwrap_err();
     assert_eq!(error.to_string(), "the store cannot be used: the disk is full");
     assert!(is_absent(&store, refused.id).await);
     assert_eq!(store.counts().await.unwrap(), before);
     assert!(store.content(kept).await.unwrap().is_some());
 
     room(&store, 1_000).await;
-    store.insert(Arc::clone(&refused), None).await.unwrap();
+    store.insert(Entry::waiting(Arc::clone(&refused))).await.unwrap();
     assert_eq!(claim(&store, 1).await.len(), 2);
     drop(store);
     assert_eq!(integrity(&path), "ok");
@@ -62,7 +62,7 @@ async fn a_full_disk_still_records_what_was_delivered() {
     let refused = large(1, 900);
     let release = busy(&store).await;
     let (inserted, settled, ()) = tokio::join!(
-        store.insert(Arc::clone(&refused), None),
+        store.insert(Entry::waiting(Arc::clone(&refused))),
         store.settle(delivered(&held, "resend", 1)),
         async { drop(release) },
     );
@@ -91,7 +91,7 @@ async fn a_full_file_system_refuses_and_recovers() {
         let mut refusals = 0;
         for n in 0..80 {
             let message = large(round * 100 + n, 30);
-            match store.insert(Arc::clone(&message), None).await {
+            match store.insert(Entry::waiting(Arc::clone(&message))).await {
                 Ok(()) => kept.push(message),
                 Err(error) => {
                     assert!(error.to_string().contains("the disk is full"), "{error}");
@@ -112,7 +112,7 @@ async fn a_full_file_system_refuses_and_recovers() {
         while store.sweep(Default::default(), Default::default(), at(10_000)).await.unwrap() > 0 {}
         kept.clear();
         let message = large(round, 30);
-        store.insert(Arc::clone(&message), None).await.unwrap();
+        store.insert(Entry::waiting(Arc::clone(&message))).await.unwrap();
         kept.push(message);
     }
     drop(store);
@@ -146,9 +146,9 @@ async fn a_damaged_record_fails_and_stands_in_nobodys_way() {
     let store = Arc::new(store);
     let release = busy(&store).await;
     let (garbled, gone, fine, ()) = tokio::join!(
-        store.retry(garbled, None, at(11)),
-        store.retry(emptied, None, at(11)),
-        store.insert(Arc::new(message(12)), None),
+        store.retry(garbled, Retry::default(), at(11)),
+        store.retry(emptied, Retry::default(), at(11)),
+        store.insert(Entry::waiting(Arc::new(message(12)))),
         async { drop(release) },
     );
     assert!(garbled.unwrap_err().to_string().contains("a record cannot be read"));
@@ -162,7 +162,7 @@ async fn a_message_of_which_a_piece_is_missing_does_not_go_out() {
     let store = daemon(&path);
     let torn = large(0, 1_200);
     let id = torn.id;
-    store.insert(torn, None).await.unwrap();
+    store.insert(Entry::waiting(torn)).await.unwrap();
     reach(&store, |connection| {
         let last = "DELETE FROM bodies WHERE n = (SELECT max(n) FROM bodies)";
         assert_eq!(connection.execute(last, []).unwrap(), 1);
