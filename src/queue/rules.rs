@@ -1,5 +1,7 @@
 //! What may become of a message: the rules that all stores share, as plain functions.
 
+use std::time::Duration;
+
 use super::model::{Next, RecipientState, RecipientStatus, Retry, Settlement, State, WayKey};
 use super::store::{LARGE, Portion, StoreError};
 use crate::clock::Timestamp;
@@ -16,6 +18,14 @@ pub(super) const HISTORY_MAX: usize = 100;
 
 /// How many messages one slice of a sweep looks after at the most.
 pub(super) const SWEEP_MAX: usize = 500;
+
+/// How long it is kept what providers have taken: the longest quota is a month's.
+const USAGE_KEPT: Duration = Duration::from_secs(35 * 24 * 3_600);
+
+/// The first hour of those that are kept for quotas, counted from 1970.
+pub(super) fn usage_from(now: Timestamp) -> i64 {
+    now.checked_sub(USAGE_KEPT).unwrap_or(Timestamp::MIN).as_second().div_euclid(3_600)
+}
 
 /// The number of messages on a page.
 pub(super) fn page_length(limit: usize) -> usize {
