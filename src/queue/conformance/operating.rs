@@ -1,6 +1,7 @@
 //! What an operator may do.
 
 use super::*;
+use crate::message::Address;
 use crate::queue::{Retried, Retry, StoreError};
 
 pub(in crate::queue) async fn a_retry_makes_a_waiting_message_due(open: Open) {
@@ -171,7 +172,7 @@ pub(in crate::queue) async fn a_retry_may_name_the_recipients(open: Open) {
     assert_eq!(names, ["ada@example.net", "grace@example.com", "eve@example.org"]);
     let (failed, queued) = (RecipientState::Failed, RecipientState::Queued);
     assert_eq!(all, [failed, queued, queued], "who is not named keeps what became of it");
-    let envelope = claim.message.envelope.recipients.iter().map(|address| address.as_str());
+    let envelope = claim.message.envelope.recipients.iter().map(Address::as_str);
     assert_eq!(envelope.collect::<Vec<_>>(), names, "the envelope has the new one");
     assert_eq!(claim.message.raw, message(0).raw);
     store.settle(delivered(&claim, "resend", 2)).await.unwrap();

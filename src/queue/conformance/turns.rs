@@ -143,8 +143,8 @@ pub(in crate::queue) async fn a_closed_way_is_left_alone(open: Open) {
 pub(in crate::queue) async fn each_way_has_room_of_its_own(open: Open) {
     let store = open(ROOMY);
     let ways = [way("a"), way("b"), way("c"), way("d")];
-    for n in 0..40 {
-        add(&*store, of("shop", n), &ways[n as usize % 4]).await;
+    for (n, way) in (0..40).zip(ways.iter().cycle()) {
+        add(&*store, of("shop", n), way).await;
     }
     let portion = only(&[(&ways[0], 3), (&ways[1], 1)], 5);
     let claims = store.claim(portion, at(10_000), lease(20_000)).await.unwrap();
@@ -161,9 +161,9 @@ pub(in crate::queue) async fn each_way_has_room_of_its_own(open: Open) {
 pub(in crate::queue) async fn ways_take_turns_when_octets_are_short(open: Open) {
     let store = open(ROOMY);
     let ways = [way("a"), way("b"), way("c")];
-    for n in 0..30 {
+    for (n, way) in (0..30).zip(ways.iter().cycle()) {
         let letter = Message { raw: Bytes::from(vec![b'x'; 600]), ..of("shop", n) };
-        add(&*store, letter, &ways[n as usize % 3]).await;
+        add(&*store, letter, way).await;
     }
     let mut served = BTreeSet::new();
     for _ in 0..3 {
