@@ -208,7 +208,7 @@ pub(in crate::queue) async fn very_many_senders_are_all_served_in_the_end(open: 
     let store = open(ROOMY);
     let ways = [way("a"), way("b"), way("c")];
     // Nine of ten are not due yet: the walk has to pass them.
-    let seconds = |n: usize| if n % 10 == 0 { 5 } else { 50_000 };
+    let seconds = |n: usize| if n.is_multiple_of(10) { 5 } else { 50_000 };
     let inserts = (0..6_000).map(|n| {
         let store = Arc::clone(&store.store);
         let (letter, way) = (of(&format!("user-{n}"), seconds(n)), ways[n % 3].clone());
