@@ -81,7 +81,7 @@ impl Engine {
         let way_key = WayKey::default();
         let entry = Entry { message: Arc::clone(&message), way: way_key, lease, provider: None };
         store.insert(entry).await?;
-        self.log.accepted(&message);
+        self.log().accepted(&message);
         match expires {
             Some(expires) => {
                 self.dispatch(Job::new(Claim::fresh(message, BIRTH_LEASE), expires, way, room));

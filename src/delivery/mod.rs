@@ -26,6 +26,7 @@ mod known;
 mod lane;
 mod memory;
 mod pace;
+mod policy;
 mod pump;
 mod roster;
 mod settle;
@@ -49,13 +50,13 @@ pub use lane::LaneSetup;
 pub use status::{Cause, NotSent, ProviderState, ProviderStatus, Sent};
 
 use crate::clock::SharedClock;
-use crate::config::{OnLoss, SenderConfig};
+use crate::config::{OnLoss, OnUnclear, SenderConfig};
 use crate::message::{QueueId, Submission};
 use crate::queue::{Accounts, Entry, Intake, Store};
 use board::{Board, Ways};
 use engine::{Engine, StoreHandle};
-use events::EventLog;
 use known::KnownAccounts;
+use policy::Policy;
 
 /// The longest wait between two checks of a closed provider that sets no limit to them.
 const CHECK_MAX: Duration = Duration::from_mins(1);
@@ -75,8 +76,12 @@ pub struct Settings {
     pub sender: SenderConfig,
     /// What happens to a message of which a provider could carry a part only.
     pub on_loss: OnLoss,
+    /// What happens to a message when nobody knows whether its provider has it.
+    pub on_unclear: OnUnclear,
     /// Most calls in one request, where a provider takes several; 1: never more than one.
     pub batch_max: NonZeroUsize,
+    /// How long a lone message waits for company where a provider takes several calls in one request.
+    pub batch_linger: Duration,
     /// Whether log lines carry the subject.
     pub log_subject: bool,
     /// This instance's name on its leases.
@@ -95,17 +100,9 @@ impl Delivery {
         clock: SharedClock,
         rng: Rng,
     ) -> Self {
-        let Settings {
-            lanes,
-            user_routes,
-            accounts,
-            rules,
-            sender,
-            on_loss,
-            batch_max,
-            log_subject,
-            instance,
-        } = settings;
+        let policy = Policy::of(&settings);
+        let Settings { lanes, user_routes, accounts, instance, .. } = settings;
+        let rules = policy.rules;
         let checks = Backoff::new(rules.backoff.ceiling(0), CHECK_MAX.min(rules.backoff.max()));
         let ways = Ways {
             lanes,
@@ -114,10 +111,7 @@ impl Delivery {
             accounts_expected: accounts.as_ref().is_some_and(|accounts| accounts.expected),
         };
         let board = Board::new(ways, checks, rng);
-        let log = EventLog { subject: log_subject };
-        Self(Arc::new(Engine::new(
-            board, store, accounts, rules, sender, on_loss, batch_max, log, clock, instance,
-        )))
+        Self(Arc::new(Engine::new(board, store, accounts, policy, clock, instance)))
     }
 
     /// Reads the queue and checks closed providers until `shutdown`; then finishes the calls that are under way and
@@ -204,7 +198,7 @@ impl Delivery {
                 },
             )?;
         }
-        engine.log.accepted(&message);
+        engine.log().accepted(&message);
         // In a task of its own: the caller may hang up, the record must be completed all the same.
         let (task, provider) = (Arc::clone(engine), provider.map(str::to_owned));
         let sending = engine

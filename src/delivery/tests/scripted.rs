@@ -12,7 +12,7 @@ use fastrand::Rng;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SharedClock, TimerClock};
-use crate::config::{OnLoss, SenderConfig};
+use crate::config::{OnLoss, OnUnclear, SenderConfig};
 use crate::delivery::{Backoff, Delivery, LaneSetup, RetryRules, Settings};
 use crate::message::{Envelope, Loss, QueueId, Submission};
 use crate::provider::{
@@ -293,7 +293,9 @@ pub(super) fn settings(providers: &[(&str, &Arc<Scripted>)], rules: RetryRules) 
         rules,
         sender: SenderConfig::default(),
         on_loss: OnLoss::default(),
+        on_unclear: OnUnclear::default(),
         batch_max: NonZeroUsize::new(100).unwrap(),
+        batch_linger: Duration::ZERO,
         log_subject: true,
         instance: "test".into(),
     }

@@ -21,7 +21,7 @@ use self::provider::Willing;
 use self::store::FakeStore;
 use super::{Side, SmtpStatus, bind};
 use crate::clock::{SharedClock, TimerClock};
-use crate::config::{self, HttpConfig, OnLoss, SenderConfig};
+use crate::config::{self, HttpConfig, OnLoss, OnUnclear, SenderConfig};
 use crate::delivery::{Backoff, Delivery, LaneSetup, RetryRules, Settings};
 use crate::secret::Secret;
 
@@ -72,7 +72,9 @@ fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
         },
         sender: SenderConfig::default(),
         on_loss: OnLoss::default(),
+        on_unclear: OnUnclear::default(),
         batch_max: NonZeroUsize::MIN,
+        batch_linger: Duration::ZERO,
         log_subject: false,
         instance: Arc::from("test"),
     };
