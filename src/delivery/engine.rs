@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use super::board::{Board, Placement};
-use super::brought::{AccountSettings, Way};
+use super::brought::Way;
 use super::course::{self, Course, Obstacle};
 use super::events::EventLog;
 use super::job::Job;
@@ -27,8 +27,6 @@ const LEASE: Duration = Duration::from_mins(15);
 pub(super) struct Engine {
     board: Mutex<Board>,
     pub(super) store: Option<StoreHandle>,
-    /// What opens accounts that clients bring; `None`: there are none here.
-    pub(super) accounts: Option<AccountSettings>,
     policy: ArcSwap<Policy>,
     pub(super) clock: SharedClock,
     /// This instance's name on its leases.
@@ -57,7 +55,6 @@ impl Engine {
     pub(super) fn new(
         board: Board,
         store: Option<Arc<dyn Store>>,
-        accounts: Option<AccountSettings>,
         policy: Policy,
         clock: SharedClock,
         owner: Arc<str>,
@@ -65,7 +62,6 @@ impl Engine {
         Self {
             board: Mutex::new(board),
             store: store.map(StoreHandle),
-            accounts,
             policy: ArcSwap::from_pointee(policy),
             clock,
             owner,
@@ -86,7 +82,6 @@ impl Engine {
         self.policy.load_full()
     }
 
-    #[expect(dead_code, reason = "for the reload of the configuration")]
     /// From now on this holds, also for messages that are on their way.
     pub(super) fn set_policy(&self, policy: Policy) {
         self.policy.store(Arc::new(policy));
@@ -136,6 +131,15 @@ impl Engine {
             Placement::Nobody(job) => {
                 self.tasks.spawn(async move { engine.nobody(*job).await });
             }
+        }
+    }
+
+    /// Finds a lane anew for a message that has waited for one, or returns it at the shutdown.
+    pub(super) fn take_up_again(self: &Arc<Self>, job: Job) {
+        if self.closing.load(Ordering::Relaxed) {
+            self.hand_back(job);
+        } else {
+            self.dispatch(job);
         }
     }
 

@@ -54,7 +54,7 @@ impl Engine {
     ) -> Result<(Message, Way), String> {
         let Submission { envelope, raw, user, peer: _, account, may_steer } = submission;
         let way = self.fresh_way(account)?;
-        let account = match (&way, &self.accounts, &self.store) {
+        let account = match (&way, &self.policy().accounts, &self.store) {
             (Way::Account(brought), Some(accounts), Some(_)) => {
                 let sealed = accounts.seal.seal(id, &brought.account);
                 Some(sealed.map_err(|error| error.to_string())?)

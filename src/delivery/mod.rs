@@ -24,6 +24,7 @@ mod intake;
 mod job;
 mod known;
 mod lane;
+mod mark;
 mod memory;
 mod pace;
 mod policy;
@@ -47,6 +48,7 @@ pub use backoff::Backoff;
 pub use brought::{AccountSettings, LaneMaker};
 pub use course::RetryRules;
 pub use lane::LaneSetup;
+pub use mark::SetupMark;
 pub use status::{Cause, NotSent, ProviderState, ProviderStatus, Sent};
 
 use crate::clock::SharedClock;
@@ -88,6 +90,21 @@ pub struct Settings {
     pub instance: Arc<str>,
 }
 
+impl Settings {
+    /// What is the board's: who may use which provider, and how closed ones are checked.
+    fn ways(self) -> (Ways, Backoff) {
+        let Self { lanes, user_routes, accounts, rules, .. } = self;
+        let checks = Backoff::new(rules.backoff.ceiling(0), CHECK_MAX.min(rules.backoff.max()));
+        let ways = Ways {
+            lanes,
+            user_routes,
+            maker: accounts.as_ref().map(|accounts| accounts.lanes.clone()),
+            accounts_expected: accounts.is_some_and(|accounts| accounts.expected),
+        };
+        (ways, checks)
+    }
+}
+
 /// The running delivery, as the other parts see it.
 #[derive(Clone, Debug)]
 pub struct Delivery(Arc<Engine>);
@@ -101,17 +118,24 @@ impl Delivery {
         rng: Rng,
     ) -> Self {
         let policy = Policy::of(&settings);
-        let Settings { lanes, user_routes, accounts, instance, .. } = settings;
-        let rules = policy.rules;
-        let checks = Backoff::new(rules.backoff.ceiling(0), CHECK_MAX.min(rules.backoff.max()));
-        let ways = Ways {
-            lanes,
-            user_routes,
-            maker: accounts.as_ref().map(|accounts| accounts.lanes.clone()),
-            accounts_expected: accounts.as_ref().is_some_and(|accounts| accounts.expected),
-        };
+        let instance = Arc::clone(&settings.instance);
+        let (ways, checks) = settings.ways();
         let board = Board::new(ways, checks, rng);
-        Self(Arc::new(Engine::new(board, store, accounts, policy, clock, instance)))
+        Self(Arc::new(Engine::new(board, store, policy, clock, instance)))
+    }
+
+    /// Takes over another configuration without a pause. A provider of which nothing has changed keeps its standing, its
+    /// limits and what waits for it; another begins anew; one that is gone takes no new call, and its calls under way end.
+    /// Whatever waits goes by the new routes. This instance keeps its name.
+    pub fn reload(&self, settings: Settings) {
+        let engine = &self.0;
+        engine.set_policy(Policy::of(&settings));
+        let (ways, checks) = settings.ways();
+        let waiting = engine.board().reload(ways, checks, engine.now());
+        for job in waiting {
+            engine.take_up_again(job);
+        }
+        self.wake();
     }
 
     /// Reads the queue and checks closed providers until `shutdown`; then finishes the calls that are under way and
@@ -140,7 +164,7 @@ impl Delivery {
 
     /// Whether providers take the accounts that clients bring; `None` where clients bring none.
     pub fn accounts(&self) -> Option<Arc<dyn Accounts>> {
-        let settings = self.0.accounts.clone().filter(|accounts| accounts.expected)?;
+        let settings = self.0.policy().accounts.clone().filter(|accounts| accounts.expected)?;
         Some(Arc::new(KnownAccounts::new(settings, Arc::clone(&self.0.clock))))
     }
 

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::Settings;
+use super::brought::AccountSettings;
 use super::course::RetryRules;
 use super::events::EventLog;
 use crate::config::{OnLoss, OnUnclear, SenderConfig};
@@ -12,6 +13,8 @@ use crate::config::{OnLoss, OnUnclear, SenderConfig};
 /// that must fit asks for it once.
 #[derive(Clone, Debug)]
 pub(super) struct Policy {
+    /// What opens accounts that clients bring; `None`: there are none here.
+    pub(super) accounts: Option<AccountSettings>,
     pub(super) rules: RetryRules,
     /// The From rules.
     pub(super) sender: SenderConfig,
@@ -29,6 +32,7 @@ pub(super) struct Policy {
 impl Policy {
     pub(super) fn of(settings: &Settings) -> Self {
         Self {
+            accounts: settings.accounts.clone(),
             rules: settings.rules,
             sender: settings.sender.clone(),
             on_loss: settings.on_loss,

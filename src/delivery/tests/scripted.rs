@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SharedClock, TimerClock};
 use crate::config::{OnLoss, OnUnclear, SenderConfig};
-use crate::delivery::{Backoff, Delivery, LaneSetup, RetryRules, Settings};
+use crate::delivery::{Backoff, Delivery, LaneSetup, RetryRules, Settings, SetupMark};
 use crate::message::{Envelope, Loss, QueueId, Submission};
 use crate::provider::{
     Batch, Call, Capabilities, Form, Idempotency, IdempotencyKey, LeftOut, Letter, MessageIdFate,
@@ -285,6 +285,7 @@ pub(super) fn settings(providers: &[(&str, &Arc<Scripted>)], rules: RetryRules) 
         concurrency: NonZeroUsize::new(4).unwrap(),
         rate: None,
         in_route: true,
+        mark: SetupMark::default(),
     };
     Settings {
         lanes: providers.iter().map(lane).collect(),
