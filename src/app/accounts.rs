@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::AppError;
 use crate::clock::SharedClock;
 use crate::config::{AuthMode, Config, Mode, ProviderConfig, QueueUrl};
-use crate::delivery::{AccountSettings, LaneMaker, LaneSetup};
+use crate::delivery::{AccountSettings, LaneMaker, LaneSetup, QuotaSetup};
 use crate::provider::{self, HttpClient, Provider};
 use crate::seal::SealKey;
 
@@ -39,7 +39,8 @@ pub(super) fn settings(
 pub(super) fn lane(own: ProviderConfig, provider: Arc<dyn Provider>, in_route: bool) -> LaneSetup {
     let configured = own.rate.map(|rate| provider::Rate { calls: rate.calls, per: rate.per });
     LaneSetup {
-        rate: configured.or(provider.capabilities().rate),
+        rate: configured,
+        quotas: QuotaSetup { daily: own.daily_quota.0, monthly: own.monthly_quota.0 },
         in_route,
         concurrency: own.concurrency,
         name: own.name,

@@ -98,7 +98,7 @@ impl Roster {
     pub(super) fn change<T>(&mut self, id: LaneId, change: impl FnOnce(&mut Lane) -> T) -> T {
         let lane = self.lanes.get_mut(&id).expect("a lane that is held is not dropped");
         let (jobs, checks) = (lane.jobs(), usize::from(lane.checking));
-        let changes = lane.standing.next_change();
+        let changes = lane.next_change();
         let value = change(lane);
         if id >= self.configured {
             self.account_jobs = (self.account_jobs + lane.jobs()).saturating_sub(jobs);
@@ -110,7 +110,7 @@ impl Roster {
         } else {
             self.waiting.insert(id);
         }
-        let changes_now = lane.standing.next_change();
+        let changes_now = lane.next_change();
         if changes != changes_now {
             if let Some(at) = changes {
                 self.changing.remove(&(at, id));
@@ -131,6 +131,13 @@ impl Roster {
         self.waiting.iter().copied().collect()
     }
 
+    /// Lanes that wait until it is known what they have served before the start.
+    pub(super) fn unlearned(&self) -> Vec<LaneId> {
+        let configured = 0..self.configured;
+        let waiting = self.waiting.iter().copied().filter(|id| *id >= self.configured);
+        configured.chain(waiting).filter(|id| self.lane(*id).limits.is_unknown()).collect()
+    }
+
     /// The first lane with a message that can go now.
     pub(super) fn first_ready(&self, now: Timestamp) -> Option<LaneId> {
         let ready = |id: &LaneId| self.lane(*id).is_ready(now);
@@ -141,8 +148,8 @@ impl Roster {
     pub(super) fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         let later = (Bound::Excluded((now, LaneId::MAX)), Bound::Unbounded);
         let standing = self.changing.range(later).next().map(|(at, _)| *at);
-        let waiting = self.waiting.iter().filter_map(|id| self.lane(*id).pace.as_ref());
-        let paced = waiting.map(|pace| pace.next(now)).filter(|at| *at > now).min();
+        let waiting = self.waiting.iter().map(|id| self.lane(*id));
+        let paced = waiting.map(|lane| lane.limits.free_at(now)).filter(|at| *at > now).min();
         earlier(standing, paced)
     }
 
@@ -197,7 +204,7 @@ impl Roster {
         }
         self.tidied = now;
         let unused = |lane: &Lane| {
-            let rests = lane.standing.next_change().is_some_and(|at| at > now + LONG_REST);
+            let rests = lane.next_change().is_some_and(|at| at > now + LONG_REST);
             lane.is_idle() && !rests && lane.used + IDLE_MAX <= now
         };
         let lanes = &self.lanes;
@@ -215,7 +222,7 @@ impl Roster {
     fn remove(&mut self, fingerprint: Fingerprint, id: LaneId) {
         self.accounts.remove(&fingerprint);
         self.waiting.remove(&id);
-        if let Some(at) = self.lanes.remove(&id).and_then(|lane| lane.standing.next_change()) {
+        if let Some(at) = self.lanes.remove(&id).and_then(|lane| lane.next_change()) {
             self.changing.remove(&(at, id));
         }
     }
@@ -262,10 +269,8 @@ impl Roster {
     /// worst first.
     pub(super) fn status(&self, now: Timestamp) -> Vec<ProviderStatus> {
         let configured = self.configured().map(|lane| lane.status(now));
-        let mut accounts: Vec<(u8, Timestamp, &Lane)> = self
-            .accounts()
-            .map(|lane| (severity(lane.standing.state(now)), lane.used, lane))
-            .collect();
+        let mut accounts: Vec<(u8, Timestamp, &Lane)> =
+            self.accounts().map(|lane| (severity(lane.state(now)), lane.used, lane)).collect();
         accounts.sort_by(|a, b| (b.0, b.1, &a.2.setup.name).cmp(&(a.0, a.1, &b.2.setup.name)));
         let shown = accounts.iter().take(SHOWN_MAX).map(|(_, _, lane)| lane.status(now));
         configured.chain(shown).collect()

@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SharedClock, TimerClock};
 use crate::config::{OnLoss, SenderConfig};
-use crate::delivery::{Backoff, Delivery, LaneSetup, RetryRules, Settings};
+use crate::delivery::{Backoff, Delivery, LaneSetup, QuotaSetup, RetryRules, Settings};
 use crate::message::{Envelope, Loss, QueueId, Submission};
 use crate::provider::{
     Batch, Call, Capabilities, Form, Idempotency, IdempotencyKey, LeftOut, Letter, MessageIdFate,
-    Provider, Receipt, SendError, Unfit, Verdict,
+    Provider, QuotaDay, Receipt, SendError, Unfit, Verdict,
 };
 use crate::queue::{Details, Intake, MemoryStore, State, Store};
 
@@ -69,6 +69,7 @@ impl Scripted {
             recipients_per_call: 2,
             idempotency: Idempotency::None,
             rate: None,
+            quota_day: QuotaDay::Utc,
             non_ascii_local_parts: true,
             batch: None,
             message_id: MessageIdFate::Kept,
@@ -284,6 +285,7 @@ pub(super) fn settings(providers: &[(&str, &Arc<Scripted>)], rules: RetryRules) 
         provider: Arc::clone(*provider) as Arc<dyn Provider>,
         concurrency: NonZeroUsize::new(4).unwrap(),
         rate: None,
+        quotas: QuotaSetup::default(),
         in_route: true,
     };
     Settings {
