@@ -159,6 +159,7 @@ async fn run(config: Config, handed: Handed, mut signals: Signals) -> Result<(),
         smtp: SmtpStatus { listening: listener.addresses(), connections: listener.connections() },
         queue_backend: backend,
         queue_messages_max: config.queue.max_messages,
+        recipients_max: config.smtp.max_recipients.get(),
         clock: Arc::clone(&clock),
         started,
     };
@@ -291,7 +292,9 @@ fn build_delivery(
         },
         sender: config.sender.clone(),
         on_loss: config.delivery.on_loss,
+        on_unclear: config.delivery.on_unclear,
         batch_max: config.delivery.batch_max,
+        batch_linger: config.delivery.batch_linger,
         log_subject: config.log.subject,
         instance: instance_name().into(),
     };

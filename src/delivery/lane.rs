@@ -11,6 +11,7 @@ use super::Backoff;
 use super::board::earlier;
 use super::job::Job;
 use super::limits::{Limits, QuotaSetup};
+use super::mark::SetupMark;
 use super::standing::{Admission, Standing};
 use super::status::{ProviderState, ProviderStatus};
 use crate::clock::Timestamp;
@@ -44,6 +45,8 @@ pub struct LaneSetup {
     pub quotas: QuotaSetup,
     /// Takes part in the default route. Otherwise only mail that names it goes there.
     pub in_route: bool,
+    /// Of all that it is configured by: with the same mark it is the same account, used in the same way.
+    pub mark: SetupMark,
 }
 
 /// The number of a lane on the board; never given again.
@@ -62,6 +65,12 @@ pub(super) struct Lane {
     pub(super) used: Timestamp,
     /// When a call last began, or when the lane was made.
     pub(super) called: Timestamp,
+    /// The account of a client, see [`super::brought`].
+    pub(super) brought: bool,
+    /// Made before the last reload, by a configuration that may have changed.
+    pub(super) stale: bool,
+    /// Not configured any more: calls that are under way end, and that is all.
+    pub(super) retired: bool,
     /// When the last of those that were sent back comes round again.
     returns: Timestamp,
 }
@@ -82,29 +91,41 @@ impl Lane {
             checking: false,
             used: now,
             called: now,
+            brought: false,
+            stale: false,
+            retired: false,
             returns: Timestamp::MIN,
             setup,
         }
     }
 
-    /// True while it takes mail, now or soon.
-    pub(super) fn is_open(&self, now: Timestamp) -> bool {
-        !matches!(self.admission(|| 1, now), Admission::Closed(_))
+    /// Whether it takes mail.
+    pub(super) fn admission(&self, now: Timestamp) -> Admission {
+        self.admission_of(|| 1, now)
     }
 
-    /// Whether a message may go there now whose next call has at most so many recipients.
-    pub(super) fn admission(
-        &self,
-        recipients: impl FnOnce() -> usize,
-        now: Timestamp,
-    ) -> Admission {
-        self.standing.admission(now).and(self.limits.admission(recipients, now))
+    /// When it changes by itself.
+    pub(super) fn next_change(&self) -> Option<Timestamp> {
+        let change = earlier(self.standing.next_change(), self.limits.next_change());
+        change.filter(|_| !self.retired)
+    }
+
+    /// True while it takes mail, now or soon.
+    pub(super) fn is_open(&self, now: Timestamp) -> bool {
+        !matches!(self.admission(now), Admission::Closed(_))
     }
 
     /// Whether this message may go there now.
     pub(super) fn admits(&self, job: &Job, now: Timestamp) -> Admission {
         let service = self.setup.provider.capabilities().recipients_per_call;
-        self.admission(|| job.waiting().min(service), now)
+        self.admission_of(|| job.waiting().min(service), now)
+    }
+
+    fn admission_of(&self, recipients: impl FnOnce() -> usize, now: Timestamp) -> Admission {
+        if self.retired {
+            return Admission::Closed(None);
+        }
+        self.standing.admission(now).and(self.limits.admission(recipients, now))
     }
 
     /// True when a call may begin, as far as slots and rate go.
@@ -114,7 +135,7 @@ impl Lane {
 
     /// True when a message that waits can go now.
     pub(super) fn is_ready(&self, now: Timestamp) -> bool {
-        self.admission(|| 1, now) == Admission::Open && self.is_free(now)
+        self.admission(now) == Admission::Open && self.is_free(now)
     }
 
     /// True when a call more may be in flight.
@@ -223,11 +244,6 @@ impl Lane {
         }
     }
 
-    /// When something changes by itself.
-    pub(super) fn next_change(&self) -> Option<Timestamp> {
-        earlier(self.standing.next_change(), self.limits.next_change())
-    }
-
     /// The state that `/health` shows.
     pub(super) fn state(&self, now: Timestamp) -> ProviderState {
         match self.standing.state(now) {
@@ -281,6 +297,7 @@ mod tests {
             rate,
             quotas: QuotaSetup::default(),
             in_route: true,
+            mark: SetupMark::default(),
         };
         let checks = Backoff::new(Duration::from_secs(2), Duration::from_mins(1));
         Lane::new(setup, checks, start())

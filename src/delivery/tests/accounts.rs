@@ -12,7 +12,7 @@ use crate::clock::{SharedClock, TimerClock};
 use crate::config::ProviderKind;
 use crate::delivery::{
     AccountSettings, Cause, Delivery, LaneMaker, LaneSetup, ProviderState, QuotaSetup, RetryRules,
-    Settings,
+    Settings, SetupMark,
 };
 use crate::message::{Account, QueueId, Submission};
 use crate::provider::{Provider, Rate, Verdict};
@@ -53,6 +53,7 @@ impl Service {
                 rate: own.rate,
                 quotas: QuotaSetup::default(),
                 in_route: false,
+                mark: SetupMark::default(),
             })
         });
         AccountSettings { seal: Arc::clone(seal), lanes, expected: true }

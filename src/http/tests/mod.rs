@@ -1,5 +1,6 @@
 //! Dialogues with the running server, over a real socket.
 
+mod acts;
 mod client;
 mod dialogues;
 mod limits;
@@ -21,8 +22,8 @@ use self::provider::Willing;
 use self::store::FakeStore;
 use super::{Side, SmtpStatus, bind};
 use crate::clock::{SharedClock, TimerClock};
-use crate::config::{self, HttpConfig, OnLoss, SenderConfig};
-use crate::delivery::{Backoff, Delivery, LaneSetup, QuotaSetup, RetryRules, Settings};
+use crate::config::{self, HttpConfig, OnLoss, OnUnclear, SenderConfig};
+use crate::delivery::{Backoff, Delivery, LaneSetup, QuotaSetup, RetryRules, Settings, SetupMark};
 use crate::secret::Secret;
 
 /// A server on a free port of this machine. It ends with the test.
@@ -62,6 +63,7 @@ fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
         rate: None,
         quotas: QuotaSetup::default(),
         in_route: true,
+        mark: SetupMark::default(),
     };
     let settings = Settings {
         lanes: providers.iter().map(lane).collect(),
@@ -73,7 +75,9 @@ fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
         },
         sender: SenderConfig::default(),
         on_loss: OnLoss::default(),
+        on_unclear: OnUnclear::default(),
         batch_max: NonZeroUsize::MIN,
+        batch_linger: Duration::ZERO,
         log_subject: false,
         instance: Arc::from("test"),
     };
@@ -98,6 +102,7 @@ impl Setup {
             smtp: SmtpStatus { listening: self.listening, ..SmtpStatus::default() },
             queue_backend: "memory",
             queue_messages_max: 1000,
+            recipients_max: 3,
             clock,
             started: sample::now(),
         };
