@@ -180,13 +180,17 @@ impl Limits {
             };
             self.window = Some((remaining, since));
             if remaining == 0 {
-                // Services tell whole seconds, rounded up. A window that had begun at `since` ends a window later.
-                let window_ends = heard.limit.map(|limit| plus(since, limit.per));
+                // Services tell whole seconds, rounded up. A window that had begun at `since` ends a window later, where the
+                // two do not contradict each other.
+                let per = heard.limit.map(|limit| limit.per);
+                let window_ends = per
+                    .filter(|per| heard.reset.is_none_or(|reset| reset <= *per))
+                    .map(|per| plus(since, per))
+                    .filter(|ends| *ends > now);
                 let reset = heard.reset.map(|wait| plus(now, wait));
                 let until = match (reset, window_ends) {
-                    (Some(reset), Some(ends)) if ends > now => Some(reset.min(ends)),
-                    (Some(reset), _) => Some(reset),
-                    (None, ends) => ends,
+                    (Some(reset), Some(ends)) => Some(reset.min(ends)),
+                    (reset, ends) => reset.or(ends),
                 };
                 let wait = until.map(|until| until.duration_since(now));
                 self.rest(wait.and_then(|wait| Duration::try_from(wait).ok()), now);

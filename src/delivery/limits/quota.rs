@@ -384,12 +384,11 @@ mod tests {
                 if quotas.reserve(recipients, now).is_ok() {
                     open.push(recipients);
                 }
-                if open.len() > 2 || !taken {
-                    if let Some(recipients) = open.pop() {
-                        let count = if taken { recipients } else { recipients / 2 };
-                        quotas.settle(recipients, count, now);
-                        served.push((now, count));
-                    }
+                let ends = open.len() > 2 || !taken;
+                if let Some(recipients) = if ends { open.pop() } else { None } {
+                    let count = if taken { recipients } else { recipients / 2 };
+                    quotas.settle(recipients, count, now);
+                    served.push((now, count));
                 }
             }
             let sum = |from: Timestamp, to: Timestamp| -> u64 {

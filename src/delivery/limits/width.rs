@@ -93,9 +93,9 @@ mod tests {
             let mut width = width(max);
             for _ in 0..2_000 {
                 if rng.bool() {
-                    width.grow()
+                    width.grow();
                 } else {
-                    width.shrink(rng.usize(1..=max))
+                    width.shrink(rng.usize(1..=max));
                 }
                 assert!((1..=max).contains(&width.calls()));
             }

@@ -138,6 +138,16 @@ mod tests {
     }
 
     #[test]
+    fn the_limits_are_in_the_header() {
+        let mut taken = answer(201, "{}");
+        assert_eq!(limits(&taken), None);
+        taken.headers.insert("x-sib-ratelimit-remaining", HeaderValue::from_static("999"));
+        taken.headers.insert("x-sib-ratelimit-reset", HeaderValue::from_static("1"));
+        let heard = limits(&taken).unwrap();
+        assert_eq!((heard.remaining, heard.reset), (Some(999), Some(Duration::from_secs(1))));
+    }
+
+    #[test]
     fn a_repeat_that_is_refused_is_a_success_without_an_id() {
         let repeat = error(400, "duplicate_parameter", "idempotencyKey was used already");
         assert_eq!(meaning(&repeat), Ok(Receipt::default()));

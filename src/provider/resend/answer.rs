@@ -287,6 +287,32 @@ mod tests {
     }
 
     #[test]
+    fn the_limits_are_in_the_header() {
+        let mut taken = answer(200, r#"{"id":"1"}"#);
+        assert_eq!(limits(&taken), None);
+        for (name, value) in [
+            ("ratelimit-limit", "10"),
+            ("ratelimit-remaining", "0"),
+            ("ratelimit-reset", "1"),
+            ("x-resend-daily-quota", "97"),
+            ("x-resend-monthly-quota", "2100"),
+        ] {
+            taken.headers.insert(name, HeaderValue::from_static(value));
+        }
+        let second = Duration::from_secs(1);
+        let expected = Heard {
+            limit: Some(Rate { calls: 10, per: second }),
+            remaining: Some(0),
+            reset: Some(second),
+            used_today: Some(97),
+            used_this_month: Some(2_100),
+        };
+        assert_eq!(limits(&taken), Some(expected));
+        taken.headers.insert("ratelimit-limit", HeaderValue::from_static("0"));
+        assert_eq!(limits(&taken).and_then(|heard| heard.limit), None, "no rate at all");
+    }
+
+    #[test]
     fn the_wait_comes_from_retry_after_or_the_rate_headers() {
         for header in ["retry-after", "ratelimit-reset"] {
             let mut limited = error(429, "rate_limit_exceeded", "Too many requests");

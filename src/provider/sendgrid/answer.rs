@@ -149,6 +149,17 @@ mod tests {
     }
 
     #[test]
+    fn the_limits_are_in_the_header() {
+        let mut taken = answer(202, "");
+        assert_eq!(limits(&taken, NOW.parse().unwrap()), None);
+        taken.headers.insert("x-ratelimit-remaining", HeaderValue::from_static("0"));
+        // 2026-11-21T10:30:09Z
+        taken.headers.insert("x-ratelimit-reset", HeaderValue::from_static("1795257009"));
+        let heard = limits(&taken, NOW.parse().unwrap()).unwrap();
+        assert_eq!((heard.remaining, heard.reset), (Some(0), Some(Duration::from_secs(9))));
+    }
+
+    #[test]
     fn an_empty_202_was_taken() {
         assert_eq!(meaning(&answer(202, "")).unwrap().provider_message_id, None);
     }

@@ -180,6 +180,20 @@ mod tests {
     }
 
     #[test]
+    fn the_account_tells_its_limits() {
+        let account = answer(
+            200,
+            r#"{"SendingEnabled":true,"SendQuota":{"Max24HourSend":50000.0,"MaxSendRate":14.0,"SentLast24Hours":123.0}}"#,
+        );
+        let heard = limits(&account).unwrap();
+        assert_eq!(heard.limit, Some(Rate { calls: 14, per: Duration::from_secs(1) }));
+        assert_eq!(heard.used_today, Some(123));
+        for body in ["{}", "", r#"{"SendQuota":{"MaxSendRate":-1.0}}"#] {
+            assert_eq!(limits(&answer(200, body)), None, "{body}");
+        }
+    }
+
+    #[test]
     fn a_name_that_the_message_chose_is_no_fault_of_the_account() {
         for (status, name, verdict) in [
             (404, "NotFoundException", Verdict::Unknown),
