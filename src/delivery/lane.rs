@@ -15,6 +15,7 @@ use super::standing::{Admission, Standing};
 use super::status::ProviderStatus;
 use crate::clock::Timestamp;
 use crate::provider::{Provider, Rate};
+use crate::queue::WayKey;
 
 /// Messages that may wait in memory for one open lane.
 const PARKED_PER_LANE: usize = 64;
@@ -63,6 +64,10 @@ pub(super) struct Lane {
     pub(super) brought: bool,
     /// Made before the last reload, by a configuration that may have changed.
     pub(super) stale: bool,
+    /// The way of mail that goes by this lane whatever the routes say.
+    pub(super) way: WayKey,
+    /// The last read left mail for it in the queue, because there was no room.
+    pub(super) left_out: bool,
     /// Not configured any more: calls that are under way end, and that is all.
     pub(super) retired: bool,
     /// When the last of those that were sent back comes round again.
@@ -82,6 +87,8 @@ impl Lane {
             called: now,
             brought: false,
             stale: false,
+            way: WayKey::default(),
+            left_out: false,
             retired: false,
             returns: Timestamp::MIN,
             setup,
