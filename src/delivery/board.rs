@@ -281,6 +281,7 @@ impl Board {
         let routes = job.parts.open(&job.claim.recipients);
         let is_shut = job.parts.is_one() || !routes.iter().any(is_open);
         if is_shut && job.passed_over.is_empty() {
+            self.roster.change(first, |lane| lane.owing = true);
             return now;
         }
         let soonest = now + self.wait_min;

@@ -68,6 +68,8 @@ pub(super) struct Lane {
     pub(super) way: WayKey,
     /// The last read left mail for it in the queue, because there was no room.
     pub(super) left_out: bool,
+    /// Closed, it has sent mail back to the queue, which is not read for it until it opens.
+    pub(super) owing: bool,
     /// Not configured any more: calls that are under way end, and that is all.
     pub(super) retired: bool,
     /// When the last of those that were sent back comes round again.
@@ -89,6 +91,7 @@ impl Lane {
             stale: false,
             way: WayKey::default(),
             left_out: false,
+            owing: false,
             retired: false,
             returns: Timestamp::MIN,
             setup,

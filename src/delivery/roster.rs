@@ -18,6 +18,9 @@ use crate::seal::Fingerprint;
 const ACCOUNTS_MAX: usize = 1_000;
 /// A lane that nobody has used for this long is dropped, with what is known about it.
 const IDLE_MAX: Duration = Duration::from_mins(30);
+/// One that is closed, and for which mail waits in the queue, is kept for longer: to find out anew that it is closed costs
+/// a call with mail.
+const OWING_MAX: Duration = Duration::from_hours(7 * 24);
 /// A closed lane keeps its place for this long after its last call, though others wait for one: what is known about it
 /// spares calls.
 const CLOSED_KEPT: Duration = Duration::from_mins(1);
@@ -286,7 +289,8 @@ impl Roster {
         self.tidied = now;
         let unused = |lane: &Lane| {
             let rests = lane.standing.next_change().is_some_and(|at| at > now + LONG_REST);
-            lane.is_idle() && !rests && lane.used + IDLE_MAX <= now
+            let owes = lane.owing && !lane.is_open(now) && lane.used + OWING_MAX > now;
+            lane.is_idle() && !rests && !owes && lane.used + IDLE_MAX <= now
         };
         let lanes = &self.lanes;
         let gone: Vec<(Fingerprint, LaneId)> = self
