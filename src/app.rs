@@ -159,6 +159,7 @@ async fn run(config: Config, handed: Handed, mut signals: Signals) -> Result<(),
         smtp: SmtpStatus { listening: listener.addresses(), connections: listener.connections() },
         queue_backend: backend,
         queue_messages_max: config.queue.max_messages,
+        recipients_max: config.smtp.max_recipients.get(),
         clock: Arc::clone(&clock),
         started,
     };

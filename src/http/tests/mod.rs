@@ -1,5 +1,6 @@
 //! Dialogues with the running server, over a real socket.
 
+mod acts;
 mod client;
 mod dialogues;
 mod limits;
@@ -101,6 +102,7 @@ impl Setup {
             smtp: SmtpStatus { listening: self.listening, ..SmtpStatus::default() },
             queue_backend: "memory",
             queue_messages_max: 1000,
+            recipients_max: 3,
             clock,
             started: sample::now(),
         };
