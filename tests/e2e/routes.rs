@@ -64,7 +64,10 @@ async fn a_route_that_is_closed_holds_up_its_own_recipients_only() {
     let id = smtp::submit(scene.relay.smtp, &Mail { to, ..Mail::about("both") }).await;
     let message = scene.relay.http.until_message_is(&id, "queued").await;
     let bob = |message: &serde_json::Value| message["recipients"][1]["state"].clone();
-    assert_eq!((bob(&message).as_str(), message["route"].as_str()), (Some("delivered"), Some("default")));
+    assert_eq!(
+        (bob(&message).as_str(), message["route"].as_str()),
+        (Some("delivered"), Some("default"))
+    );
     assert_eq!(message["recipients"][0]["state"], "queued");
     assert_eq!(scene.sendgrid.calls().len(), 1);
 }

@@ -134,7 +134,9 @@ async fn a_part_that_is_given_up_leaves_the_other_alone() {
     let resend = Arc::new(Scripted::new());
     let ses = Arc::new(Scripted::new().always(Err(PASSING)));
     ses.probe_says(Err(PASSING));
-    let world = World::with(with_routes(&resend, &ses, KOREA));
+    let mut settings = with_routes(&resend, &ses, KOREA);
+    settings.rules.give_up_after = Duration::from_hours(1);
+    let world = World::with(settings);
     for _ in 0..10 {
         world.submit(&["x@mail.kr"]).await;
     }
