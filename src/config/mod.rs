@@ -2,6 +2,7 @@
 
 mod access;
 mod accounts;
+mod conditions;
 mod delivery;
 mod destinations;
 mod environment;
@@ -25,6 +26,7 @@ mod units;
 mod users;
 mod value;
 
+pub use conditions::{DomainPattern, HeaderCondition, RouteConditions, RouteSender, TextPattern};
 pub use delivery::{DeliveryConfig, Mode, OnLoss, OnUnclear};
 pub use destinations::{is_private, is_this_machine, sending_domain, webhook_problem};
 pub use error::{ConfigError, ConfigErrors};

@@ -16,6 +16,7 @@ use super::standing::{Admission, Standing};
 use super::status::{ProviderState, ProviderStatus};
 use crate::clock::Timestamp;
 use crate::provider::{Provider, Rate, SendError, Verdict};
+use crate::queue::WayKey;
 
 /// Messages that may wait in memory for one open lane.
 const PARKED_PER_LANE: usize = 64;
@@ -69,6 +70,12 @@ pub(super) struct Lane {
     pub(super) brought: bool,
     /// Made before the last reload, by a configuration that may have changed.
     pub(super) stale: bool,
+    /// The way of mail that goes by this lane whatever the routes say.
+    pub(super) way: WayKey,
+    /// The last read left mail for it in the queue, because there was no room.
+    pub(super) left_out: bool,
+    /// Closed, it has sent mail back to the queue, which is not read for it until it opens.
+    pub(super) owing: bool,
     /// Not configured any more: calls that are under way end, and that is all.
     pub(super) retired: bool,
     /// When the last of those that were sent back comes round again.
@@ -93,6 +100,9 @@ impl Lane {
             called: now,
             brought: false,
             stale: false,
+            way: WayKey::default(),
+            left_out: false,
+            owing: false,
             retired: false,
             returns: Timestamp::MIN,
             setup,

@@ -117,9 +117,6 @@ fn no_message_shows_a_secret() {
 #[test]
 fn what_a_later_version_brings_is_refused_and_never_ignored() {
     for (toml, key) in [
-        (ROUTE_FOR_SENDER, "routes[0].sender"),
-        (ROUTE_FOR_HEADER, "routes[0].header"),
-        (ROUTE_FOR_HEADERS, "routes[0].header"),
         ("[delivery]\non_failure_webhook = 'https://x.example'\n", "delivery.on_failure_webhook"),
         ("[queue]\nurl = 'postgres://db/x'\n", "queue.url"),
     ] {
@@ -129,27 +126,7 @@ fn what_a_later_version_brings_is_refused_and_never_ignored() {
         assert!(errors[0].contains("not in this version yet"), "{errors:?}");
         assert!(errors[0].contains("instead: "), "{errors:?}");
     }
-    let harmless = "[[routes]]\nname = 'bulk'\nproviders = ['resend']\nuser = []\nheader = ''\n";
-    with_key().toml(harmless).load();
-    let route = |key: &str| format!("MAILFERRY__ROUTES__0__{key}");
-    let errors = with_key()
-        .env(&route("NAME"), "bulk")
-        .env(&route("PROVIDERS"), "resend")
-        .env(&route("HEADER__NAME"), "X-Bulk")
-        .errors();
-    assert!(
-        errors[0].starts_with("routes[0].header (MAILFERRY__ROUTES__0__HEADER__NAME)"),
-        "{errors:?}"
-    );
-    assert!(errors[0].contains("not in this version yet"), "{errors:?}");
 }
-
-const ROUTE_FOR_SENDER: &str =
-    "[[routes]]\nname = 'bulk'\nproviders = ['resend']\nsender = 'a@example.org'\n";
-const ROUTE_FOR_HEADER: &str =
-    "[[routes]]\nname = 'bulk'\nproviders = ['resend']\nheader = { name = 'X', value = 'y' }\n";
-const ROUTE_FOR_HEADERS: &str =
-    "[[routes]]\nname = 'bulk'\nproviders = ['resend']\n[routes.header]\nname = 'X'\nvalue = 'y'\n";
 
 #[test]
 fn senseless_combinations_are_refused() {

@@ -27,6 +27,7 @@ mod options;
 mod outcomes;
 mod postmark;
 mod real_clients;
+mod routes;
 mod smarthost;
 mod systemd;
 mod webhook;

@@ -302,6 +302,7 @@ pub(super) fn settings(providers: &[(&str, &Arc<Scripted>)], rules: RetryRules) 
     };
     Settings {
         lanes: providers.iter().map(lane).collect(),
+        routes: Vec::new(),
         user_routes: HashMap::new(),
         accounts: None,
         rules,

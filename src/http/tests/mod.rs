@@ -67,6 +67,7 @@ fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
     };
     let settings = Settings {
         lanes: providers.iter().map(lane).collect(),
+        routes: Vec::new(),
         user_routes: HashMap::new(),
         accounts: None,
         rules: RetryRules {
