@@ -10,11 +10,13 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, Mode, ProviderConfig, QueueUrl};
 use crate::delivery::{
-    AccountSettings, Backoff, Cause, Delivery, NotSent, RetryRules, Sent, Settings,
+    AccountSettings, Backoff, Cause, Delivery, NotSent, Notices, Observers, RetryRules, Sent,
+    Settings,
 };
 use crate::http::{self, SmtpStatus};
 use crate::message::Draft;
-use crate::provider::{self, BuildError, HttpClient, NamedProvider, Provider};
+use crate::metrics::Metrics;
+use crate::provider::{self, BuildError, Hook, HttpClient, InvalidHook, NamedProvider, Provider};
 use crate::queue::{MemoryStore, Retention, SqliteStore, Store, StoreError};
 use crate::seal::SealError;
 use crate::shutdown::{self, Signals};
@@ -33,6 +35,9 @@ pub enum AppError {
     /// A provider cannot be set up.
     #[error(transparent)]
     Provider(#[from] BuildError),
+    /// The address for events cannot be used.
+    #[error(transparent)]
+    Hook(#[from] InvalidHook),
     /// What locks brought accounts up cannot be used.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -60,7 +65,7 @@ impl AppError {
     /// Whether the configuration has to be mended first: the exit code says so, and a supervisor need not try again.
     pub fn is_bad_configuration(&self) -> bool {
         match self {
-            Self::Tls(TlsError::Certificate(_)) | Self::Route { .. } => true,
+            Self::Tls(TlsError::Certificate(_)) | Self::Route { .. } | Self::Hook(_) => true,
             Self::Listen { source, .. } => source.kind() == std::io::ErrorKind::InvalidInput,
             Self::Queue(_)
             | Self::Provider(_)
@@ -293,9 +298,21 @@ fn build_delivery(
         on_loss: config.delivery.on_loss,
         batch_max: config.delivery.batch_max,
         log_subject: config.log.subject,
+        observers: observers(config, client, clock)?,
         instance: instance_name().into(),
     };
     Ok(Delivery::new(settings, store, Arc::clone(clock), entropy()))
+}
+
+/// Who is told of what happens, besides the log.
+fn observers(
+    config: &Config,
+    client: &HttpClient,
+    clock: &SharedClock,
+) -> Result<Observers, AppError> {
+    let hook = config.delivery.on_failure_webhook.as_ref();
+    let hook = hook.map(|own| Hook::new(own, client.clone(), Arc::clone(clock))).transpose()?;
+    Ok(Observers { metrics: Metrics::new(), notices: Notices::new(hook) })
 }
 
 fn open_store(config: &Config, direct: bool) -> Result<(Arc<dyn Store>, &'static str), AppError> {

@@ -24,7 +24,7 @@ mod units;
 mod users;
 mod value;
 
-pub use delivery::{DeliveryConfig, Mode, OnLoss};
+pub use delivery::{DeliveryConfig, HookConfig, Mode, OnLoss};
 pub use destinations::{is_private, is_this_machine, sending_domain, webhook_problem};
 pub use error::{ConfigError, ConfigErrors};
 pub use file::DEFAULT_FILES;

@@ -39,7 +39,6 @@ const NETWORKS: &str = r#"["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/1
 pub(super) const LISTS: [&str; 2] = ["smtp.users", "routes"];
 
 const NO_QUOTA: &str = "a quota that the provider reports as used up is respected in any case";
-const NO_HOOK: &str = "watch the log, /health or `mailferry queue list --state failed`";
 const NO_CONDITIONS: &str = "a route is used by the users that name it in smtp.users.route";
 
 /// All keys, in the order in which they are shown.
@@ -79,7 +78,8 @@ pub const KEYS: &[Key] = &[
     key("delivery.batch_max", "100"),
     key("delivery.batch_linger", r#""0ms""#),
     key("delivery.on_loss", r#""next""#),
-    later("delivery.on_failure_webhook", r#""""#, NO_HOOK),
+    key("delivery.on_failure_webhook", r#""""#),
+    secret("delivery.on_failure_webhook_secret"),
     key("queue.url", r#""sqlite:mailferry.db""#),
     key("queue.max_messages", "1000000"),
     key("queue.keep_delivered", r#""7d""#),

@@ -52,7 +52,13 @@ impl Engine {
                 board.name(lane).to_owned()
             };
             let result = self.attempt(&mut job, lane).await;
-            self.board().release(lane);
+            {
+                let (mut board, now) = (self.board(), self.now());
+                board.release(lane);
+                if result.is_ok() && provider.is_none() {
+                    self.note_carried(&mut board, &job, lane, now);
+                }
+            }
             match (result, job.failure()) {
                 (Ok(()), None) => {
                     self.settle(&mut job, Next::Delivered).await;

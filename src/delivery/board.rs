@@ -10,10 +10,11 @@ use fastrand::Rng;
 
 use super::Backoff;
 use super::brought::{LaneMaker, Way};
+use super::failover::{Failovers, Moved};
 use super::job::Job;
 use super::lane::{Lane, LaneId, LaneSetup};
 use super::roster::{NoLane, Roster};
-use super::standing::Admission;
+use super::standing::{Admission, Change};
 use super::status::{ProviderState, ProviderStatus};
 use crate::clock::Timestamp;
 use crate::provider::{Provider, SendError};
@@ -54,6 +55,7 @@ pub(super) struct Board {
     accounts_expected: bool,
     /// The shortest wait of a message that found no open lane.
     wait_min: Duration,
+    failovers: Failovers,
     pub(super) rng: Rng,
 }
 
@@ -83,7 +85,8 @@ impl Board {
         let routed = user_routes.values().flatten().chain(&route).copied().collect();
         let accounts_expected = ways.accounts_expected;
         let wait_min = checks.ceiling(0);
-        Self { roster, route, user_routes, routed, accounts_expected, wait_min, rng }
+        let failovers = Failovers::default();
+        Self { roster, route, user_routes, routed, accounts_expected, wait_min, failovers, rng }
     }
 
     pub(super) fn name(&self, lane: LaneId) -> &str {
@@ -310,8 +313,34 @@ impl Board {
         })
     }
 
-    /// A call failed. True when the provider closes by this.
-    pub(super) fn failed(&mut self, lane: LaneId, error: &SendError, now: Timestamp) -> bool {
+    /// A message was delivered by this lane. What that says about the way of its route's mail, if it is something new.
+    pub(super) fn carried(&mut self, job: &Job, lane: LaneId, now: Timestamp) -> Option<Moved> {
+        if !matches!(job.way, Way::Route) || job.claim.pinned_provider.is_some() {
+            return None;
+        }
+        let user = job.claim.message.user.as_deref();
+        let preferred = *self.route_of(user).first()?;
+        if preferred == lane && self.failovers.is_quiet() {
+            return None;
+        }
+        let route = user.filter(|user| self.user_routes.contains_key(*user));
+        let route = route.map_or_else(|| "default".to_owned(), |user| format!("user {user}"));
+        let roster = &self.roster;
+        let closed = |name: &str| {
+            let lane = roster.lane(roster.find(name)?);
+            (!lane.is_open(now)).then(|| lane.standing.state(now))
+        };
+        let name = |id| &*roster.lane(id).setup.name;
+        self.failovers.delivered(&route, name(preferred), name(lane), closed, now)
+    }
+
+    /// How a provider does, in one word.
+    pub(super) fn state(&self, lane: LaneId, now: Timestamp) -> ProviderState {
+        self.roster.lane(lane).standing.state(now)
+    }
+
+    /// A call failed.
+    pub(super) fn failed(&mut self, lane: LaneId, error: &SendError, now: Timestamp) -> Change {
         let rng = &mut self.rng;
         self.roster.change(lane, |lane| lane.standing.failed(error, now, rng))
     }
@@ -347,12 +376,17 @@ impl Board {
         self.roster.due_checks(now)
     }
 
-    pub(super) fn checked(&mut self, id: LaneId, result: Result<(), &SendError>, now: Timestamp) {
+    pub(super) fn checked(
+        &mut self,
+        id: LaneId,
+        result: Result<(), &SendError>,
+        now: Timestamp,
+    ) -> Change {
         let rng = &mut self.rng;
         self.roster.change(id, |lane| {
             lane.checking = false;
-            lane.standing.checked(result, now, rng);
-        });
+            lane.standing.checked(result, now, rng)
+        })
     }
 
     /// True when nothing is under way on an open lane of a route.

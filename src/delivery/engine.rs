@@ -190,6 +190,7 @@ impl Engine {
         let mut board = self.board();
         board.release(lane);
         let Err(obstacle) = result else {
+            self.note_carried(&mut board, &job, lane, now);
             return AfterAttempt::Settle(Box::new(job), Next::Delivered);
         };
         let name = board.name(lane).to_owned();

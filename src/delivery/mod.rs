@@ -16,15 +16,19 @@ mod board;
 mod brought;
 mod calls;
 mod caught;
+mod circuit;
 mod course;
 mod engine;
 mod events;
+mod failover;
 mod health;
 mod intake;
 mod job;
 mod known;
 mod lane;
 mod memory;
+mod notices;
+mod outbox;
 mod pace;
 mod pump;
 mod roster;
@@ -45,12 +49,16 @@ use tokio_util::sync::CancellationToken;
 pub use backoff::Backoff;
 pub use brought::{AccountSettings, LaneMaker};
 pub use course::RetryRules;
+pub use events::Observers;
 pub use lane::LaneSetup;
+pub use notices::Notices;
 pub use status::{Cause, NotSent, ProviderState, ProviderStatus, Sent};
 
 use crate::clock::SharedClock;
 use crate::config::{OnLoss, SenderConfig};
 use crate::message::{QueueId, Submission};
+use crate::metrics::Metrics;
+use crate::provider::Hook;
 use crate::queue::{Accounts, Entry, Intake, Store};
 use board::{Board, Ways};
 use engine::{Engine, StoreHandle};
@@ -79,6 +87,8 @@ pub struct Settings {
     pub batch_max: NonZeroUsize,
     /// Whether log lines carry the subject.
     pub log_subject: bool,
+    /// Who is told of what happens, besides the log.
+    pub observers: Observers,
     /// This instance's name on its leases.
     pub instance: Arc<str>,
 }
@@ -104,6 +114,7 @@ impl Delivery {
             on_loss,
             batch_max,
             log_subject,
+            observers,
             instance,
         } = settings;
         let checks = Backoff::new(rules.backoff.ceiling(0), CHECK_MAX.min(rules.backoff.max()));
@@ -114,7 +125,8 @@ impl Delivery {
             accounts_expected: accounts.as_ref().is_some_and(|accounts| accounts.expected),
         };
         let board = Board::new(ways, checks, rng);
-        let log = EventLog { subject: log_subject };
+        observers.metrics.set_providers(board.names().iter().map(String::as_str));
+        let log = EventLog { subject: log_subject, observers };
         Self(Arc::new(Engine::new(
             board, store, accounts, rules, sender, on_loss, batch_max, log, clock, instance,
         )))
@@ -124,6 +136,11 @@ impl Delivery {
     /// returns what waits to the queue, for at most `grace` in all. What is not finished stays in the queue.
     pub async fn run(&self, shutdown: CancellationToken, grace: Duration) {
         let engine = Arc::clone(&self.0);
+        let told = CancellationToken::new();
+        let telling = tokio::spawn({
+            let (engine, told) = (Arc::clone(&engine), told.clone());
+            async move { engine.log.observers.notices.run(Arc::clone(&engine.clock), told).await }
+        });
         Arc::clone(&engine).pump(shutdown).await;
         engine.tasks.close();
         if tokio::time::timeout(grace, engine.tasks.wait()).await.is_err() {
@@ -132,6 +149,19 @@ impl Delivery {
                 "calls to providers did not end in time; their messages stay in the queue"
             );
         }
+        told.cancel();
+        // It ends by itself within seconds; a panic in it costs no mail.
+        let _ = telling.await;
+    }
+
+    /// From now on events are posted to this address, or to none.
+    pub fn set_hook(&self, hook: Option<Hook>) {
+        self.0.log.observers.notices.set_hook(hook, self.0.now());
+    }
+
+    /// The counters that delivery feeds.
+    pub fn metrics(&self) -> Metrics {
+        self.0.log.observers.metrics.clone()
     }
 
     /// The door for listeners: the message is in the queue before they answer.

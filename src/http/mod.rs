@@ -15,6 +15,7 @@ mod filter;
 mod health;
 mod json;
 mod limiter;
+mod metrics;
 mod page;
 mod routes;
 mod server;

@@ -17,6 +17,7 @@ mod fields;
 mod filename;
 mod files;
 mod form;
+mod hook;
 mod key;
 mod mailgun;
 mod multipart;
@@ -42,6 +43,7 @@ pub use capabilities::{Batch, Capabilities, Form, Idempotency, MessageIdFate, Ra
 pub use contract::{Call, IdempotencyKey, Letter, Provider, Unfit};
 pub use endpoint::BuildError;
 pub use exchange::{ClientError, HttpClient};
+pub use hook::{Hook, InvalidHook, NotPosted};
 
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SharedClock, TimerClock};
 use crate::config::{OnLoss, SenderConfig};
-use crate::delivery::{Backoff, Delivery, LaneSetup, RetryRules, Settings};
+use crate::delivery::{Backoff, Delivery, LaneSetup, Observers, RetryRules, Settings};
 use crate::message::{Envelope, Loss, QueueId, Submission};
 use crate::provider::{
     Batch, Call, Capabilities, Form, Idempotency, IdempotencyKey, LeftOut, Letter, MessageIdFate,
@@ -295,6 +295,7 @@ pub(super) fn settings(providers: &[(&str, &Arc<Scripted>)], rules: RetryRules) 
         on_loss: OnLoss::default(),
         batch_max: NonZeroUsize::new(100).unwrap(),
         log_subject: true,
+        observers: Observers::default(),
         instance: "test".into(),
     }
 }

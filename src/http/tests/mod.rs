@@ -22,7 +22,7 @@ use self::store::FakeStore;
 use super::{Side, SmtpStatus, bind};
 use crate::clock::{SharedClock, TimerClock};
 use crate::config::{self, HttpConfig, OnLoss, SenderConfig};
-use crate::delivery::{Backoff, Delivery, LaneSetup, RetryRules, Settings};
+use crate::delivery::{Backoff, Delivery, LaneSetup, Observers, RetryRules, Settings};
 use crate::secret::Secret;
 
 /// A server on a free port of this machine. It ends with the test.
@@ -74,6 +74,7 @@ fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
         on_loss: OnLoss::default(),
         batch_max: NonZeroUsize::MIN,
         log_subject: false,
+        observers: Observers::default(),
         instance: Arc::from("test"),
     };
     Arc::new(Delivery::new(settings, None, Arc::clone(clock), fastrand::Rng::with_seed(1)))
