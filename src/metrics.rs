@@ -330,7 +330,7 @@ mod tests {
                 r#"mailferry_provider_up{provider="resend"} 0"#,
                 r#"mailferry_provider_up{provider="ses"} 1"#,
                 r#"mailferry_queue_messages{state="queued"} 3"#,
-                "mailferry_queue_oldest_seconds 60",
+                "mailferry_queue_oldest_seconds{} 60",
                 concat!("mailferry_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
                 "# EOF",
             ],
@@ -373,7 +373,7 @@ mod tests {
         metrics.render(&Now { providers: vec![("gone".to_owned(), true)], queue });
         let text = metrics.render(&Now::default());
         assert!(!text.contains("mailferry_queue_messages{"), "{text}");
-        assert!(!text.contains("mailferry_queue_oldest_seconds "), "{text}");
+        assert!(!text.contains("mailferry_queue_oldest_seconds{"), "{text}");
         assert!(!text.contains("gone"), "{text}");
     }
 }

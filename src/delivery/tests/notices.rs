@@ -163,7 +163,7 @@ async fn a_failed_message_is_told_with_its_recipients_and_reasons() {
     assert_eq!(data["from"], "ada@example.org");
     assert_eq!(data["provider"], "resend");
     assert_eq!(data["recipients_total"], 3);
-    assert_eq!(data["recipients"][0]["address"], "c@example.net", "{data}");
+    assert_eq!(data["recipients"][0]["address"], "b@example.net", "{data}");
     assert_eq!(data["recipients"][0]["state"], "failed");
     let reason = data["recipients"][0]["reason"].as_str().unwrap();
     assert!(reason.starts_with("resend: 499"), "{reason}");
