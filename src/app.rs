@@ -10,12 +10,10 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, Mode, ProviderConfig, QueueUrl};
 use crate::delivery::{
-    AccountSettings, Backoff, Cause, Delivery, NotSent, Notices, Observers, RetryRules, Sent,
-    Settings,
+    AccountSettings, Backoff, Cause, Delivery, NotSent, RetryRules, Sent, Settings,
 };
 use crate::http::{self, SmtpStatus};
 use crate::message::Draft;
-use crate::metrics::Metrics;
 use crate::provider::{self, BuildError, Hook, HttpClient, InvalidHook, NamedProvider, Provider};
 use crate::queue::{MemoryStore, Retention, SqliteStore, Store, StoreError};
 use crate::seal::SealError;
@@ -164,6 +162,7 @@ async fn run(config: Config, handed: Handed, mut signals: Signals) -> Result<(),
         smtp: SmtpStatus { listening: listener.addresses(), connections: listener.connections() },
         queue_backend: backend,
         queue_messages_max: config.queue.max_messages,
+        recipients_max: config.smtp.max_recipients.get(),
         clock: Arc::clone(&clock),
         started,
     };
@@ -296,23 +295,25 @@ fn build_delivery(
         },
         sender: config.sender.clone(),
         on_loss: config.delivery.on_loss,
+        on_unclear: config.delivery.on_unclear,
         batch_max: config.delivery.batch_max,
+        batch_linger: config.delivery.batch_linger,
         log_subject: config.log.subject,
-        observers: observers(config, client, clock)?,
+        hook: hook(config, client, clock)?,
         instance: instance_name().into(),
     };
     Ok(Delivery::new(settings, store, Arc::clone(clock), entropy()))
 }
 
-/// Who is told of what happens, besides the log.
-fn observers(
+/// Where events are posted to.
+fn hook(
     config: &Config,
     client: &HttpClient,
     clock: &SharedClock,
-) -> Result<Observers, AppError> {
+) -> Result<Option<Arc<Hook>>, InvalidHook> {
     let hook = config.delivery.on_failure_webhook.as_ref();
     let hook = hook.map(|own| Hook::new(own, client.clone(), Arc::clone(clock))).transpose()?;
-    Ok(Observers { metrics: Metrics::new(), notices: Notices::new(hook) })
+    Ok(hook.map(Arc::new))
 }
 
 fn open_store(config: &Config, direct: bool) -> Result<(Arc<dyn Store>, &'static str), AppError> {

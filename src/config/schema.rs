@@ -78,6 +78,7 @@ pub const KEYS: &[Key] = &[
     key("delivery.batch_max", "100"),
     key("delivery.batch_linger", r#""0ms""#),
     key("delivery.on_loss", r#""next""#),
+    key("delivery.on_unclear", r#""retry""#),
     key("delivery.on_failure_webhook", r#""""#),
     secret("delivery.on_failure_webhook_secret"),
     key("queue.url", r#""sqlite:mailferry.db""#),

@@ -13,9 +13,9 @@ use crate::queue::RecipientState;
 
 /// Who is told besides the log.
 #[derive(Clone, Debug, Default)]
-pub struct Observers {
-    pub metrics: Metrics,
-    pub notices: Notices,
+pub(super) struct Observers {
+    pub(super) metrics: Metrics,
+    pub(super) notices: Notices,
 }
 
 /// What a line says besides the message.
@@ -35,11 +35,11 @@ pub(super) struct Event<'a> {
 const RECIPIENTS_SHOWN: usize = 10;
 
 /// Tells what happens.
-#[derive(Clone, Debug)]
-pub(super) struct EventLog {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EventLog<'a> {
     /// Whether lines and notices carry the subject.
     pub(super) subject: bool,
-    pub(super) observers: Observers,
+    pub(super) observers: &'a Observers,
 }
 
 macro_rules! line {
@@ -65,27 +65,27 @@ macro_rules! line {
     }};
 }
 
-impl EventLog {
+impl EventLog<'_> {
     /// The message is safe in the queue.
-    pub(super) fn accepted(&self, message: &Message) {
+    pub(super) fn accepted(self, message: &Message) {
         let event = Event { outcome: "queued", ..Event::default() };
         line!(info, self, message, event, "accepted");
     }
 
     /// A provider took it.
-    pub(super) fn delivered(&self, message: &Message, event: Event<'_>) {
+    pub(super) fn delivered(self, message: &Message, event: Event<'_>) {
         self.count(event);
         line!(info, self, message, event, "delivered");
     }
 
     /// A call did not end well; the message goes on.
-    pub(super) fn not_delivered(&self, message: &Message, event: Event<'_>) {
+    pub(super) fn not_delivered(self, message: &Message, event: Event<'_>) {
         self.count(event);
         line!(warn, self, message, event, "not delivered");
     }
 
     /// Everybody has the message.
-    pub(super) fn finished(&self, job: &Job, now: Timestamp) {
+    pub(super) fn finished(self, job: &Job, now: Timestamp) {
         let took = Duration::try_from(now.duration_since(job.claim.message.received_at));
         self.observers
             .metrics
@@ -93,7 +93,7 @@ impl EventLog {
     }
 
     /// The message is over, with a reason; what became of each recipient is in the job.
-    pub(super) fn failed(&self, job: &Job, error: &str, now: Timestamp) {
+    pub(super) fn failed(self, job: &Job, error: &str, now: Timestamp) {
         let message = &*job.claim.message;
         let event = Event { outcome: "failed", error: Some(error), ..Event::default() };
         line!(error, self, message, event, "failed");
@@ -122,7 +122,7 @@ impl EventLog {
     }
 
     /// Mail of a route goes by another way than before.
-    pub(super) fn moved(&self, moved: &Moved, now: Timestamp) {
+    pub(super) fn moved(self, moved: &Moved, now: Timestamp) {
         let event = match moved {
             Moved::Began { route, from, to, reason } => {
                 let reason = reason.name();
@@ -149,7 +149,7 @@ impl EventLog {
         self.observers.notices.tell(&event, now);
     }
 
-    fn count(&self, event: Event<'_>) {
+    fn count(self, event: Event<'_>) {
         let took = event.latency_ms.map(Duration::from_millis);
         self.observers.metrics.attempt(event.provider.unwrap_or(""), event.outcome, took);
     }

@@ -39,6 +39,11 @@ impl Failovers {
         self.0.is_empty()
     }
 
+    /// Forgets routes that there are no more.
+    pub(super) fn retain(&mut self, exists: impl Fn(&str) -> bool) {
+        self.0.retain(|route, _| exists(route));
+    }
+
     /// Mail of `route`, which likes `preferred` best, was delivered `by` a provider. `closed` says why one takes no mail
     /// now; `None` for one that does.
     pub(super) fn delivered(

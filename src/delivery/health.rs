@@ -67,7 +67,7 @@ impl Engine {
     /// A message has been delivered by this lane: whether the mail of its route goes by another way than before.
     pub(super) fn note_carried(&self, board: &mut Board, job: &Job, lane: LaneId, now: Timestamp) {
         if let Some(moved) = board.carried(job, lane, now) {
-            self.log.moved(&moved, now);
+            self.log().moved(&moved, now);
         }
     }
 
@@ -75,7 +75,7 @@ impl Engine {
         let provider = board.name(lane);
         tracing::info!(provider, "the provider takes mail again");
         if !board.is_brought(lane) {
-            self.log.observers.notices.tell(&notices::Event::ProviderRecovered { provider }, now);
+            self.observers.notices.tell(&notices::Event::ProviderRecovered { provider }, now);
         }
     }
 
@@ -97,7 +97,7 @@ impl Engine {
         let error = error.to_string();
         let state = board.state(lane, now).name();
         let event = notices::Event::SetAside { provider, state, error: &error, advice };
-        self.log.observers.notices.tell(&event, now);
+        self.observers.notices.tell(&event, now);
     }
 
     /// Asks a closed provider, without mail, whether it works again.

@@ -26,10 +26,12 @@ mod intake;
 mod job;
 mod known;
 mod lane;
+mod mark;
 mod memory;
 mod notices;
 mod outbox;
 mod pace;
+mod policy;
 mod pump;
 mod roster;
 mod settle;
@@ -49,21 +51,21 @@ use tokio_util::sync::CancellationToken;
 pub use backoff::Backoff;
 pub use brought::{AccountSettings, LaneMaker};
 pub use course::RetryRules;
-pub use events::Observers;
 pub use lane::LaneSetup;
-pub use notices::Notices;
+pub use mark::SetupMark;
 pub use status::{Cause, NotSent, ProviderState, ProviderStatus, Sent};
 
 use crate::clock::SharedClock;
-use crate::config::{OnLoss, SenderConfig};
+use crate::config::{OnLoss, OnUnclear, SenderConfig};
 use crate::message::{QueueId, Submission};
 use crate::metrics::Metrics;
 use crate::provider::Hook;
 use crate::queue::{Accounts, Entry, Intake, Store};
 use board::{Board, Ways};
 use engine::{Engine, StoreHandle};
-use events::EventLog;
+use events::Observers;
 use known::KnownAccounts;
+use policy::Policy;
 
 /// The longest wait between two checks of a closed provider that sets no limit to them.
 const CHECK_MAX: Duration = Duration::from_mins(1);
@@ -83,14 +85,33 @@ pub struct Settings {
     pub sender: SenderConfig,
     /// What happens to a message of which a provider could carry a part only.
     pub on_loss: OnLoss,
+    /// What happens to a message when nobody knows whether its provider has it.
+    pub on_unclear: OnUnclear,
     /// Most calls in one request, where a provider takes several; 1: never more than one.
     pub batch_max: NonZeroUsize,
+    /// How long a lone message waits for company where a provider takes several calls in one request.
+    pub batch_linger: Duration,
     /// Whether log lines carry the subject.
     pub log_subject: bool,
-    /// Who is told of what happens, besides the log.
-    pub observers: Observers,
+    /// Where events are posted to; `None`: nowhere.
+    pub hook: Option<Arc<Hook>>,
     /// This instance's name on its leases.
     pub instance: Arc<str>,
+}
+
+impl Settings {
+    /// What is the board's: who may use which provider, and how closed ones are checked.
+    fn ways(self) -> (Ways, Backoff) {
+        let Self { lanes, user_routes, accounts, rules, .. } = self;
+        let checks = Backoff::new(rules.backoff.ceiling(0), CHECK_MAX.min(rules.backoff.max()));
+        let ways = Ways {
+            lanes,
+            user_routes,
+            maker: accounts.as_ref().map(|accounts| accounts.lanes.clone()),
+            accounts_expected: accounts.is_some_and(|accounts| accounts.expected),
+        };
+        (ways, checks)
+    }
 }
 
 /// The running delivery, as the other parts see it.
@@ -105,31 +126,29 @@ impl Delivery {
         clock: SharedClock,
         rng: Rng,
     ) -> Self {
-        let Settings {
-            lanes,
-            user_routes,
-            accounts,
-            rules,
-            sender,
-            on_loss,
-            batch_max,
-            log_subject,
-            observers,
-            instance,
-        } = settings;
-        let checks = Backoff::new(rules.backoff.ceiling(0), CHECK_MAX.min(rules.backoff.max()));
-        let ways = Ways {
-            lanes,
-            user_routes,
-            maker: accounts.as_ref().map(|accounts| accounts.lanes.clone()),
-            accounts_expected: accounts.as_ref().is_some_and(|accounts| accounts.expected),
-        };
+        let policy = Policy::of(&settings);
+        let (instance, hook) = (Arc::clone(&settings.instance), settings.hook.clone());
+        let (ways, checks) = settings.ways();
         let board = Board::new(ways, checks, rng);
-        observers.metrics.set_providers(board.names().iter().map(String::as_str));
-        let log = EventLog { subject: log_subject, observers };
-        Self(Arc::new(Engine::new(
-            board, store, accounts, rules, sender, on_loss, batch_max, log, clock, instance,
-        )))
+        let delivery = Self(Arc::new(Engine::new(board, store, policy, clock, instance)));
+        delivery.observe(hook);
+        delivery
+    }
+
+    /// Takes over another configuration without a pause. A provider of which nothing has changed keeps its standing, its
+    /// limits and what waits for it; another begins anew; one that is gone takes no new call, and its calls under way end.
+    /// Whatever waits goes by the new routes. This instance keeps its name.
+    pub fn reload(&self, settings: Settings) {
+        let engine = &self.0;
+        engine.set_policy(Policy::of(&settings));
+        let hook = settings.hook.clone();
+        let (ways, checks) = settings.ways();
+        let waiting = engine.board().reload(ways, checks, engine.now());
+        self.observe(hook);
+        for job in waiting {
+            engine.take_up_again(job);
+        }
+        self.wake();
     }
 
     /// Reads the queue and checks closed providers until `shutdown`; then finishes the calls that are under way and
@@ -139,7 +158,7 @@ impl Delivery {
         let told = CancellationToken::new();
         let telling = tokio::spawn({
             let (engine, told) = (Arc::clone(&engine), told.clone());
-            async move { engine.log.observers.notices.run(Arc::clone(&engine.clock), told).await }
+            async move { engine.observers.notices.run(Arc::clone(&engine.clock), told).await }
         });
         Arc::clone(&engine).pump(shutdown).await;
         engine.tasks.close();
@@ -154,14 +173,16 @@ impl Delivery {
         let _ = telling.await;
     }
 
-    /// From now on events are posted to this address, or to none.
-    pub fn set_hook(&self, hook: Option<Hook>) {
-        self.0.log.observers.notices.set_hook(hook, self.0.now());
+    /// The counters that delivery feeds.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.observers.metrics
     }
 
-    /// The counters that delivery feeds.
-    pub fn metrics(&self) -> Metrics {
-        self.0.log.observers.metrics.clone()
+    /// What is told about the providers that there are now, and to whom.
+    fn observe(&self, hook: Option<Arc<Hook>>) {
+        let Observers { metrics, notices } = &self.0.observers;
+        metrics.set_providers(self.providers().iter().map(String::as_str));
+        notices.set_hook(hook, self.0.now());
     }
 
     /// The door for listeners: the message is in the queue before they answer.
@@ -176,7 +197,7 @@ impl Delivery {
 
     /// Whether providers take the accounts that clients bring; `None` where clients bring none.
     pub fn accounts(&self) -> Option<Arc<dyn Accounts>> {
-        let settings = self.0.accounts.clone().filter(|accounts| accounts.expected)?;
+        let settings = self.0.policy().accounts.clone().filter(|accounts| accounts.expected)?;
         Some(Arc::new(KnownAccounts::new(settings, Arc::clone(&self.0.clock))))
     }
 
@@ -234,7 +255,7 @@ impl Delivery {
                 },
             )?;
         }
-        engine.log.accepted(&message);
+        engine.log().accepted(&message);
         // In a task of its own: the caller may hang up, the record must be completed all the same.
         let (task, provider) = (Arc::clone(engine), provider.map(str::to_owned));
         let sending = engine

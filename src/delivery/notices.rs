@@ -3,6 +3,7 @@
 //! Whoever has something to tell puts it into a bounded box and goes on; one task posts what is in it. Neither delivery
 //! nor the shutdown waits for the receiver.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -80,7 +81,7 @@ impl Event<'_> {
 
 /// The box, and where its content goes. Cloning shares it.
 #[derive(Clone, Debug)]
-pub struct Notices(Arc<Inner>);
+pub(super) struct Notices(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -89,34 +90,30 @@ struct Inner {
     /// Something to post, or another address.
     changed: Notify,
     /// Tests keep what is told without anybody to post it to.
-    kept: bool,
+    kept: AtomicBool,
 }
 
 impl Notices {
-    /// To this address; `None`: nobody wants to know.
-    pub fn new(hook: Option<Hook>) -> Self {
-        Self::with(hook, false)
-    }
-
-    /// Keeps what is told, for tests.
-    #[cfg(test)]
-    pub(super) fn kept() -> Self {
-        Self::with(None, true)
-    }
-
-    fn with(hook: Option<Hook>, kept: bool) -> Self {
+    /// To nobody yet.
+    pub(super) fn new() -> Self {
         Self(Arc::new(Inner {
             outbox: Mutex::new(Outbox::new()),
-            hook: ArcSwapOption::from_pointee(hook),
+            hook: ArcSwapOption::empty(),
             changed: Notify::new(),
-            kept,
+            kept: AtomicBool::new(false),
         }))
     }
 
+    /// From now on keeps what is told.
+    #[cfg(test)]
+    pub(super) fn keep(&self) {
+        self.0.kept.store(true, Ordering::Relaxed);
+    }
+
     /// From now on to this address, also what waits. Without one, what waits is forgotten.
-    pub fn set_hook(&self, hook: Option<Hook>, now: Timestamp) {
+    pub(super) fn set_hook(&self, hook: Option<Arc<Hook>>, now: Timestamp) {
         let some = hook.is_some();
-        self.0.hook.store(hook.map(Arc::new));
+        self.0.hook.store(hook);
         let mut outbox = self.outbox();
         if some {
             outbox.forget_failures(now);
@@ -129,7 +126,7 @@ impl Notices {
 
     /// True when somebody wants to know.
     pub(super) fn wanted(&self) -> bool {
-        self.0.kept || self.0.hook.load().is_some()
+        self.0.kept.load(Ordering::Relaxed) || self.0.hook.load().is_some()
     }
 
     /// Puts an event into the box.
@@ -270,7 +267,7 @@ impl Notices {
 
 impl Default for Notices {
     fn default() -> Self {
-        Self::new(None)
+        Self::new()
     }
 }
 

@@ -57,7 +57,7 @@ impl Engine {
     fn final_word(&self, job: &mut Job, next: Next) -> Next {
         let error = match (next, job.failure()) {
             (Next::Delivered, None) => {
-                self.log.finished(job, self.now());
+                self.log().finished(job, self.now());
                 return Next::Delivered;
             }
             (Next::Delivered, Some(reason)) => reason.to_owned(),
@@ -65,7 +65,7 @@ impl Engine {
             (next @ (Next::Continue | Next::Queue { .. }), _) => return next,
         };
         job.fail_pending(&error);
-        self.log.failed(job, &error, self.now());
+        self.log().failed(job, &error, self.now());
         Next::Failed { error }
     }
 }

@@ -9,7 +9,9 @@
 //! [`routes`]: self::routes
 
 mod access;
+mod act;
 mod api;
+mod body;
 mod error;
 mod filter;
 mod health;
@@ -17,6 +19,7 @@ mod json;
 mod limiter;
 mod metrics;
 mod page;
+mod retry_input;
 mod routes;
 mod server;
 mod side;

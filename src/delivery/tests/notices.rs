@@ -9,11 +9,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::scripted::{Scripted, World, pass, rules, settings};
+use super::scripted::{Scripted, World, pass};
 use crate::clock::{Clock, SharedClock, SystemClock};
 use crate::config::HookConfig;
+use crate::delivery::Observers;
 use crate::delivery::notices::{Event, Notices};
-use crate::delivery::{Observers, Settings};
 use crate::metrics::{Metrics, Now};
 use crate::provider::{Hook, HttpClient, Verdict};
 use crate::queue::State;
@@ -32,10 +32,9 @@ struct Scene {
 
 fn scene(first: Scripted, second: Scripted) -> Scene {
     let (first, second) = (Arc::new(first), Arc::new(second));
-    let observers = Observers { metrics: Metrics::new(), notices: Notices::kept() };
-    let (metrics, notices) = (observers.metrics.clone(), observers.notices.clone());
-    let settings = settings(&[("resend", &first), ("sendgrid", &second)], rules());
-    let world = World::with(Settings { observers, ..settings });
+    let world = World::new(&[("resend", &first), ("sendgrid", &second)]);
+    let Observers { metrics, notices } = world.delivery.0.observers.clone();
+    notices.keep();
     Scene { first, world, notices, metrics }
 }
 
@@ -192,7 +191,7 @@ fn a_subject_is_told_only_where_it_is_logged() {
 }
 
 /// A receiver: reads each post, answers with the next status, and tells what came.
-async fn receiver(statuses: Vec<u16>) -> (Hook, mpsc::UnboundedReceiver<(String, Value)>) {
+async fn receiver(statuses: Vec<u16>) -> (Arc<Hook>, mpsc::UnboundedReceiver<(String, Value)>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/events", listener.local_addr().unwrap());
     let (posts, came) = mpsc::unbounded_channel();
@@ -211,7 +210,7 @@ async fn receiver(statuses: Vec<u16>) -> (Hook, mpsc::UnboundedReceiver<(String,
     let secret = Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
     let config = HookConfig { url: url.parse().unwrap(), secret };
     let hook = Hook::new(&config, HttpClient::new().unwrap(), Arc::new(SystemClock)).unwrap();
-    (hook, came)
+    (Arc::new(hook), came)
 }
 
 /// One post on one connection: its id and its body.
@@ -238,6 +237,12 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     fields.find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
+fn to(hook: Arc<Hook>) -> Notices {
+    let notices = Notices::new();
+    notices.set_hook(Some(hook), SystemClock.now());
+    notices
+}
+
 fn run(notices: &Notices) -> (CancellationToken, tokio::task::JoinHandle<()>) {
     let clock: SharedClock = Arc::new(SystemClock);
     let (notices, stop) = (notices.clone(), CancellationToken::new());
@@ -257,7 +262,7 @@ fn tell(notices: &Notices, count: usize) {
 #[tokio::test]
 async fn a_thousand_events_are_told_in_no_time_and_the_end_waits_for_them() {
     let (hook, mut came) = receiver(Vec::new()).await;
-    let notices = Notices::new(Some(hook));
+    let notices = to(hook);
     tell(&notices, 1_000);
     let (stop, running) = run(&notices);
     stop.cancel();
@@ -275,7 +280,7 @@ async fn a_thousand_events_are_told_in_no_time_and_the_end_waits_for_them() {
 #[tokio::test]
 async fn what_one_address_does_not_take_goes_to_the_next_under_the_same_id() {
     let (broken, mut first) = receiver(vec![503]).await;
-    let notices = Notices::new(Some(broken));
+    let notices = to(broken);
     let (stop, running) = run(&notices);
     tell(&notices, 1);
     let (id, _) = first.recv().await.unwrap();
@@ -289,7 +294,7 @@ async fn what_one_address_does_not_take_goes_to_the_next_under_the_same_id() {
 #[tokio::test]
 async fn what_is_refused_is_not_posted_again_and_the_end_does_not_wait_for_what_must_wait() {
     let (hook, mut came) = receiver(vec![400, 503]).await;
-    let notices = Notices::new(Some(hook));
+    let notices = to(hook);
     tell(&notices, 1);
     let (stop, running) = run(&notices);
     let (refused, _) = came.recv().await.unwrap();

@@ -1,5 +1,6 @@
 //! Dialogues with the running server, over a real socket.
 
+mod acts;
 mod client;
 mod dialogues;
 mod limits;
@@ -21,8 +22,8 @@ use self::provider::Willing;
 use self::store::FakeStore;
 use super::{Side, SmtpStatus, bind};
 use crate::clock::{SharedClock, TimerClock};
-use crate::config::{self, HttpConfig, OnLoss, SenderConfig};
-use crate::delivery::{Backoff, Delivery, LaneSetup, Observers, RetryRules, Settings};
+use crate::config::{self, HttpConfig, OnLoss, OnUnclear, SenderConfig};
+use crate::delivery::{Backoff, Delivery, LaneSetup, RetryRules, Settings, SetupMark};
 use crate::secret::Secret;
 
 /// A server on a free port of this machine. It ends with the test.
@@ -61,6 +62,7 @@ fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
         concurrency: NonZeroUsize::MIN,
         rate: None,
         in_route: true,
+        mark: SetupMark::default(),
     };
     let settings = Settings {
         lanes: providers.iter().map(lane).collect(),
@@ -72,9 +74,11 @@ fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
         },
         sender: SenderConfig::default(),
         on_loss: OnLoss::default(),
+        on_unclear: OnUnclear::default(),
         batch_max: NonZeroUsize::MIN,
+        batch_linger: Duration::ZERO,
         log_subject: false,
-        observers: Observers::default(),
+        hook: None,
         instance: Arc::from("test"),
     };
     Arc::new(Delivery::new(settings, None, Arc::clone(clock), fastrand::Rng::with_seed(1)))
@@ -98,6 +102,7 @@ impl Setup {
             smtp: SmtpStatus { listening: self.listening, ..SmtpStatus::default() },
             queue_backend: "memory",
             queue_messages_max: 1000,
+            recipients_max: 3,
             clock,
             started: sample::now(),
         };
