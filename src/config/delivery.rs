@@ -146,7 +146,8 @@ fn read_hook(reader: &mut Reader) -> Option<HookConfig> {
         reader.fault(URL, problem);
     }
     if secret.is_empty() {
-        reader.fault(
+        reader.fault_in(
+            URL,
             SECRET,
             "is not set, and posts are signed, so that the receiver knows who sends them: \
              `openssl rand -base64 32` makes one, which the receiver needs as well",

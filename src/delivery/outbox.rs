@@ -199,7 +199,9 @@ mod tests {
 
     fn with(count: usize) -> Outbox {
         let mut outbox = Outbox::new();
-        (0..count).for_each(|id| drop(outbox.push(notice(id, true), start())));
+        for id in 0..count {
+            let _ = outbox.push(notice(id, true), start());
+        }
         outbox
     }
 
@@ -251,7 +253,9 @@ mod tests {
                 under_way.push(item);
             }
             posts += under_way.len();
-            under_way.into_iter().for_each(|item| drop(outbox.put_off(item, None, now)));
+            for item in under_way {
+                let _ = outbox.put_off(item, None, now);
+            }
             now = outbox.next_due().unwrap();
         }
         assert!(posts < 30, "{posts} posts in two hours");
@@ -271,7 +275,9 @@ mod tests {
         let mut arrived = 0;
         for _ in 0..1_000 {
             match outbox.next(now) {
-                Some(item) if item.notice.id == "0" => drop(outbox.put_off(item, None, now)),
+                Some(item) if item.notice.id == "0" => {
+                    let _ = outbox.put_off(item, None, now);
+                }
                 Some(_) => {
                     arrived += 1;
                     outbox.taken(now);
@@ -299,10 +305,9 @@ mod tests {
         let mut outbox = Outbox::new();
         outbox.push(notice(0, false), start());
         let mut said = Vec::new();
-        for id in 1..=3_000 {
-            said.extend(
-                outbox.push(notice(id, true), start() + Duration::from_millis(50) * id as u32),
-            );
+        for (id, at) in (1..=3_000).zip((1_u64..).map(|n| start() + Duration::from_millis(50 * n)))
+        {
+            said.extend(outbox.push(notice(id, true), at));
         }
         assert_eq!(outbox.len(), WAITING_MAX);
         assert_eq!(said[0], 1);

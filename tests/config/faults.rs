@@ -167,7 +167,7 @@ fn senseless_combinations_are_refused() {
         ("[smtp]\ntrusted_networks = ['10.0.0.0/99']\n", "\"10.0.0.0/99\" is not a network"),
         (
             "[delivery]\non_failure_webhook = 'https://x.example'\n",
-            "delivery.on_failure_webhook_secret: is not set",
+            "delivery.on_failure_webhook_secret (mailferry.toml line 2): is not set",
         ),
         (
             "[delivery]\non_failure_webhook = 'http://x.example'\n",
