@@ -33,15 +33,25 @@ impl Circuit {
 
     /// The service failed. True when that is once too often.
     pub(super) fn failed(&mut self, now: Timestamp) -> bool {
-        self.failures_in_a_row += 1;
+        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         self.note(now, true);
-        let half = self.calls.len() >= CALLS_MIN && self.failures * 2 >= self.calls.len();
-        half || self.is_dead()
+        self.is_half_lost() || self.is_dead()
+    }
+
+    /// The service answered, and it cannot be told whether it failed or put off this one message. A few of those in a row
+    /// say nothing, many do. True when that is once too often.
+    pub(super) fn put_off(&mut self, now: Timestamp) -> bool {
+        self.note(now, true);
+        self.is_half_lost()
     }
 
     /// True when no call goes well any more, rather than a part of them.
     pub(super) fn is_dead(&self) -> bool {
         self.failures_in_a_row >= IN_A_ROW
+    }
+
+    fn is_half_lost(&self) -> bool {
+        self.calls.len() >= CALLS_MIN && self.failures * 2 >= self.calls.len()
     }
 
     fn note(&mut self, now: Timestamp, failed: bool) {
@@ -64,7 +74,7 @@ mod tests {
         "2026-11-21T00:00:00Z".parse().unwrap()
     }
 
-    /// Plays calls, one every `every`: `x` fails, `.` works. The number of the call that opens the circuit, from 1.
+    /// Plays calls, one every `every`: `x` fails, `?` puts off, `.` works. The number of the call that opens the circuit, from 1.
     fn opens_at(calls: &str, every: Duration) -> Option<usize> {
         let mut circuit = Circuit::default();
         let mut now = start();
@@ -72,7 +82,8 @@ mod tests {
             now += every;
             match call {
                 'x' if circuit.failed(now) => return Some(number + 1),
-                'x' => {}
+                '?' if circuit.put_off(now) => return Some(number + 1),
+                'x' | '?' => {}
                 _ => circuit.worked(now),
             }
         }
@@ -99,6 +110,11 @@ mod tests {
             ("x.x.x.x...............................x.x.x..x", quick, None),
             // A third, for ever.
             ("x..x..x..x..x..x..x..x..x..x..x..x..x..x..x..", quick, None),
+            // Put off: only many count.
+            ("?????????", quick, None),
+            ("??????????", quick, Some(10)),
+            ("??????????????????????????", slow, None),
+            ("xxxx?x", quick, Some(6)),
             // Half, but so slowly that a minute does not bring ten calls.
             ("x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x", slow, None),
         ] {

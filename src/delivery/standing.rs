@@ -24,6 +24,10 @@ const REST_MIN: Duration = Duration::from_millis(250);
 const EXHAUSTED_RETRY: Duration = Duration::from_hours(1);
 /// A provider that passed its check and has waited this long for a trial message counts as up.
 const TRIAL_GRACE: Duration = Duration::from_secs(2);
+/// Replies of mail servers (RFC 5321 §4.2.3) that are about one mailbox, or may be: greylisting comes with either. No
+/// HTTP answer that passes by itself has these numbers.
+const MAILBOX_UNAVAILABLE: u16 = 450;
+const LOCAL_ERROR: u16 = 451;
 /// A provider that goes down again so soon after it has come back waits for its next check as long as if it had not:
 /// what fails for a part of the calls would else be opened and closed all the time.
 const RELAPSE: Duration = Duration::from_mins(5);
@@ -168,7 +172,12 @@ impl Standing {
         match error.verdict {
             Verdict::Throttled { retry_after } => self.rest(retry_after, now, rng),
             Verdict::Temporary { retry_after: Some(wait) } => self.rest(Some(wait), now, rng),
-            Verdict::Temporary { retry_after: None } => return self.faltered(now, rng),
+            Verdict::Temporary { retry_after: None } => {
+                return match error.status {
+                    Some(MAILBOX_UNAVAILABLE) => self.answered(now),
+                    status => self.faltered(status == Some(LOCAL_ERROR), now, rng),
+                };
+            }
             Verdict::Exhausted { until } => {
                 let until = until.unwrap_or(now + EXHAUSTED_RETRY).min(now + REST_MAX);
                 return self.close(Trouble::Exhausted, Some(until), now, rng);
@@ -320,12 +329,14 @@ impl Standing {
         }
     }
 
-    fn faltered(&mut self, now: Timestamp, rng: &mut Rng) -> Change {
+    /// A fault that passes; `put_off`: perhaps it is only this message that is put off.
+    fn faltered(&mut self, put_off: bool, now: Timestamp, rng: &mut Rng) -> Change {
         match self.phase {
             Phase::Throttled { .. } | Phase::Closed { .. } => return Change::Same,
             Phase::Trial { .. } => {}
             Phase::Up => {
-                if !self.circuit.failed(now) {
+                let circuit = &mut self.circuit;
+                if !(if put_off { circuit.put_off(now) } else { circuit.failed(now) }) {
                     return Change::Same;
                 }
                 self.unsteady = !self.circuit.is_dead();

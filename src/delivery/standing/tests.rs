@@ -263,3 +263,20 @@ fn what_a_check_finds_out_is_told() {
     assert_eq!(check(Verdict::Misconfigured), Change::SetAside);
     assert_eq!(check(Verdict::Misconfigured), Change::Same);
 }
+
+#[test]
+fn a_server_that_greylists_is_not_down() {
+    let (mut standing, mut rng) = standing();
+    let refusal = |code| SendError { status: Some(code), ..error(PASSING) };
+    for number in 0..200_u64 {
+        let now = start() + Duration::from_secs(number);
+        assert_eq!(standing.failed(&refusal(450), now, &mut rng), Change::Same);
+    }
+    standing = Standing::new(Backoff::new(Duration::from_secs(2), Duration::from_mins(1)));
+    let now = start();
+    for _ in 0..9 {
+        assert_eq!(standing.failed(&refusal(451), now, &mut rng), Change::Same);
+    }
+    // One that says so to everybody has a fault.
+    assert_eq!(standing.failed(&refusal(451), now, &mut rng), Change::SetAside);
+}
