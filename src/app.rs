@@ -14,7 +14,7 @@ use crate::delivery::{
 };
 use crate::http::{self, SmtpStatus};
 use crate::message::Draft;
-use crate::provider::{self, BuildError, HttpClient, NamedProvider, Provider};
+use crate::provider::{self, BuildError, Hook, HttpClient, InvalidHook, NamedProvider, Provider};
 use crate::queue::{MemoryStore, Retention, SqliteStore, Store, StoreError};
 use crate::seal::SealError;
 use crate::shutdown::{self, Signals};
@@ -33,6 +33,9 @@ pub enum AppError {
     /// A provider cannot be set up.
     #[error(transparent)]
     Provider(#[from] BuildError),
+    /// The address for events cannot be used.
+    #[error(transparent)]
+    Hook(#[from] InvalidHook),
     /// What locks brought accounts up cannot be used.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -60,7 +63,7 @@ impl AppError {
     /// Whether the configuration has to be mended first: the exit code says so, and a supervisor need not try again.
     pub fn is_bad_configuration(&self) -> bool {
         match self {
-            Self::Tls(TlsError::Certificate(_)) | Self::Route { .. } => true,
+            Self::Tls(TlsError::Certificate(_)) | Self::Route { .. } | Self::Hook(_) => true,
             Self::Listen { source, .. } => source.kind() == std::io::ErrorKind::InvalidInput,
             Self::Queue(_)
             | Self::Provider(_)
@@ -297,9 +300,21 @@ fn build_delivery(
         batch_max: config.delivery.batch_max,
         batch_linger: config.delivery.batch_linger,
         log_subject: config.log.subject,
+        hook: hook(config, client, clock)?,
         instance: instance_name().into(),
     };
     Ok(Delivery::new(settings, store, Arc::clone(clock), entropy()))
+}
+
+/// Where events are posted to.
+fn hook(
+    config: &Config,
+    client: &HttpClient,
+    clock: &SharedClock,
+) -> Result<Option<Arc<Hook>>, InvalidHook> {
+    let hook = config.delivery.on_failure_webhook.as_ref();
+    let hook = hook.map(|own| Hook::new(own, client.clone(), Arc::clone(clock))).transpose()?;
+    Ok(hook.map(Arc::new))
 }
 
 fn open_store(config: &Config, direct: bool) -> Result<(Arc<dyn Store>, &'static str), AppError> {

@@ -13,6 +13,7 @@ pub mod config;
 pub mod delivery;
 pub mod http;
 pub mod message;
+pub mod metrics;
 pub mod provider;
 pub mod queue;
 pub mod seal;

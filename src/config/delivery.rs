@@ -3,8 +3,13 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use url::Url;
+
+use super::destinations::webhook_problem;
 use super::reader::Reader;
 use super::value::choice;
+use crate::secret::Secret;
+use crate::signature::Signer;
 
 /// How messages are delivered.
 #[derive(Clone, Debug)]
@@ -28,6 +33,17 @@ pub struct DeliveryConfig {
     pub on_loss: OnLoss,
     /// What happens to a message when nobody knows whether its provider has it.
     pub on_unclear: OnUnclear,
+    /// Who is told of failed messages, of providers that are set aside, and of failover.
+    pub on_failure_webhook: Option<HookConfig>,
+}
+
+/// Where events are posted to.
+#[derive(Clone, Debug)]
+pub struct HookConfig {
+    /// `https://`, or `http://` within a private network.
+    pub url: Url,
+    /// What posts are signed with.
+    pub secret: Secret,
 }
 
 /// What happens to a message when the provider whose turn it is would have to leave out or break something that its
@@ -87,6 +103,7 @@ impl DeliveryConfig {
             batch_linger: reader.get("delivery.batch_linger"),
             on_loss: reader.get("delivery.on_loss"),
             on_unclear: reader.get("delivery.on_unclear"),
+            on_failure_webhook: read_hook(reader),
         };
         if config.retry_min < Duration::from_millis(100) {
             reader.fault("delivery.retry_min", "must be at least 100ms");
@@ -110,4 +127,33 @@ impl DeliveryConfig {
         }
         config
     }
+}
+
+/// Address and secret, which only make sense together: what is posted is signed.
+fn read_hook(reader: &mut Reader) -> Option<HookConfig> {
+    const URL: &str = "delivery.on_failure_webhook";
+    const SECRET: &str = "delivery.on_failure_webhook_secret";
+
+    let url = reader.get::<Option<Url>>(URL);
+    let secret = reader.get::<Secret>(SECRET);
+    let Some(url) = url else {
+        if !secret.is_empty() && !reader.has_fault(URL) {
+            reader.fault(SECRET, format!("is of no use without {URL}"));
+        }
+        return None;
+    };
+    if let Some(problem) = webhook_problem(&url) {
+        reader.fault(URL, problem);
+    }
+    if secret.is_empty() {
+        reader.fault_in(
+            URL,
+            SECRET,
+            "is not set, and posts are signed, so that the receiver knows who sends them: \
+             `openssl rand -base64 32` makes one, which the receiver needs as well",
+        );
+    } else if let Err(problem) = Signer::new(&secret) {
+        reader.fault(SECRET, problem.to_string());
+    }
+    Some(HookConfig { url, secret })
 }

@@ -72,7 +72,7 @@ pub fn webhook_problem(url: &Url) -> Option<&'static str> {
         Some("must not contain a #, which no receiver gets to see")
     } else if url.scheme() == "http" && !is_private(url) {
         Some(
-            "must be https://: mail would travel unencrypted. http:// is taken for this machine and for private \
+            "must be https://: what is posted would travel unencrypted. http:// is taken for this machine and for private \
              networks",
         )
     } else {

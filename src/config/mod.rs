@@ -27,7 +27,7 @@ mod users;
 mod value;
 
 pub use conditions::{DomainPattern, HeaderCondition, RouteConditions, RouteSender, TextPattern};
-pub use delivery::{DeliveryConfig, Mode, OnLoss, OnUnclear};
+pub use delivery::{DeliveryConfig, HookConfig, Mode, OnLoss, OnUnclear};
 pub use destinations::{is_private, is_this_machine, sending_domain, webhook_problem};
 pub use error::{ConfigError, ConfigErrors};
 pub use file::DEFAULT_FILES;

@@ -38,8 +38,6 @@ const NETWORKS: &str = r#"["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/1
 /// The lists of tables (`[[smtp.users]]`). Their items are numbered from 0: `smtp.users[0]`.
 pub(super) const LISTS: [&str; 2] = ["smtp.users", "routes"];
 
-const NO_HOOK: &str = "watch the log, /health or `mailferry queue list --state failed`";
-
 /// All keys, in the order in which they are shown.
 pub const KEYS: &[Key] = &[
     key("smtp.listen", r#"["127.0.0.1:1025"]"#),
@@ -78,7 +76,8 @@ pub const KEYS: &[Key] = &[
     key("delivery.batch_linger", r#""0ms""#),
     key("delivery.on_loss", r#""next""#),
     key("delivery.on_unclear", r#""retry""#),
-    later("delivery.on_failure_webhook", r#""""#, NO_HOOK),
+    key("delivery.on_failure_webhook", r#""""#),
+    secret("delivery.on_failure_webhook_secret"),
     key("queue.url", r#""sqlite:mailferry.db""#),
     key("queue.max_messages", "1000000"),
     key("queue.keep_delivered", r#""7d""#),

@@ -94,7 +94,11 @@ impl Engine {
             let result = match seat {
                 Ok(()) => {
                     let result = self.attempt(job, lane).await;
-                    self.board().release(lane);
+                    let (mut board, now) = (self.board(), self.now());
+                    board.release(lane);
+                    if result.is_ok() && provider.is_none() {
+                        self.note_carried(&mut board, job, lane, now);
+                    }
                     result
                 }
                 Err(late) => Err(Obstacle::Error(late)),

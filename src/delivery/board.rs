@@ -2,6 +2,8 @@
 //!
 //! Pure decisions under one short lock; `engine` carries them out.
 
+mod carried;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +12,14 @@ use fastrand::Rng;
 
 use super::Backoff;
 use super::brought::{LaneMaker, Way};
+use super::failover::Failovers;
 use super::job::Job;
 use super::lane::{Lane, LaneId, LaneSetup};
 use super::limits::Limits;
 use super::parts::Parts;
 use super::roster::{NoLane, Roster};
 use super::route::{RouteId, Routing};
-use super::standing::Admission;
+use super::standing::{Admission, Change};
 use super::status::{ProviderState, ProviderStatus};
 use crate::clock::Timestamp;
 use crate::config::RouteConfig;
@@ -59,6 +62,7 @@ pub(super) struct Board {
     accounts_expected: bool,
     /// The shortest wait of a message that found no open lane.
     wait_min: Duration,
+    failovers: Failovers,
     pub(super) rng: Rng,
 }
 
@@ -90,6 +94,7 @@ impl Board {
             shut: BTreeSet::new(),
             accounts_expected: ways.accounts_expected,
             wait_min: checks.ceiling(0),
+            failovers: Failovers::default(),
             rng,
         };
         board.arrange(ways.routes, ways.user_routes);
@@ -114,6 +119,8 @@ impl Board {
         self.routed = self.orders.iter().flatten().copied().collect();
         self.mixed.clear();
         self.shut.clear();
+        let routing = &self.routing;
+        self.failovers.retain(|route| routing.names().any(|name| name == route));
     }
 
     pub(super) fn name(&self, lane: LaneId) -> &str {
@@ -393,8 +400,13 @@ impl Board {
         })
     }
 
-    /// A call failed. True when the provider closes by this.
-    pub(super) fn failed(&mut self, lane: LaneId, error: &SendError, now: Timestamp) -> bool {
+    /// How a provider does, in one word.
+    pub(super) fn state(&self, lane: LaneId, now: Timestamp) -> ProviderState {
+        self.roster.lane(lane).state(now)
+    }
+
+    /// A call failed.
+    pub(super) fn failed(&mut self, lane: LaneId, error: &SendError, now: Timestamp) -> Change {
         let rng = &mut self.rng;
         self.roster.change(lane, |lane| lane.failed(error, now, rng))
     }
@@ -420,13 +432,18 @@ impl Board {
         self.roster.due_checks(now)
     }
 
-    pub(super) fn checked(&mut self, id: LaneId, result: Result<(), &SendError>, now: Timestamp) {
+    pub(super) fn checked(
+        &mut self,
+        id: LaneId,
+        result: Result<(), &SendError>,
+        now: Timestamp,
+    ) -> Change {
         let rng = &mut self.rng;
         self.roster.change(id, |lane| {
             lane.checking = false;
             lane.hear(now);
-            lane.standing.checked(result, now, rng);
-        });
+            lane.standing.checked(result, now, rng)
+        })
     }
 
     /// When something on the board changes by itself.

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::board::{Board, Placement};
 use super::brought::Way;
 use super::course::{self, Course, Obstacle};
-use super::events::EventLog;
+use super::events::{EventLog, Observers};
 use super::job::Job;
 use super::lane::LaneId;
 use super::memory::{Memory, Room};
@@ -28,6 +28,7 @@ pub(super) struct Engine {
     board: Mutex<Board>,
     pub(super) store: Option<StoreHandle>,
     policy: ArcSwap<Policy>,
+    pub(super) observers: Observers,
     pub(super) clock: SharedClock,
     /// This instance's name on its leases.
     pub(super) owner: Arc<str>,
@@ -63,6 +64,7 @@ impl Engine {
             board: Mutex::new(board),
             store: store.map(StoreHandle),
             policy: ArcSwap::from_pointee(policy),
+            observers: Observers::default(),
             clock,
             owner,
             memory: Memory::new(),
@@ -87,9 +89,9 @@ impl Engine {
         self.policy.store(Arc::new(policy));
     }
 
-    /// What writes the message-event lines.
-    pub(super) fn log(&self) -> EventLog {
-        self.policy.load().log
+    /// Tells what happens.
+    pub(super) fn log(&self) -> EventLog<'_> {
+        EventLog { subject: self.policy.load().log_subject, observers: &self.observers }
     }
 
     /// The board. No lock is held over an await, and no code that holds it can panic half-way through a change, so a
@@ -200,6 +202,7 @@ impl Engine {
         let mut board = self.board();
         board.release(lane);
         let Err(obstacle) = result else {
+            self.note_carried(&mut board, &job, lane, now);
             return AfterAttempt::Settle(Box::new(job), Next::Delivered);
         };
         if obstacle.leaves_doubt() {

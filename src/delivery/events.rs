@@ -1,6 +1,22 @@
-//! The log line of each message event (SPEC 10).
+//! What is told about messages and providers: the log line of each message event (SPEC 10), counters, and notices to the
+//! operator's address. Each event comes here once, and goes to all three.
 
+use std::time::Duration;
+
+use super::failover::Moved;
+use super::job::Job;
+use super::notices::{self, Notices, RECIPIENTS_MAX};
+use crate::clock::Timestamp;
 use crate::message::{Address, Message};
+use crate::metrics::Metrics;
+use crate::queue::RecipientState;
+
+/// Who is told besides the log.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Observers {
+    pub(super) metrics: Metrics,
+    pub(super) notices: Notices,
+}
 
 /// What a line says besides the message.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,11 +34,12 @@ pub(super) struct Event<'a> {
 /// Recipients named in one line; a count stands for the others.
 const RECIPIENTS_SHOWN: usize = 10;
 
-/// Writes message-event lines.
+/// Tells what happens.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct EventLog {
-    /// Whether lines carry the subject.
+pub(super) struct EventLog<'a> {
+    /// Whether lines and notices carry the subject.
     pub(super) subject: bool,
+    pub(super) observers: &'a Observers,
 }
 
 macro_rules! line {
@@ -48,7 +65,7 @@ macro_rules! line {
     }};
 }
 
-impl EventLog {
+impl EventLog<'_> {
     /// The message is safe in the queue.
     pub(super) fn accepted(self, message: &Message) {
         let event = Event { outcome: "queued", ..Event::default() };
@@ -57,17 +74,84 @@ impl EventLog {
 
     /// A provider took it.
     pub(super) fn delivered(self, message: &Message, event: Event<'_>) {
+        self.count(event);
         line!(info, self, message, event, "delivered");
     }
 
     /// A call did not end well; the message goes on.
     pub(super) fn not_delivered(self, message: &Message, event: Event<'_>) {
+        self.count(event);
         line!(warn, self, message, event, "not delivered");
     }
 
-    /// The message is over, with a reason.
-    pub(super) fn failed(self, message: &Message, event: Event<'_>) {
+    /// Everybody has the message.
+    pub(super) fn finished(self, job: &Job, now: Timestamp) {
+        let took = Duration::try_from(now.duration_since(job.claim.message.received_at));
+        self.observers
+            .metrics
+            .delivered(job.last_provider().unwrap_or(""), took.unwrap_or_default());
+    }
+
+    /// The message is over, with a reason; what became of each recipient is in the job.
+    pub(super) fn failed(self, job: &Job, error: &str, now: Timestamp) {
+        let message = &*job.claim.message;
+        let event = Event { outcome: "failed", error: Some(error), ..Event::default() };
         line!(error, self, message, event, "failed");
+        let provider = job.last_provider();
+        self.observers.metrics.failed(provider);
+        if !self.observers.notices.wanted() {
+            return;
+        }
+        let recipients = &job.claim.recipients;
+        // Those that did not get it stand first: there may be more than are named.
+        let mut named: Vec<_> = recipients.iter().collect();
+        named.sort_by_key(|recipient| recipient.state == RecipientState::Delivered);
+        named.truncate(RECIPIENTS_MAX);
+        let event = notices::Event::MessageFailed {
+            id: message.id,
+            from: message.envelope.sender_text(),
+            recipients: named,
+            recipients_total: recipients.len(),
+            subject: self.subject.then_some(message.index.subject.as_str()),
+            message_id: &message.index.message_id,
+            user: message.user.as_deref(),
+            provider,
+            error,
+        };
+        self.observers.notices.tell(&event, now);
+    }
+
+    /// Mail of a route goes by another way than before.
+    pub(super) fn moved(self, moved: &Moved, now: Timestamp) {
+        let event = match moved {
+            Moved::Began { route, from, to, reason } => {
+                let reason = reason.name();
+                tracing::warn!(
+                    route,
+                    from_provider = from,
+                    provider = to,
+                    reason,
+                    "failover began"
+                );
+                self.observers.metrics.failover(from, to);
+                notices::Event::FailoverBegan { route, from, to, reason }
+            }
+            Moved::Recovered { route, provider, from } => {
+                tracing::info!(
+                    route,
+                    from_provider = from,
+                    provider,
+                    "failover is over: the preferred provider delivers again"
+                );
+                notices::Event::FailoverRecovered { route, provider, from }
+            }
+        };
+        self.observers.notices.tell(&event, now);
+    }
+
+    fn count(self, event: Event<'_>) {
+        let took = event.latency_ms.map(Duration::from_millis);
+        self.observers.metrics.attempt(event.provider.unwrap_or(""), event.outcome, took);
     }
 }
 

@@ -4,10 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::board::Board;
 use super::caught::caught;
 use super::course;
 use super::engine::Engine;
+use super::job::Job;
 use super::lane::LaneId;
+use super::notices;
+use super::standing::Change;
+use crate::clock::Timestamp;
 use crate::provider::{SendError, Verdict};
 
 /// A check that has not answered by then has failed.
@@ -17,7 +22,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 fn advice(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Misconfigured => {
-            ". Mend the key, the domain or the account; after a change of mailferry's configuration restart it"
+            "Mend the key, the domain or the account; after a change of mailferry's configuration restart it"
         }
         Verdict::Throttled { .. }
         | Verdict::Exhausted { .. }
@@ -40,34 +45,59 @@ impl Engine {
     }
 
     pub(super) fn note_success(&self, lane: LaneId) {
-        let mut board = self.board();
-        if board.succeeded(lane, self.now()) {
-            tracing::info!(provider = board.name(lane), "the provider takes mail again");
+        let (mut board, now) = (self.board(), self.now());
+        if board.succeeded(lane, now) {
+            self.tell_recovered(&board, lane, now);
             drop(board);
             self.pump.notify_one();
         }
     }
 
     pub(super) fn note_failure(&self, lane: LaneId, error: &SendError) {
-        let mut board = self.board();
-        if !board.failed(lane, error, self.now()) {
-            return;
+        let (mut board, now) = (self.board(), self.now());
+        match board.failed(lane, error, now) {
+            Change::Same => return,
+            Change::SetAside => self.tell_set_aside(&board, lane, error, now),
+            Change::Recovered => self.tell_recovered(&board, lane, now),
         }
+        drop(board);
+        self.pump.notify_one();
+    }
+
+    /// A message has been delivered by this lane: whether the mail of its route goes by another way than before.
+    pub(super) fn note_carried(&self, board: &mut Board, job: &Job, lane: LaneId, now: Timestamp) {
+        if let Some(moved) = board.carried(job, lane, now) {
+            self.log().moved(&moved, now);
+        }
+    }
+
+    fn tell_recovered(&self, board: &Board, lane: LaneId, now: Timestamp) {
+        let provider = board.name(lane);
+        tracing::info!(provider, "the provider takes mail again");
+        if !board.is_brought(lane) {
+            self.observers.notices.tell(&notices::Event::ProviderRecovered { provider }, now);
+        }
+    }
+
+    fn tell_set_aside(&self, board: &Board, lane: LaneId, error: &SendError, now: Timestamp) {
         let (provider, outcome) = (board.name(lane), course::outcome(error).name());
         if board.is_brought(lane) {
             // It stops nobody else's mail.
             tracing::warn!(provider, outcome, error = %error, "a provider account that a client brought is set aside; its mail waits");
-        } else {
-            tracing::error!(
-                provider,
-                outcome,
-                error = %error,
-                "the provider is set aside; its mail waits or goes to the next provider{}",
-                advice(error.verdict)
-            );
+            return;
         }
-        drop(board);
-        self.pump.notify_one();
+        let advice = advice(error.verdict);
+        let punctuated = if advice.is_empty() { "" } else { ". " };
+        tracing::error!(
+            provider,
+            outcome,
+            error = %error,
+            "the provider is set aside; its mail waits or goes to the next provider{punctuated}{advice}"
+        );
+        let error = error.to_string();
+        let state = board.state(lane, now).name();
+        let event = notices::Event::SetAside { provider, state, error: &error, advice };
+        self.observers.notices.tell(&event, now);
     }
 
     /// Asks a closed provider, without mail, whether it works again.
@@ -84,8 +114,11 @@ impl Engine {
             })
         });
         {
-            let mut board = self.board();
-            board.checked(lane, result.as_ref().map(drop), self.now());
+            let (mut board, now) = (self.board(), self.now());
+            let change = board.checked(lane, result.as_ref().map(drop), now);
+            if let (Change::SetAside, Err(error)) = (change, &result) {
+                self.tell_set_aside(&board, lane, error, now);
+            }
             tracing::debug!(provider = board.name(lane), alive = result.is_ok(), "checked");
         }
         if result.is_err() {

@@ -159,6 +159,12 @@ impl Job {
         earlier + self.attempts.iter().filter(|attempt| attempt.outcome == outcome).count()
     }
 
+    /// The provider that was asked last.
+    pub(super) fn last_provider(&self) -> Option<&str> {
+        let earlier = || self.claim.history.last().map(|(name, _)| name.as_str());
+        self.attempts.last().map(|attempt| attempt.provider.as_str()).or_else(earlier)
+    }
+
     /// The number of the next attempt, from 1.
     pub(super) fn next_attempt(&self) -> usize {
         self.claim.history.len() + self.attempts.len() + 1

@@ -12,7 +12,7 @@ use super::board::earlier;
 use super::job::Job;
 use super::limits::{Limits, QuotaSetup};
 use super::mark::SetupMark;
-use super::standing::{Admission, Standing};
+use super::standing::{Admission, Change, Standing};
 use super::status::{ProviderState, ProviderStatus};
 use crate::clock::Timestamp;
 use crate::provider::{Provider, Rate, SendError, Verdict};
@@ -234,7 +234,7 @@ impl Lane {
     }
 
     /// A call failed. True when the provider closes by this.
-    pub(super) fn failed(&mut self, error: &SendError, now: Timestamp, rng: &mut Rng) -> bool {
+    pub(super) fn failed(&mut self, error: &SendError, now: Timestamp, rng: &mut Rng) -> Change {
         self.hear(now);
         self.limits.failed(error, self.in_flight, now);
         let closes = self.standing.failed(error, now, rng);

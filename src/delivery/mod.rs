@@ -16,10 +16,12 @@ mod board;
 mod brought;
 mod calls;
 mod caught;
+mod circuit;
 mod course;
 mod demand;
 mod engine;
 mod events;
+mod failover;
 mod health;
 mod intake;
 mod job;
@@ -28,6 +30,8 @@ mod lane;
 mod limits;
 mod mark;
 mod memory;
+mod notices;
+mod outbox;
 mod parts;
 mod policy;
 mod pump;
@@ -59,9 +63,12 @@ pub use status::{Cause, NotSent, ProviderState, ProviderStatus, Sent};
 use crate::clock::SharedClock;
 use crate::config::{OnLoss, OnUnclear, RouteConfig, SenderConfig};
 use crate::message::{QueueId, Submission};
+use crate::metrics::Metrics;
+use crate::provider::Hook;
 use crate::queue::{Accounts, Entry, Intake, Store};
 use board::{Board, Ways};
 use engine::{Engine, StoreHandle};
+use events::Observers;
 use known::KnownAccounts;
 use policy::Policy;
 
@@ -93,6 +100,8 @@ pub struct Settings {
     pub batch_linger: Duration,
     /// Whether log lines carry the subject.
     pub log_subject: bool,
+    /// Where events are posted to; `None`: nowhere.
+    pub hook: Option<Arc<Hook>>,
     /// This instance's name on its leases.
     pub instance: Arc<str>,
 }
@@ -126,10 +135,12 @@ impl Delivery {
         rng: Rng,
     ) -> Self {
         let policy = Policy::of(&settings);
-        let instance = Arc::clone(&settings.instance);
+        let (instance, hook) = (Arc::clone(&settings.instance), settings.hook.clone());
         let (ways, checks) = settings.ways();
         let board = Board::new(ways, checks, rng);
-        Self(Arc::new(Engine::new(board, store, policy, clock, instance)))
+        let delivery = Self(Arc::new(Engine::new(board, store, policy, clock, instance)));
+        delivery.observe(hook);
+        delivery
     }
 
     /// Takes over another configuration without a pause. A provider of which nothing has changed keeps its standing, its
@@ -138,8 +149,10 @@ impl Delivery {
     pub fn reload(&self, settings: Settings) {
         let engine = &self.0;
         engine.set_policy(Policy::of(&settings));
+        let hook = settings.hook.clone();
         let (ways, checks) = settings.ways();
         let waiting = engine.board().reload(ways, checks, engine.now());
+        self.observe(hook);
         for job in waiting {
             engine.take_up_again(job);
         }
@@ -150,6 +163,11 @@ impl Delivery {
     /// returns what waits to the queue, for at most `grace` in all. What is not finished stays in the queue.
     pub async fn run(&self, shutdown: CancellationToken, grace: Duration) {
         let engine = Arc::clone(&self.0);
+        let told = CancellationToken::new();
+        let telling = tokio::spawn({
+            let (engine, told) = (Arc::clone(&engine), told.clone());
+            async move { engine.observers.notices.run(Arc::clone(&engine.clock), told).await }
+        });
         Arc::clone(&engine).pump(shutdown).await;
         engine.tasks.close();
         if tokio::time::timeout(grace, engine.tasks.wait()).await.is_err() {
@@ -158,6 +176,21 @@ impl Delivery {
                 "calls to providers did not end in time; their messages stay in the queue"
             );
         }
+        told.cancel();
+        // It ends by itself within seconds; a panic in it costs no mail.
+        let _ = telling.await;
+    }
+
+    /// The counters that delivery feeds.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.observers.metrics
+    }
+
+    /// What is told about the providers that there are now, and to whom.
+    fn observe(&self, hook: Option<Arc<Hook>>) {
+        let Observers { metrics, notices } = &self.0.observers;
+        metrics.set_providers(self.providers().iter().map(String::as_str));
+        notices.set_hook(hook, self.0.now());
     }
 
     /// The door for listeners: the message is in the queue before they answer.

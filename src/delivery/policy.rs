@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::Settings;
 use super::brought::AccountSettings;
 use super::course::RetryRules;
-use super::events::EventLog;
 use crate::config::{OnLoss, OnUnclear, SenderConfig};
 
 /// Holds for whatever is decided while it is in force; a reload puts another one in its place. Who decides several things
@@ -26,7 +25,8 @@ pub(super) struct Policy {
     #[expect(dead_code, reason = "until messages travel together")]
     /// How long a lone message waits for company.
     pub(super) batch_linger: Duration,
-    pub(super) log: EventLog,
+    /// Whether log lines and notices carry the subject.
+    pub(super) log_subject: bool,
 }
 
 impl Policy {
@@ -39,7 +39,7 @@ impl Policy {
             on_unclear: settings.on_unclear,
             batch_max: settings.batch_max,
             batch_linger: settings.batch_linger,
-            log: EventLog { subject: settings.log_subject },
+            log_subject: settings.log_subject,
         }
     }
 }

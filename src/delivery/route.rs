@@ -75,6 +75,16 @@ impl Routing {
         self.routes.iter().map(|route| route.providers.as_slice())
     }
 
+    /// The names of all routes.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.routes.iter().map(|route| route.key.name())
+    }
+
+    /// The name of a route.
+    pub(super) fn name(&self, id: RouteId) -> &str {
+        self.routes.get(id).map(|route| route.key.name()).unwrap_or_default()
+    }
+
     /// True where all mail goes one way.
     pub(super) fn is_single(&self) -> bool {
         self.routes.len() == 1

@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::engine::{Engine, StoreHandle};
-use super::events::Event;
 use super::job::Job;
 use crate::queue::{Next, Settlement, StoreError};
 
@@ -58,14 +57,16 @@ impl Engine {
     /// Completes the recipients for the state that follows, and logs a message that is over.
     fn final_word(&self, job: &mut Job, next: Next) -> Next {
         let error = match (next, job.failure()) {
-            (Next::Delivered, None) => return Next::Delivered,
+            (Next::Delivered, None) => {
+                self.log().finished(job, self.now());
+                return Next::Delivered;
+            }
             (Next::Delivered, Some(reason)) => reason.to_owned(),
             (Next::Failed { error }, _) => error,
             (next @ (Next::Continue | Next::Queue { .. }), _) => return next,
         };
         job.fail_pending(&error);
-        let event = Event { outcome: "failed", error: Some(&error), ..Event::default() };
-        self.log().failed(&job.claim.message, event);
+        self.log().failed(job, &error, self.now());
         Next::Failed { error }
     }
 }

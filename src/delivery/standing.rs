@@ -1,19 +1,19 @@
 //! How a provider stands: whether it takes mail, rests, is down or set aside.
 //!
 //! Pure: what happened and the time go in, admission comes out. A provider that fails is closed; from time to time it
-//! is checked by a probe that costs no mail; then one message is the trial, and its outcome opens or closes again.
+//! is checked by a probe that costs no mail; then one message is the trial, and its outcome opens or closes again. Which
+//! failures are too many is [`Circuit`]'s to say.
 
 use std::time::Duration;
 
 use fastrand::Rng;
 
 use super::Backoff;
+use super::circuit::Circuit;
 use super::status::ProviderState;
 use crate::clock::Timestamp;
 use crate::provider::{SendError, Verdict};
 
-/// Failures in a row that pass by themselves, after which the circuit opens.
-const CIRCUIT_FAILURES: u32 = 5;
 /// A rest up to this long is waited for; during a longer one other providers take over.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest rest that a provider's own words can impose.
@@ -24,6 +24,13 @@ const REST_MIN: Duration = Duration::from_millis(250);
 const EXHAUSTED_RETRY: Duration = Duration::from_hours(1);
 /// A provider that passed its check and has waited this long for a trial message counts as up.
 const TRIAL_GRACE: Duration = Duration::from_secs(2);
+/// Replies of mail servers (RFC 5321 §4.2.3) that are about one mailbox, or may be: greylisting comes with either. No
+/// HTTP answer that passes by itself has these numbers.
+const MAILBOX_UNAVAILABLE: u16 = 450;
+const LOCAL_ERROR: u16 = 451;
+/// A provider that goes down again so soon after it has come back waits for its next check as long as if it had not:
+/// what fails for a part of the calls would else be opened and closed all the time.
+const RELAPSE: Duration = Duration::from_mins(5);
 
 /// May a call be made?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +57,17 @@ impl Admission {
     }
 }
 
+/// What an event has changed about a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Nothing that somebody has to be told.
+    Same,
+    /// It is set aside, or for another reason than before.
+    SetAside,
+    /// It takes mail again.
+    Recovered,
+}
+
 /// Why a provider is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trouble {
@@ -60,8 +78,8 @@ enum Trouble {
 
 #[derive(Debug)]
 enum Phase {
-    /// Takes mail; `failures` in a row so far.
-    Up { failures: u32 },
+    /// Takes mail.
+    Up,
     /// Asked for a rest.
     Throttled { until: Timestamp },
     /// Closed until a check passes.
@@ -78,6 +96,12 @@ pub(super) struct Standing {
     strikes: u32,
     /// Since when it has not answered otherwise than by faults that pass, once the circuit is open.
     down_since: Option<Timestamp>,
+    /// The calls since it was opened last.
+    circuit: Circuit,
+    /// It is down although a part of the calls went well.
+    unsteady: bool,
+    /// When it came back, and how many strikes it had then.
+    came_back: Option<(Timestamp, u32)>,
     backoff: Backoff,
     last_success: Option<Timestamp>,
     last_error: Option<(Timestamp, String)>,
@@ -87,9 +111,12 @@ impl Standing {
     /// Nothing bad is known; checks of a closed provider follow `backoff`.
     pub(super) fn new(backoff: Backoff) -> Self {
         Self {
-            phase: Phase::Up { failures: 0 },
+            phase: Phase::Up,
             strikes: 0,
             down_since: None,
+            circuit: Circuit::default(),
+            unsteady: false,
+            came_back: None,
             backoff,
             last_success: None,
             last_error: None,
@@ -99,7 +126,7 @@ impl Standing {
     /// Whether a message may go to this provider now.
     pub(super) fn admission(&self, now: Timestamp) -> Admission {
         match self.phase {
-            Phase::Up { .. } | Phase::Trial { busy: false, .. } => Admission::Open,
+            Phase::Up | Phase::Trial { busy: false, .. } => Admission::Open,
             Phase::Throttled { until } if until <= now => Admission::Open,
             Phase::Throttled { until } if until <= now + PATIENCE => Admission::Soon(until),
             Phase::Throttled { until } => Admission::Closed(Some(until)),
@@ -113,9 +140,9 @@ impl Standing {
         match &mut self.phase {
             Phase::Trial { busy, .. } => *busy = true,
             Phase::Throttled { until } if *until <= now => {
-                self.phase = Phase::Up { failures: 0 };
+                self.phase = Phase::Up;
             }
-            Phase::Up { .. } | Phase::Throttled { .. } | Phase::Closed { .. } => {}
+            Phase::Up | Phase::Throttled { .. } | Phase::Closed { .. } => {}
         }
     }
 
@@ -129,19 +156,29 @@ impl Standing {
     /// A call succeeded. True when the provider was not up before.
     pub(super) fn succeeded(&mut self, now: Timestamp) -> bool {
         self.last_success = Some(now);
-        self.strikes = 0;
+        self.circuit.worked(now);
+        if self.unsteady && matches!(self.phase, Phase::Closed { trouble: Trouble::Down, .. }) {
+            // Some go well all the time; that one more did is a reason to look, and no reason to open.
+            self.look_now(now);
+            return false;
+        }
+        let strikes = std::mem::take(&mut self.strikes);
         self.down_since = None;
         if self.rests(now) {
             // A call that was under way when the provider asked for the rest; the rest stands.
             return false;
         }
-        let recovered = !matches!(self.phase, Phase::Up { .. } | Phase::Throttled { .. });
-        self.phase = Phase::Up { failures: 0 };
+        let recovered = !matches!(self.phase, Phase::Up | Phase::Throttled { .. });
+        if recovered {
+            self.circuit = Circuit::default();
+            self.came_back = Some((now, strikes));
+        }
+        self.phase = Phase::Up;
         recovered
     }
 
-    /// A call failed. True when the provider closes by this.
-    pub(super) fn failed(&mut self, error: &SendError, now: Timestamp, rng: &mut Rng) -> bool {
+    /// A call failed.
+    pub(super) fn failed(&mut self, error: &SendError, now: Timestamp, rng: &mut Rng) -> Change {
         self.last_error = Some((now, error.to_string()));
         if !matches!(error.verdict, Verdict::Temporary { .. }) {
             self.down_since = None;
@@ -149,7 +186,12 @@ impl Standing {
         match error.verdict {
             Verdict::Throttled { retry_after } => self.rest(retry_after, now, rng),
             Verdict::Temporary { retry_after: Some(wait) } => self.rest(Some(wait), now, rng),
-            Verdict::Temporary { retry_after: None } => return self.faltered(now, rng),
+            Verdict::Temporary { retry_after: None } => {
+                return match error.status {
+                    Some(MAILBOX_UNAVAILABLE) => self.answered(now),
+                    status => self.faltered(status == Some(LOCAL_ERROR), now, rng),
+                };
+            }
             Verdict::Exhausted { until } => {
                 let until = until.unwrap_or(now + EXHAUSTED_RETRY).min(now + REST_MAX);
                 return self.close(Trouble::Exhausted, Some(until), now, rng);
@@ -157,14 +199,35 @@ impl Standing {
             Verdict::Misconfigured => {
                 return self.close(Trouble::Misconfigured, None, now, rng);
             }
-            // The provider works; it is the message, or our request, that it did not like. A rest stands.
-            Verdict::Rejected | Verdict::Unknown | Verdict::Bug => {
-                if !self.rests(now) {
-                    self.phase = Phase::Up { failures: 0 };
-                }
+            Verdict::Rejected | Verdict::Unknown | Verdict::Bug => return self.answered(now),
+        }
+        Change::Same
+    }
+
+    /// The provider works; it is the message, or our request, that it did not like.
+    fn answered(&mut self, now: Timestamp) -> Change {
+        self.circuit.worked(now);
+        match self.phase {
+            Phase::Up | Phase::Throttled { .. } => Change::Same,
+            Phase::Closed { .. } => {
+                self.look_now(now);
+                Change::Same
+            }
+            Phase::Trial { .. } => {
+                self.circuit = Circuit::default();
+                self.came_back = Some((now, self.strikes));
+                self.down_since = None;
+                self.phase = Phase::Up;
+                Change::Recovered
             }
         }
-        false
+    }
+
+    /// One that seemed down has shown life: its check is due.
+    fn look_now(&mut self, now: Timestamp) {
+        if let Phase::Closed { trouble: Trouble::Down, check_at, .. } = &mut self.phase {
+            *check_at = now.min(*check_at);
+        }
     }
 
     /// True once, when it is time to check a closed provider; [`Standing::checked`] must follow.
@@ -184,24 +247,30 @@ impl Standing {
         result: Result<(), &SendError>,
         now: Timestamp,
         rng: &mut Rng,
-    ) {
+    ) -> Change {
         if let Err(error) = result {
             self.last_error = Some((now, error.to_string()));
         }
         // A success of a call that was still on its way may have opened the provider meanwhile.
-        let Phase::Closed { trouble, .. } = self.phase else { return };
+        let Phase::Closed { trouble: before, .. } = self.phase else { return Change::Same };
         self.phase = match result {
-            Ok(()) => Phase::Trial { trouble, since: now, busy: false },
+            Ok(()) => Phase::Trial { trouble: before, since: now, busy: false },
             Err(error) => {
                 // It answers again, and refuses the key: mail that waits for that is never given up.
                 let refused = error.verdict == Verdict::Misconfigured;
-                let trouble = if refused { Trouble::Misconfigured } else { trouble };
+                let trouble = if refused { Trouble::Misconfigured } else { before };
                 if refused {
                     self.down_since = None;
                 }
                 Phase::Closed { trouble, check_at: self.next_check(now, rng), checking: false }
             }
         };
+        match self.phase {
+            Phase::Closed { trouble, .. } if trouble != before => Change::SetAside,
+            Phase::Up | Phase::Throttled { .. } | Phase::Closed { .. } | Phase::Trial { .. } => {
+                Change::Same
+            }
+        }
     }
 
     /// When something changes by itself: a rest ends, a check is due.
@@ -209,14 +278,14 @@ impl Standing {
         match self.phase {
             Phase::Throttled { until } => Some(until),
             Phase::Closed { check_at, checking: false, .. } => Some(check_at),
-            Phase::Up { .. } | Phase::Closed { checking: true, .. } | Phase::Trial { .. } => None,
+            Phase::Up | Phase::Closed { checking: true, .. } | Phase::Trial { .. } => None,
         }
     }
 
     /// The state that `/health` shows.
     pub(super) fn state(&self, now: Timestamp) -> ProviderState {
         match self.phase {
-            Phase::Up { .. } => ProviderState::Up,
+            Phase::Up => ProviderState::Up,
             Phase::Throttled { until } if until <= now => ProviderState::Up,
             Phase::Throttled { .. } => ProviderState::Throttled,
             Phase::Trial { since, busy: false, .. } if since + TRIAL_GRACE <= now => {
@@ -261,7 +330,7 @@ impl Standing {
             // Calls that were under way when the rest began lengthen it only when they were told so.
             (Phase::Throttled { .. }, None) => {}
             (Phase::Throttled { until }, Some(told)) => *until = (*until).max(told),
-            (Phase::Up { .. } | Phase::Trial { .. }, told) => {
+            (Phase::Up | Phase::Trial { .. }, told) => {
                 let again = self.strikes > 0;
                 let own = self.next_check(now, rng);
                 let until = match told {
@@ -274,15 +343,25 @@ impl Standing {
         }
     }
 
-    fn faltered(&mut self, now: Timestamp, rng: &mut Rng) -> bool {
-        match &mut self.phase {
-            Phase::Up { failures } if *failures + 1 < CIRCUIT_FAILURES => {
-                *failures += 1;
-                false
+    /// A fault that passes; `put_off`: perhaps it is only this message that is put off.
+    fn faltered(&mut self, put_off: bool, now: Timestamp, rng: &mut Rng) -> Change {
+        match self.phase {
+            Phase::Throttled { .. } | Phase::Closed { .. } => return Change::Same,
+            Phase::Trial { .. } => {}
+            Phase::Up => {
+                let circuit = &mut self.circuit;
+                if !(if put_off { circuit.put_off(now) } else { circuit.failed(now) }) {
+                    return Change::Same;
+                }
+                self.unsteady = !self.circuit.is_dead();
             }
-            Phase::Throttled { .. } | Phase::Closed { .. } => false,
-            Phase::Up { .. } | Phase::Trial { .. } => self.close(Trouble::Down, None, now, rng),
         }
+        if let Some((at, strikes)) = self.came_back.take()
+            && at + RELAPSE > now
+        {
+            self.strikes = self.strikes.max(strikes);
+        }
+        self.close(Trouble::Down, None, now, rng)
     }
 
     /// Closes until `check_at`, or for the next step of the back-off.
@@ -292,200 +371,28 @@ impl Standing {
         check_at: Option<Timestamp>,
         now: Timestamp,
         rng: &mut Rng,
-    ) -> bool {
+    ) -> Change {
         // Calls that were under way when it closed say the same again.
         if let Phase::Closed { trouble: current, .. } = self.phase
             && current == trouble
         {
-            return false;
+            return Change::Same;
         }
-        let again = matches!(self.phase, Phase::Trial { .. });
+        let again = matches!(self.phase, Phase::Trial { trouble: before, .. } if before == trouble);
         let check_at = check_at.unwrap_or_else(|| self.next_check(now, rng));
         if trouble == Trouble::Down {
             self.down_since.get_or_insert(now);
         }
         self.phase = Phase::Closed { trouble, check_at, checking: false };
-        !again
+        if again { Change::Same } else { Change::SetAside }
     }
 
     fn next_check(&mut self, now: Timestamp, rng: &mut Rng) -> Timestamp {
         let wait = self.backoff.equal_jitter(self.strikes, rng);
-        self.strikes += 1;
+        self.strikes = self.strikes.saturating_add(1);
         now + wait
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn start() -> Timestamp {
-        "2026-11-21T00:00:00Z".parse().unwrap()
-    }
-
-    fn standing() -> (Standing, Rng) {
-        let backoff = Backoff::new(Duration::from_secs(2), Duration::from_mins(1));
-        (Standing::new(backoff), Rng::with_seed(1))
-    }
-
-    fn error(verdict: Verdict) -> SendError {
-        SendError { verdict, status: Some(500), reason: "no".into(), unclear: false }
-    }
-
-    const PASSING: Verdict = Verdict::Temporary { retry_after: None };
-
-    #[test]
-    fn the_circuit_opens_after_five_failures_in_a_row() {
-        let (mut standing, mut rng) = standing();
-        for _ in 0..4 {
-            assert!(!standing.failed(&error(PASSING), start(), &mut rng));
-        }
-        standing.succeeded(start());
-        for _ in 0..4 {
-            standing.failed(&error(PASSING), start(), &mut rng);
-        }
-        assert_eq!(standing.admission(start()), Admission::Open);
-        assert!(standing.failed(&error(PASSING), start(), &mut rng));
-        assert!(matches!(standing.admission(start()), Admission::Closed(Some(_))));
-        assert_eq!(standing.state(start()), ProviderState::Down);
-    }
-
-    #[test]
-    fn a_refused_key_closes_at_once_and_a_passed_check_lets_one_message_through() {
-        let (mut standing, mut rng) = standing();
-        assert!(standing.failed(&error(Verdict::Misconfigured), start(), &mut rng));
-        assert!(!standing.failed(&error(Verdict::Misconfigured), start(), &mut rng));
-        assert_eq!(standing.state(start()), ProviderState::Misconfigured);
-
-        let check_at = standing.next_change().unwrap();
-        assert!(!standing.start_check(start()));
-        assert!(standing.start_check(check_at));
-        assert!(!standing.start_check(check_at), "one check at a time");
-        standing.checked(Ok(()), check_at, &mut rng);
-        assert_eq!(standing.admission(check_at), Admission::Open);
-        assert_eq!(standing.state(check_at), ProviderState::Misconfigured);
-        standing.began(check_at);
-        assert_eq!(standing.admission(check_at), Admission::Closed(None));
-        assert!(standing.succeeded(check_at));
-        assert_eq!(standing.state(check_at), ProviderState::Up);
-    }
-
-    #[test]
-    fn a_failed_trial_closes_for_longer() {
-        let (mut standing, mut rng) = standing();
-        let mut now = start();
-        let mut waits = Vec::new();
-        standing.failed(&error(Verdict::Misconfigured), now, &mut rng);
-        for _ in 0..8 {
-            let check_at = standing.next_change().unwrap();
-            waits.push(check_at.duration_since(now));
-            now = check_at;
-            assert!(standing.start_check(now));
-            standing.checked(Ok(()), now, &mut rng);
-            standing.began(now);
-            assert!(!standing.failed(&error(Verdict::Misconfigured), now, &mut rng));
-        }
-        assert!(waits[7] > waits[0] * 8, "{waits:?}");
-        assert!(waits.iter().all(|wait| wait.as_secs() <= 60));
-    }
-
-    #[test]
-    fn a_failed_check_keeps_it_closed() {
-        let (mut standing, mut rng) = standing();
-        standing.failed(&error(Verdict::Misconfigured), start(), &mut rng);
-        let check_at = standing.next_change().unwrap();
-        assert!(standing.start_check(check_at));
-        standing.checked(Err(&error(Verdict::Misconfigured)), check_at, &mut rng);
-        assert!(
-            matches!(standing.admission(check_at), Admission::Closed(Some(at)) if at > check_at)
-        );
-    }
-
-    #[test]
-    fn a_key_that_is_refused_after_an_outage_is_misconfigured() {
-        let (mut standing, mut rng) = standing();
-        for _ in 0..5 {
-            standing.failed(&error(PASSING), start(), &mut rng);
-        }
-        assert_eq!(standing.down_since(), Some(start()));
-        let check_at = standing.next_change().unwrap();
-        assert!(standing.start_check(check_at));
-        standing.checked(Err(&error(Verdict::Misconfigured)), check_at, &mut rng);
-        assert_eq!(standing.state(check_at), ProviderState::Misconfigured);
-        assert_eq!(standing.down_since(), None);
-    }
-
-    #[test]
-    fn a_short_rest_is_waited_for_and_a_long_one_is_not() {
-        let (mut standing, mut rng) = standing();
-        let wait = Duration::from_secs(5);
-        standing.failed(&error(Verdict::Throttled { retry_after: Some(wait) }), start(), &mut rng);
-        assert_eq!(standing.admission(start()), Admission::Soon(start() + wait));
-        assert_eq!(standing.admission(start() + wait), Admission::Open);
-        assert_eq!(standing.state(start()), ProviderState::Throttled);
-        let wait = Duration::from_mins(2);
-        standing.failed(&error(Verdict::Throttled { retry_after: Some(wait) }), start(), &mut rng);
-        assert_eq!(standing.admission(start()), Admission::Closed(Some(start() + wait)));
-    }
-
-    #[test]
-    fn a_call_that_ends_well_during_a_rest_does_not_end_the_rest() {
-        let (mut standing, mut rng) = standing();
-        let wait = Duration::from_secs(5);
-        standing.failed(&error(Verdict::Throttled { retry_after: Some(wait) }), start(), &mut rng);
-        assert!(!standing.succeeded(start()));
-        assert_eq!(standing.admission(start()), Admission::Soon(start() + wait));
-    }
-
-    #[test]
-    fn a_message_refused_during_a_rest_does_not_end_the_rest() {
-        let (mut standing, mut rng) = standing();
-        let wait = Duration::from_secs(5);
-        standing.failed(&error(Verdict::Throttled { retry_after: Some(wait) }), start(), &mut rng);
-        standing.failed(&error(Verdict::Rejected), start(), &mut rng);
-        assert_eq!(standing.admission(start()), Admission::Soon(start() + wait));
-    }
-
-    #[test]
-    fn hints_that_do_not_help_make_longer_and_longer_rests() {
-        let (mut standing, mut rng) = standing();
-        for verdict in [
-            Verdict::Throttled { retry_after: Some(Duration::ZERO) },
-            Verdict::Temporary { retry_after: Some(Duration::ZERO) },
-        ] {
-            let mut now = start();
-            standing.succeeded(now);
-            for _ in 0..8 {
-                standing.failed(&error(verdict), now, &mut rng);
-                assert_ne!(standing.admission(now), Admission::Open);
-                now = standing.next_change().unwrap();
-                standing.began(now);
-            }
-            standing.failed(&error(verdict), now, &mut rng);
-            assert!(matches!(standing.admission(now), Admission::Closed(_)), "others take over");
-            let end = standing.next_change().unwrap();
-            standing.began(end);
-            standing.succeeded(end);
-        }
-    }
-
-    #[test]
-    fn a_full_quota_rests_until_it_renews() {
-        let (mut standing, mut rng) = standing();
-        let midnight = start() + Duration::from_hours(24);
-        let full = error(Verdict::Exhausted { until: Some(midnight) });
-        assert!(standing.failed(&full, start(), &mut rng));
-        assert_eq!(standing.state(start()), ProviderState::Exhausted);
-        assert_eq!(standing.next_change(), Some(midnight));
-    }
-
-    #[test]
-    fn a_refused_message_says_that_the_provider_works() {
-        let (mut standing, mut rng) = standing();
-        for _ in 0..4 {
-            standing.failed(&error(PASSING), start(), &mut rng);
-        }
-        standing.failed(&error(Verdict::Rejected), start(), &mut rng);
-        assert!(!standing.failed(&error(PASSING), start(), &mut rng));
-    }
-}
+mod tests;

@@ -18,6 +18,7 @@ mod filename;
 mod files;
 mod form;
 mod heard;
+mod hook;
 mod key;
 mod mailgun;
 mod multipart;
@@ -44,6 +45,7 @@ pub use contract::{Call, IdempotencyKey, Letter, Provider, Unfit};
 pub use endpoint::BuildError;
 pub use exchange::{ClientError, HttpClient};
 pub use heard::Heard;
+pub use hook::{Hook, InvalidHook, NotPosted};
 
 use std::sync::{Arc, Mutex};
 

@@ -106,6 +106,8 @@ fn no_message_shows_a_secret() {
         format!("[smtp.users.lemmy]\npassword = '{secret}'\n"),
         format!("[http]\ntoken = {{ value = '{secret}' }}\n"),
         format!("[delivery]\non_failure_webhook = 'https://example.org/{secret}'\n"),
+        format!("[delivery]\non_failure_webhook = 'https://user:{secret}@example.org/'\n"),
+        format!("[delivery]\non_failure_webhook_secret = '{secret}'\n"),
     ] {
         let errors = with_key().toml(&toml).load_for(Purpose::Serve).expect_err(&toml);
         let text = format!("{errors} {errors:?}");
@@ -116,10 +118,7 @@ fn no_message_shows_a_secret() {
 
 #[test]
 fn what_a_later_version_brings_is_refused_and_never_ignored() {
-    for (toml, key) in [
-        ("[delivery]\non_failure_webhook = 'https://x.example'\n", "delivery.on_failure_webhook"),
-        ("[queue]\nurl = 'postgres://db/x'\n", "queue.url"),
-    ] {
+    for (toml, key) in [("[queue]\nurl = 'postgres://db/x'\n", "queue.url")] {
         let errors = with_key().toml(toml).errors();
         assert_eq!(errors.len(), 1, "{errors:?}");
         assert!(errors[0].starts_with(&format!("{key} (mailferry.toml line ")), "{errors:?}");
@@ -135,6 +134,22 @@ fn senseless_combinations_are_refused() {
         ("[smtp]\nmax_message_size = '1'\n", "must be between 1 KiB and 1 GiB"),
         ("[smtp]\nmax_message_size = '2 GiB'\n", "must be between 1 KiB and 1 GiB"),
         ("[smtp]\ntrusted_networks = ['10.0.0.0/99']\n", "\"10.0.0.0/99\" is not a network"),
+        (
+            "[delivery]\non_failure_webhook = 'https://x.example'\n",
+            "delivery.on_failure_webhook_secret (mailferry.toml line 2): is not set",
+        ),
+        (
+            "[delivery]\non_failure_webhook = 'http://x.example'\n",
+            "delivery.on_failure_webhook (mailferry.toml line 2): must be https://",
+        ),
+        (
+            "[delivery]\non_failure_webhook_secret = 'whsec_c2VjcmV0'\n",
+            "is of no use without delivery.on_failure_webhook",
+        ),
+        (
+            "[delivery]\non_failure_webhook = 'https://x.example'\non_failure_webhook_secret = 'whsec_c2VjcmV0'\n",
+            "must have 24 to 64 octets",
+        ),
         ("[delivery]\nretry_min = '1h'\n", "must not be longer than delivery.retry_max"),
         ("[sender]\nrewrite = 'always'\n", "needs an address to write"),
         ("[sender]\naddress = 'Ada <ada@example.org>'\n", "is not an address"),

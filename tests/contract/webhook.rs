@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use mailferry::config::ProviderKind;
+use mailferry::clock::SystemClock;
+use mailferry::config::{HookConfig, ProviderKind};
+use mailferry::provider::{Hook, HttpClient};
+use mailferry::secret::Secret;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -24,6 +28,11 @@ async fn posts() -> Vec<Recorded> {
         provider.send(&call, &key(&sample, &call)).await.unwrap();
     }
     provider.probe().await.unwrap();
+    // Events are signed likewise.
+    let hook = HookConfig { url: recorder.url.parse().unwrap(), secret: Secret::new(SECRET) };
+    let hook = Hook::new(&hook, HttpClient::new().unwrap(), Arc::new(SystemClock)).unwrap();
+    let event = r#"{"type":"provider.recovered","data":{"provider":"resend"}}"#;
+    hook.post("mailferry-event-1", event.into()).await.unwrap();
     recorder.take()
 }
 
@@ -52,7 +61,7 @@ async fn verdict(mut command: Command, question: &Value) -> String {
 /// What is verified, and what is not: another secret, another id, another time, another body.
 async fn assert_verifies(library: impl Fn() -> Command) {
     let posts = posts().await;
-    assert_eq!(posts.len(), faithful().len() + 1);
+    assert_eq!(posts.len(), faithful().len() + 2);
     for post in &posts {
         assert_eq!(verdict(library(), &question(post, SECRET)).await, "verified");
     }

@@ -17,6 +17,7 @@ mod clients;
 mod crash;
 mod direct;
 mod disk_full;
+mod events;
 mod failover;
 mod fake_provider;
 mod http_api;

@@ -7,6 +7,7 @@ mod failover;
 mod known;
 mod limits;
 mod losses;
+mod notices;
 mod operator;
 mod outcomes;
 mod queue;

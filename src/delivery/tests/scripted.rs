@@ -312,6 +312,7 @@ pub(super) fn settings(providers: &[(&str, &Arc<Scripted>)], rules: RetryRules) 
         batch_max: NonZeroUsize::new(100).unwrap(),
         batch_linger: Duration::ZERO,
         log_subject: true,
+        hook: None,
         instance: "test".into(),
     }
 }

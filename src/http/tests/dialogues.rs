@@ -254,7 +254,7 @@ async fn a_set_token_is_needed_everywhere_mail_is_shown_or_sent() {
 async fn without_a_token_strangers_are_refused_whatever_they_claim() {
     let server = Setup { trusted: false, ..Setup::default() }.start().await;
     let claims = [("X-Forwarded-For", "127.0.0.1"), ("X-Real-IP", "127.0.0.1")];
-    for path in ["/api/v1/messages", "/api/v1/messages/1"] {
+    for path in ["/metrics", "/api/v1/messages", "/api/v1/messages/1"] {
         let answer = server.get_with(path, &claims).await;
         assert_eq!((answer.status, answer.code()), (403, "forbidden".to_owned()), "{path}");
         assert!(answer.message().contains("http.token"), "{}", answer.message());

@@ -80,6 +80,7 @@ fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
         batch_max: NonZeroUsize::MIN,
         batch_linger: Duration::ZERO,
         log_subject: false,
+        hook: None,
         instance: Arc::from("test"),
     };
     Arc::new(Delivery::new(settings, None, Arc::clone(clock), fastrand::Rng::with_seed(1)))
