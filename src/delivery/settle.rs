@@ -29,7 +29,7 @@ impl Engine {
             at: now,
             unclear: false,
             way: None,
-            usage: Vec::new(),
+            usage: std::mem::take(&mut job.usage),
         };
         job.claim
             .history
