@@ -248,11 +248,11 @@ async fn counting_and_claiming_read_no_history() {
     let store = daemon(&path);
     reach(&store, |connection| {
         for (sql, expected) in [
-            (tally::COUNT_QUEUED, "INDEX waiting"),
-            (tally::COUNT_SENDING, "INDEX leases"),
+            (tally::COUNT_QUEUED, "COVERING INDEX waiting"),
+            (tally::COUNT_SENDING, "COVERING INDEX leases"),
             (tally::COUNT_FAILED, "INDEX stopped"),
-            (tally::OLDEST_QUEUED, "INDEX waiting"),
-            (tally::OLDEST_SENDING, "INDEX leases"),
+            (tally::OLDEST_QUEUED, "COVERING INDEX waiting"),
+            (tally::OLDEST_SENDING, "COVERING INDEX leases"),
             (VOID_LEASES, "INDEX leases"),
             (shelf::EXPIRED, "INDEX leases (due_at<?)"),
             (shelf::EXPIRIES, "INDEX leases"),
