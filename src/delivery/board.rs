@@ -81,7 +81,7 @@ impl Board {
     pub(super) fn new(ways: Ways, checks: Backoff, rng: Rng) -> Self {
         let mut board = Self {
             roster: Roster::new(ways.lanes, ways.maker, checks),
-            routing: Routing::new(Vec::new(), Vec::new(), HashMap::new()),
+            routing: Routing::new(Vec::new(), Vec::new(), &HashMap::new()),
             generation: 0,
             orders: Vec::new(),
             routed: BTreeSet::new(),
@@ -91,7 +91,7 @@ impl Board {
             wait_min: checks.ceiling(0),
             rng,
         };
-        board.arrange(ways.routes, ways.user_routes);
+        board.arrange(ways.routes, &ways.user_routes);
         board
     }
 
@@ -100,11 +100,11 @@ impl Board {
         self.roster.reload(ways.lanes, ways.maker, checks, now);
         self.accounts_expected = ways.accounts_expected;
         self.wait_min = checks.ceiling(0);
-        self.arrange(ways.routes, ways.user_routes);
+        self.arrange(ways.routes, &ways.user_routes);
         self.drain()
     }
 
-    fn arrange(&mut self, routes: Vec<RouteConfig>, users: HashMap<String, String>) {
+    fn arrange(&mut self, routes: Vec<RouteConfig>, users: &HashMap<String, String>) {
         let roster = &self.roster;
         self.routing = Routing::new(roster.in_route(), routes, users);
         self.generation += 1;
