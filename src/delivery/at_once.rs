@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::brought::Way;
 use super::course::Obstacle;
@@ -19,6 +19,10 @@ use crate::queue::{Claim, Next};
 /// How long somebody who waits for the answer waits for memory: as long as a call may take.
 const ROOM_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long in all somebody waits until limits allow the call. Clients wait some minutes for the end of a message, hasty ones
+/// a minute; the call itself takes its time as well.
+const SEAT_PATIENCE: Duration = Duration::from_secs(30);
+
 impl Engine {
     /// Asks one provider after the other until one takes the message or may have it: the open ones first, then those
     /// that are closed, whose state this may correct. The record, where there is one, ends as delivered or failed.
@@ -31,11 +35,12 @@ impl Engine {
         let id = message.id;
         let mut job = Job::new(Claim::fresh(message, 1), self.lease().expires, way, None);
         let size = job.claim.message.raw.len();
+        let deadline = Instant::now() + SEAT_PATIENCE;
         job.room = timeout(ROOM_PATIENCE, self.memory.take(size)).await.ok().flatten();
         let mut sent = None;
         let problem = loop {
             let first = sent.is_none();
-            match self.part_at_once(&mut job, provider).await {
+            match self.part_at_once(&mut job, provider, deadline).await {
                 Ok(now) if first => sent = Some(now),
                 Ok(_) => {}
                 Err(problem) => break Some(problem),
@@ -66,6 +71,7 @@ impl Engine {
         &self,
         job: &mut Job,
         provider: Option<&str>,
+        deadline: Instant,
     ) -> Result<(String, Option<String>), Problem> {
         let mut problem = Problem {
             cause: Cause::NoProvider,
@@ -83,15 +89,16 @@ impl Engine {
             asked: None,
         })?;
         for lane in lanes {
-            let name = {
-                let mut board = self.board();
-                if !board.force(lane, self.now()) {
-                    continue;
+            let Some(seat) = self.seat(lane, deadline).await else { continue };
+            let name = self.board().name(lane).to_owned();
+            let result = match seat {
+                Ok(()) => {
+                    let result = self.attempt(job, lane).await;
+                    self.board().release(lane);
+                    result
                 }
-                board.name(lane).to_owned()
+                Err(late) => Err(Obstacle::Error(late)),
             };
-            let result = self.attempt(job, lane).await;
-            self.board().release(lane);
             match (result, job.failure()) {
                 (Ok(()), None) => return Ok((name, job.receipts.pop())),
                 (Ok(()), Some(reason)) => {

@@ -8,7 +8,7 @@ use super::memory::Room;
 use super::parts::Parts;
 use crate::clock::Timestamp;
 use crate::message::{Address, Email};
-use crate::queue::{Attempt, Claim, Next, Outcome, RecipientState, RecipientStatus};
+use crate::queue::{Attempt, Claim, Next, Outcome, RecipientState, RecipientStatus, Usage};
 
 /// No call is begun when less than this is left of the lease: what is due again goes to somebody else as well.
 const LEASE_MARGIN: Duration = Duration::from_mins(2);
@@ -27,6 +27,8 @@ pub(super) struct Job {
     pub(super) email: Option<Arc<Email>>,
     /// Calls that are not recorded in the queue yet.
     pub(super) attempts: Vec<Attempt>,
+    /// What counts for quotas and is not recorded in the queue yet.
+    pub(super) usage: Vec<Usage>,
     /// What providers called the message in this delivery.
     pub(super) receipts: Vec<String>,
     /// Providers that cannot or shall not be asked again for this message, by name.
@@ -59,6 +61,7 @@ impl Job {
             parts: Parts::default(),
             email: None,
             attempts: Vec::new(),
+            usage: Vec::new(),
             receipts: Vec::new(),
             passed_over,
             room,
@@ -107,6 +110,12 @@ impl Job {
             addresses.iter().any(|address| recipient.address.same_mailbox(address))
         };
         anew.filter(meant).map(|recipient| recipient.again).max().unwrap_or(0)
+    }
+
+    /// How many recipients are still to be served.
+    pub(super) fn waiting(&self) -> usize {
+        let recipients = self.claim.recipients.iter();
+        recipients.filter(|recipient| recipient.state == RecipientState::Queued).count()
     }
 
     /// Settles all recipients that are among `addresses`.

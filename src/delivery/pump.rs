@@ -49,6 +49,7 @@ impl Engine {
     /// One look at everything; returns when the next is due. `queue_due` remembers when the queue has something, so that
     /// it is not asked before.
     async fn turn(self: &Arc<Self>, queue_due: &mut Option<Timestamp>) -> Option<Timestamp> {
+        self.learn_usage(None).await;
         let (checks, outstayed, displaced) = {
             let now = self.now();
             if queue_due.is_some_and(|due| due <= now) {

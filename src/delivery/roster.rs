@@ -208,6 +208,14 @@ impl Roster {
         self.waiting.iter().copied().collect()
     }
 
+    /// Lanes that wait until it is known what they have served before the start.
+    pub(super) fn unlearned(&self) -> Vec<LaneId> {
+        let lanes = self.configured.iter().chain(&self.waiting).copied();
+        let unknown: BTreeSet<LaneId> =
+            lanes.filter(|id| self.lane(*id).limits.is_unknown()).collect();
+        unknown.into_iter().collect()
+    }
+
     /// The first lane with a message that can go now.
     pub(super) fn first_ready(&self, now: Timestamp) -> Option<LaneId> {
         let ready = |id: &LaneId| self.lane(*id).is_ready(now);
@@ -218,8 +226,8 @@ impl Roster {
     pub(super) fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         let later = (Bound::Excluded((now, LaneId::MAX)), Bound::Unbounded);
         let standing = self.changing.range(later).next().map(|(at, _)| *at);
-        let waiting = self.waiting.iter().filter_map(|id| self.lane(*id).pace.as_ref());
-        let paced = waiting.map(|pace| pace.next(now)).filter(|at| *at > now).min();
+        let waiting = self.waiting.iter().map(|id| self.lane(*id));
+        let paced = waiting.map(|lane| lane.limits.free_at(now)).filter(|at| *at > now).min();
         earlier(standing, paced)
     }
 
@@ -288,7 +296,7 @@ impl Roster {
         }
         self.tidied = now;
         let unused = |lane: &Lane| {
-            let rests = lane.standing.next_change().is_some_and(|at| at > now + LONG_REST);
+            let rests = lane.next_change().is_some_and(|at| at > now + LONG_REST);
             let owes = lane.owing && !lane.is_open(now) && lane.used + OWING_MAX > now;
             lane.is_idle() && !rests && !owes && lane.used + IDLE_MAX <= now
         };
@@ -355,10 +363,8 @@ impl Roster {
     /// worst first.
     pub(super) fn status(&self, now: Timestamp) -> Vec<ProviderStatus> {
         let configured = self.configured().map(|lane| lane.status(now));
-        let mut accounts: Vec<(u8, Timestamp, &Lane)> = self
-            .accounts()
-            .map(|lane| (severity(lane.standing.state(now)), lane.used, lane))
-            .collect();
+        let mut accounts: Vec<(u8, Timestamp, &Lane)> =
+            self.accounts().map(|lane| (severity(lane.state(now)), lane.used, lane)).collect();
         accounts.sort_by(|a, b| (b.0, b.1, &a.2.setup.name).cmp(&(a.0, a.1, &b.2.setup.name)));
         let shown = accounts.iter().take(SHOWN_MAX).map(|(_, _, lane)| lane.status(now));
         configured.chain(shown).collect()

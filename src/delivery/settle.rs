@@ -30,7 +30,7 @@ impl Engine {
             at: now,
             unclear: false,
             way,
-            usage: Vec::new(),
+            usage: std::mem::take(&mut job.usage),
         };
         job.claim
             .history

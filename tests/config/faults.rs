@@ -117,8 +117,6 @@ fn no_message_shows_a_secret() {
 #[test]
 fn what_a_later_version_brings_is_refused_and_never_ignored() {
     for (toml, key) in [
-        ("[providers.resend]\ndaily_quota = 100\n", "providers.resend.daily_quota"),
-        ("[providers.resend]\nmonthly_quota = 3000\n", "providers.resend.monthly_quota"),
         ("[delivery]\non_failure_webhook = 'https://x.example'\n", "delivery.on_failure_webhook"),
         ("[queue]\nurl = 'postgres://db/x'\n", "queue.url"),
     ] {
@@ -128,11 +126,6 @@ fn what_a_later_version_brings_is_refused_and_never_ignored() {
         assert!(errors[0].contains("not in this version yet"), "{errors:?}");
         assert!(errors[0].contains("instead: "), "{errors:?}");
     }
-    let harmless = "[providers.resend]\ndaily_quota = 0\n";
-    let quota = "MAILFERRY__PROVIDERS__RESEND__MONTHLY_QUOTA";
-    with_key().toml(harmless).env(quota, "0").load();
-    let errors = with_key().env(quota, "3000").errors();
-    assert!(errors[0].contains(quota), "{errors:?}");
 }
 
 #[test]

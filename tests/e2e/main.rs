@@ -20,6 +20,7 @@ mod disk_full;
 mod failover;
 mod fake_provider;
 mod http_api;
+mod limits;
 mod mailgun;
 mod operating;
 mod options;

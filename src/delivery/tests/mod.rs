@@ -5,6 +5,7 @@ mod at_once;
 mod batches;
 mod failover;
 mod known;
+mod limits;
 mod losses;
 mod operator;
 mod outcomes;
