@@ -280,7 +280,10 @@ impl Board {
     ) -> Timestamp {
         let is_open = |route: &RouteId| self.order(*route).iter().any(|id| self.is_open(*id, now));
         let routes = job.parts.open(&job.claim.recipients);
-        let is_shut = job.parts.is_one() || !routes.iter().any(is_open);
+        // A lane may be open to others only, because this message has more recipients than are left of a quota.
+        let mut own = self.candidates(job).into_iter();
+        let is_shut = !own.any(|id| self.is_open(id, now))
+            && (job.parts.is_one() || !routes.iter().any(is_open));
         if is_shut && job.passed_over.is_empty() {
             self.roster.change(first, |lane| lane.owing = true);
             return now;
