@@ -146,8 +146,9 @@ impl Setting for DomainPattern {
             None => (text, false),
         };
         let address: Address = format!("x@{domain}").parse().ok()?;
-        let is_domain = !domain.contains(['@', '"']) && !(below && domain.starts_with('['));
-        is_domain.then(|| Self { domain: address.canonical_domain().into_owned(), below })
+        let is_literal = domain.starts_with('[');
+        let is_none = domain.contains(['@', '"']) || (below && is_literal);
+        (!is_none).then(|| Self { domain: address.canonical_domain().into_owned(), below })
     }
 
     fn show(&self) -> String {

@@ -86,7 +86,7 @@ impl Board {
     pub(super) fn new(ways: Ways, checks: Backoff, rng: Rng) -> Self {
         let mut board = Self {
             roster: Roster::new(ways.lanes, ways.maker, checks),
-            routing: Routing::new(Vec::new(), Vec::new(), HashMap::new()),
+            routing: Routing::new(Vec::new(), Vec::new(), &HashMap::new()),
             generation: 0,
             orders: Vec::new(),
             routed: BTreeSet::new(),
@@ -97,7 +97,7 @@ impl Board {
             failovers: Failovers::default(),
             rng,
         };
-        board.arrange(ways.routes, ways.user_routes);
+        board.arrange(ways.routes, &ways.user_routes);
         board
     }
 
@@ -106,11 +106,11 @@ impl Board {
         self.roster.reload(ways.lanes, ways.maker, checks, now);
         self.accounts_expected = ways.accounts_expected;
         self.wait_min = checks.ceiling(0);
-        self.arrange(ways.routes, ways.user_routes);
+        self.arrange(ways.routes, &ways.user_routes);
         self.drain()
     }
 
-    fn arrange(&mut self, routes: Vec<RouteConfig>, users: HashMap<String, String>) {
+    fn arrange(&mut self, routes: Vec<RouteConfig>, users: &HashMap<String, String>) {
         let roster = &self.roster;
         self.routing = Routing::new(roster.in_route(), routes, users);
         self.generation += 1;
@@ -287,7 +287,10 @@ impl Board {
     ) -> Timestamp {
         let is_open = |route: &RouteId| self.order(*route).iter().any(|id| self.is_open(*id, now));
         let routes = job.parts.open(&job.claim.recipients);
-        let is_shut = job.parts.is_one() || !routes.iter().any(is_open);
+        // A lane may be open to others only, because this message has more recipients than are left of a quota.
+        let mut own = self.candidates(job).into_iter();
+        let is_shut = !own.any(|id| self.is_open(id, now))
+            && (job.parts.is_one() || !routes.iter().any(is_open));
         if is_shut && job.passed_over.is_empty() {
             self.roster.change(first, |lane| lane.owing = true);
             return now;

@@ -91,7 +91,7 @@ impl Engine {
             }
             let mut seat = self.memory.seat();
             let portion = self.board().portion(now, memory, usize::from(seat.is_some()));
-            let Some(portion) = portion else { return None };
+            let portion = portion?;
             // Cleared before the read: what comes in meanwhile sets it again.
             self.backlog.store(false, Ordering::Relaxed);
             let lease = self.lease();

@@ -44,9 +44,9 @@ impl Routing {
     pub(super) fn new(
         default: Vec<String>,
         configured: Vec<RouteConfig>,
-        users: HashMap<String, String>,
+        users: &HashMap<String, String>,
     ) -> Self {
-        let fingerprint = fingerprint(&default, &configured, &users);
+        let fingerprint = fingerprint(&default, &configured, users);
         // A route may be called as the default one is; the number tells them apart.
         let key = |id: RouteId, name: &str| {
             WayKey::new(name, fingerprint.wrapping_add(u32::try_from(id).unwrap_or(u32::MAX)))

@@ -22,7 +22,7 @@ fn routing(toml: &str, users: &[(&str, &str)]) -> Routing {
     };
     let config = Config::load(&options).unwrap().config;
     let users = users.iter().map(|(user, route)| ((*user).to_owned(), (*route).to_owned()));
-    Routing::new(config.delivery.providers, config.routes, users.collect())
+    Routing::new(config.delivery.providers, config.routes, &users.collect())
 }
 
 fn message(sender: &str, user: Option<&str>, header: &str, recipients: &[&str]) -> Message {
