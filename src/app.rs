@@ -287,6 +287,7 @@ fn build_delivery(
     });
     let settings = Settings {
         lanes: lanes.collect(),
+        routes: config.routes.clone(),
         user_routes: accounts::user_routes(config)?,
         accounts: brought,
         rules: RetryRules {
