@@ -30,10 +30,6 @@ const fn secret(path: &'static str) -> Key {
     Key { path, default: r#""""#, secret: true, later: None }
 }
 
-const fn later(path: &'static str, default: &'static str, instead: &'static str) -> Key {
-    Key { path, default, secret: false, later: Some(instead) }
-}
-
 const NETWORKS: &str = r#"["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"]"#;
 /// The lists of tables (`[[smtp.users]]`). Their items are numbered from 0: `smtp.users[0]`.
 pub(super) const LISTS: [&str; 2] = ["smtp.users", "routes"];

@@ -2,8 +2,6 @@
 //!
 //! Pure decisions under one short lock; `engine` carries them out.
 
-mod carried;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +60,7 @@ pub(super) struct Board {
     accounts_expected: bool,
     /// The shortest wait of a message that found no open lane.
     wait_min: Duration,
-    failovers: Failovers,
+    pub(super) failovers: Failovers,
     pub(super) rng: Rng,
 }
 
@@ -119,8 +117,8 @@ impl Board {
         self.routed = self.orders.iter().flatten().copied().collect();
         self.mixed.clear();
         self.shut.clear();
-        let routing = &self.routing;
-        self.failovers.retain(|route| routing.names().any(|name| name == route));
+        let names: BTreeSet<&str> = self.routing.names().collect();
+        self.failovers.retain(|route| names.contains(route));
     }
 
     pub(super) fn name(&self, lane: LaneId) -> &str {
@@ -160,7 +158,7 @@ impl Board {
     }
 
     /// The order of preference for mail of this route.
-    fn order(&self, route: RouteId) -> &[LaneId] {
+    pub(super) fn order(&self, route: RouteId) -> &[LaneId] {
         self.orders.get(route).map(Vec::as_slice).unwrap_or_default()
     }
 

@@ -4,6 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::board::Board;
+use super::brought::Way;
+use super::job::Job;
+use super::lane::LaneId;
 use super::status::ProviderState;
 use crate::clock::Timestamp;
 
@@ -80,6 +84,29 @@ impl Failovers {
         let reason = closed(&from)?;
         self.0.insert(route.to_owned(), Course::Away { by: by.to_owned() });
         Some(Moved::Began { route: route.to_owned(), from, to: by.to_owned(), reason })
+    }
+}
+
+impl Board {
+    /// A message, or the part of it whose turn it was, was delivered by this lane. What that says about the way of its
+    /// route's mail, if it is something new.
+    pub(super) fn carried(&mut self, job: &Job, lane: LaneId, now: Timestamp) -> Option<Moved> {
+        if !matches!(job.way, Way::Route) || job.claim.pinned_provider.is_some() {
+            return None;
+        }
+        let route = job.parts.now();
+        let preferred = *self.order(route).first()?;
+        if preferred == lane && self.failovers.is_quiet() {
+            return None;
+        }
+        let roster = &self.roster;
+        let closed = |name: &str| {
+            let lane = roster.lane(roster.find(name)?);
+            (!lane.is_open(now)).then(|| lane.state(now))
+        };
+        let name = |id| &*roster.lane(id).setup.name;
+        let route = self.routing.names().nth(route)?;
+        self.failovers.delivered(route, name(preferred), name(lane), closed, now)
     }
 }
 

@@ -233,18 +233,18 @@ impl Lane {
         self.standing.succeeded(now)
     }
 
-    /// A call failed. True when the provider closes by this.
+    /// A call failed.
     pub(super) fn failed(&mut self, error: &SendError, now: Timestamp, rng: &mut Rng) -> Change {
         self.hear(now);
         self.limits.failed(error, self.in_flight, now);
-        let closes = self.standing.failed(error, now, rng);
+        let change = self.standing.failed(error, now, rng);
         if let (Verdict::Throttled { .. }, Admission::Soon(at) | Admission::Closed(Some(at))) =
             (error.verdict, self.standing.admission(now))
         {
             // Also for the further calls of messages that have their slot.
             self.limits.rest(Some(at.duration_since(now).unsigned_abs()), now);
         }
-        closes
+        change
     }
 
     /// What the service says of its limits is taken over.

@@ -75,14 +75,9 @@ impl Routing {
         self.routes.iter().map(|route| route.providers.as_slice())
     }
 
-    /// The names of all routes.
+    /// The name of every route, by its number.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.routes.iter().map(|route| route.key.name())
-    }
-
-    /// The name of a route.
-    pub(super) fn name(&self, id: RouteId) -> &str {
-        self.routes.get(id).map(|route| route.key.name()).unwrap_or_default()
     }
 
     /// True where all mail goes one way.
