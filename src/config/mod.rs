@@ -2,6 +2,7 @@
 
 mod access;
 mod accounts;
+mod changes;
 mod delivery;
 mod destinations;
 mod environment;
@@ -24,6 +25,7 @@ mod units;
 mod users;
 mod value;
 
+pub use changes::{Changes, Names, restart_needed};
 pub use delivery::{DeliveryConfig, Mode, OnLoss};
 pub use destinations::{is_private, is_this_machine, sending_domain, webhook_problem};
 pub use error::{ConfigError, ConfigErrors};

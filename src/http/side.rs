@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use super::access::Access;
@@ -23,7 +24,7 @@ pub struct Side {
     pub store: Arc<dyn Store>,
     /// Who sends test mails, and knows how the providers do.
     pub delivery: Arc<Delivery>,
-    /// The default From of test mails.
+    /// The default From of test mails, until [`Control::change`](super::Control::change) brings another.
     pub sender: SenderConfig,
     /// The listener that apps talk to.
     pub smtp: SmtpStatus,
@@ -73,17 +74,27 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What every handler holds.
 pub(super) struct Context {
     pub(super) side: Side,
-    pub(super) access: Access,
+    /// What the configuration says, for requests from now on.
+    pub(super) rules: ArcSwap<Rules>,
     pub(super) test_mails: Limiter,
     pub(super) downloads: Arc<Semaphore>,
     reads: Semaphore,
 }
 
+/// What a request takes from the configuration.
+#[derive(Debug)]
+pub(super) struct Rules {
+    pub(super) access: Access,
+    /// The default From of test mails.
+    pub(super) sender: SenderConfig,
+}
+
 impl Context {
     pub(super) fn new(side: Side, access: Access) -> Arc<Self> {
+        let sender = side.sender.clone();
         Arc::new(Self {
             side,
-            access,
+            rules: ArcSwap::from_pointee(Rules { access, sender }),
             test_mails: Limiter::new(TEST_MAILS_MAX, TEST_MAIL_WINDOW),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
             reads: Semaphore::new(STORE_READS_MAX),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -26,24 +27,25 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// Sweeps `store` until `shutdown`. A failure is logged and tried again at the next look.
+    /// Sweeps `store` until `shutdown`, by what `current` says at each look. A failure is logged and tried again at the next.
     pub async fn keep(
-        self,
+        current: watch::Receiver<Self>,
         store: Arc<dyn Store>,
         clock: SharedClock,
         shutdown: CancellationToken,
     ) {
-        let idle = INTERVAL.min(self.bodies.max(Duration::from_secs(1)));
-        let mut pause = idle;
+        let idle = |retention: Self| INTERVAL.min(retention.bodies.max(Duration::from_secs(1)));
+        let mut pause = idle(*current.borrow());
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
+            let own = *current.borrow();
             let begun = Instant::now();
-            pause = match store.sweep(self.records, self.bodies, clock.now()).await {
+            pause = match store.sweep(own.records, own.bodies, clock.now()).await {
                 // A look over many messages that wait takes its time: it must stay a small part of it.
-                Ok(0) => idle.max(begun.elapsed() * IDLE_PART),
+                Ok(0) => idle(own).max(begun.elapsed() * IDLE_PART),
                 Ok(_) => BREATH,
                 Err(error) => {
                     tracing::warn!(error = %error, "old messages could not be removed");

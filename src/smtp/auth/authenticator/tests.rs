@@ -163,7 +163,7 @@ async fn an_address_with_many_failures_is_not_listened_to_for_a_while() {
 async fn a_check_does_not_wait_for_ever_for_its_turn() {
     let own = Authenticator::new(AuthMode::Required, users(), None);
     let all = u32::try_from(HASHES_AT_ONCE).unwrap();
-    let _turns = own.turns_of_strangers.acquire_many(all).await.unwrap();
+    let _turns = own.guard.turns_of_strangers.acquire_many(all).await.unwrap();
     let begun = tokio::time::Instant::now();
     let result = own.verify(credentials("bcrypt", "correct horse"), STRANGER).await;
     assert!(matches!(result, Authentication::Unavailable(reason) if reason == TOO_BUSY));
