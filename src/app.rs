@@ -191,7 +191,9 @@ fn settings(
         },
         sender: config.sender.clone(),
         on_loss: config.delivery.on_loss,
+        on_unclear: config.delivery.on_unclear,
         batch_max: config.delivery.batch_max,
+        batch_linger: config.delivery.batch_linger,
         log_subject: config.log.subject,
         instance: instance_name().into(),
     })

@@ -1,12 +1,13 @@
 //! Accounts that clients bring along, and routes by user: from the configuration to what delivery needs.
 
 use std::collections::HashMap;
+use std::iter;
 use std::sync::Arc;
 
 use super::AppError;
 use crate::clock::SharedClock;
 use crate::config::{AuthMode, Config, Mode, ProviderConfig, QueueUrl};
-use crate::delivery::{AccountSettings, LaneMaker, LaneSetup};
+use crate::delivery::{AccountSettings, LaneMaker, LaneSetup, SetupMark};
 use crate::provider::{self, HttpClient, Provider};
 use crate::seal::SealKey;
 
@@ -42,14 +43,30 @@ pub(super) fn settings(
 
 /// How a provider is used, by its settings.
 pub(super) fn lane(own: ProviderConfig, provider: Arc<dyn Provider>, in_route: bool) -> LaneSetup {
+    let mark = mark(&own);
     let configured = own.rate.map(|rate| provider::Rate { calls: rate.calls, per: rate.per });
     LaneSetup {
         rate: configured.or(provider.capabilities().rate),
         in_route,
+        mark,
         concurrency: own.concurrency,
         name: own.name,
         provider,
     }
+}
+
+/// Changes with anything that the provider is configured by.
+fn mark(own: &ProviderConfig) -> SetupMark {
+    // Secrets print as stars, so they are added one by one.
+    let shown = format!("{own:?}");
+    let secrets = [
+        &own.api_key,
+        &own.secret_access_key,
+        &own.session_token,
+        &own.secret,
+        &own.smarthost.password,
+    ];
+    SetupMark::of(iter::once(shown.as_str()).chain(secrets.map(|secret| secret.expose())))
 }
 
 /// The orders of providers of users who have their own.

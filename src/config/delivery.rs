@@ -26,6 +26,8 @@ pub struct DeliveryConfig {
     pub batch_linger: Duration,
     /// What happens to a message of which a provider could carry a part only.
     pub on_loss: OnLoss,
+    /// What happens to a message when nobody knows whether its provider has it.
+    pub on_unclear: OnUnclear,
 }
 
 /// What happens to a message when the provider whose turn it is would have to leave out or break something that its
@@ -42,6 +44,20 @@ pub enum OnLoss {
 }
 
 choice!(OnLoss, "one of next, refuse, send", "next" => Self::Next, "refuse" => Self::Refuse, "send" => Self::Send);
+
+/// What happens to a message after a call whose outcome is not known: the connection was lost before the answer, or the
+/// program ended within the call. A provider that recognises a repeat is asked again in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnclear {
+    /// It is sent again, if need be by another provider: it may arrive twice, but it arrives.
+    #[default]
+    Retry,
+    /// It is never sent where it could be a second copy: it waits for a provider that recognises the repeat, and else it
+    /// fails for an operator to look after.
+    Hold,
+}
+
+choice!(OnUnclear, "one of retry, hold", "retry" => Self::Retry, "hold" => Self::Hold);
 
 /// When the 250 is given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +86,7 @@ impl DeliveryConfig {
             batch_max: reader.get("delivery.batch_max"),
             batch_linger: reader.get("delivery.batch_linger"),
             on_loss: reader.get("delivery.on_loss"),
+            on_unclear: reader.get("delivery.on_unclear"),
         };
         if config.retry_min < Duration::from_millis(100) {
             reader.fault("delivery.retry_min", "must be at least 100ms");

@@ -26,7 +26,7 @@ mod users;
 mod value;
 
 pub use changes::{Changes, Names, restart_needed};
-pub use delivery::{DeliveryConfig, Mode, OnLoss};
+pub use delivery::{DeliveryConfig, Mode, OnLoss, OnUnclear};
 pub use destinations::{is_private, is_this_machine, sending_domain, webhook_problem};
 pub use error::{ConfigError, ConfigErrors};
 pub use file::DEFAULT_FILES;

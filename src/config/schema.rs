@@ -79,6 +79,7 @@ pub const KEYS: &[Key] = &[
     key("delivery.batch_max", "100"),
     key("delivery.batch_linger", r#""0ms""#),
     key("delivery.on_loss", r#""next""#),
+    key("delivery.on_unclear", r#""retry""#),
     later("delivery.on_failure_webhook", r#""""#, NO_HOOK),
     key("queue.url", r#""sqlite:mailferry.db""#),
     key("queue.max_messages", "1000000"),

@@ -120,7 +120,7 @@ impl Engine {
                 mib(max)
             )));
         }
-        match (self.on_loss, call.losses.iter().find(|loss| loss.grave)) {
+        match (self.policy().on_loss, call.losses.iter().find(|loss| loss.grave)) {
             (OnLoss::Send, _) | (_, None) => Ok(call),
             (OnLoss::Next, Some(loss)) => {
                 Err(Obstacle::Unfit { reason: reason_of(loss), losses: call.losses })
@@ -136,7 +136,7 @@ impl Engine {
         let message = &job.claim.message;
         let email = job.email.get_or_insert_with(|| {
             let mut email = Email::parse(&message.raw);
-            email.apply_sender_rules(&self.sender, &message.envelope);
+            email.apply_sender_rules(&self.policy().sender, &message.envelope);
             if !message.may_steer {
                 email.options.clear();
             }
@@ -187,7 +187,7 @@ impl Engine {
             error: Some(&text),
             ..Event::default()
         };
-        self.log.not_delivered(&job.claim.message, event);
+        self.log().not_delivered(&job.claim.message, event);
         job.attempts.push(Attempt {
             at: self.now(),
             provider: name.to_owned(),

@@ -73,17 +73,36 @@ pub(super) struct Ways {
 impl Board {
     /// Closed lanes are checked by `checks`.
     pub(super) fn new(ways: Ways, checks: Backoff, rng: Rng) -> Self {
-        let in_route = |(id, lane): (LaneId, &LaneSetup)| lane.in_route.then_some(id);
-        let route: Vec<LaneId> = ways.lanes.iter().enumerate().filter_map(in_route).collect();
-        let roster = Roster::new(ways.lanes, ways.maker, checks);
+        let mut board = Self {
+            roster: Roster::new(ways.lanes, ways.maker, checks),
+            route: Vec::new(),
+            user_routes: HashMap::new(),
+            routed: BTreeSet::new(),
+            accounts_expected: ways.accounts_expected,
+            wait_min: checks.ceiling(0),
+            rng,
+        };
+        board.arrange(ways.user_routes);
+        board
+    }
+
+    /// Takes over another configuration. What waits in memory has to be placed anew; the answer is all of that.
+    pub(super) fn reload(&mut self, ways: Ways, checks: Backoff, now: Timestamp) -> Vec<Job> {
+        self.roster.reload(ways.lanes, ways.maker, checks, now);
+        self.accounts_expected = ways.accounts_expected;
+        self.wait_min = checks.ceiling(0);
+        self.arrange(ways.user_routes);
+        self.drain()
+    }
+
+    fn arrange(&mut self, user_routes: HashMap<String, Vec<String>>) {
+        let roster = &self.roster;
+        self.route = roster.in_route();
         let lanes =
             |names: Vec<String>| names.iter().filter_map(|name| roster.find(name)).collect();
-        let user_routes: HashMap<String, Vec<LaneId>> =
-            ways.user_routes.into_iter().map(|(user, names)| (user, lanes(names))).collect();
-        let routed = user_routes.values().flatten().chain(&route).copied().collect();
-        let accounts_expected = ways.accounts_expected;
-        let wait_min = checks.ceiling(0);
-        Self { roster, route, user_routes, routed, accounts_expected, wait_min, rng }
+        self.user_routes =
+            user_routes.into_iter().map(|(user, names)| (user, lanes(names))).collect();
+        self.routed = self.user_routes.values().flatten().chain(&self.route).copied().collect();
     }
 
     pub(super) fn name(&self, lane: LaneId) -> &str {
@@ -181,7 +200,7 @@ impl Board {
         let mut opens: Option<Timestamp> = None;
         for id in candidates {
             let lane = self.roster.lane(id);
-            match lane.standing.admission(now) {
+            match lane.admission(now) {
                 Admission::Closed(at) => opens = earlier(opens, at),
                 Admission::Open if lane.waiting.is_empty() && lane.is_free(now) => {
                     self.roster.change(id, |lane| lane.take_slot(now));

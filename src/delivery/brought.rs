@@ -78,7 +78,8 @@ impl Engine {
     /// By which way a message from the queue goes.
     pub(super) fn way(&self, message: &Message) -> Way {
         let Some(sealed) = &message.account else { return Way::Route };
-        let Some(accounts) = &self.accounts else { return Way::Locked(NO_ACCOUNTS.to_owned()) };
+        let policy = self.policy();
+        let Some(accounts) = &policy.accounts else { return Way::Locked(NO_ACCOUNTS.to_owned()) };
         let opened = accounts.seal.open(message.id, sealed);
         let brought = opened.and_then(|account| Brought::new(&accounts.seal, account));
         brought.map_or_else(|error| Way::Locked(error.to_string()), Way::Account)
@@ -87,7 +88,8 @@ impl Engine {
     /// By which way a message goes whose account is at hand.
     pub(super) fn fresh_way(&self, account: Option<Account>) -> Result<Way, String> {
         let Some(account) = account else { return Ok(Way::Route) };
-        let accounts = self.accounts.as_ref().ok_or(NO_ACCOUNTS)?;
+        let policy = self.policy();
+        let accounts = policy.accounts.as_ref().ok_or(NO_ACCOUNTS)?;
         let brought = Brought::new(&accounts.seal, account);
         brought.map(Way::Account).map_err(|error| error.to_string())
     }

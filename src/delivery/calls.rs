@@ -45,7 +45,7 @@ impl Engine {
         let refused = history.any(|(name, past)| name == lane.name && *past == Outcome::Rejected);
         match lane.provider.capabilities().batch {
             Some(batch) if !refused => Batch {
-                calls_max: batch.calls_max.min(self.batch_max.get()),
+                calls_max: batch.calls_max.min(self.policy().batch_max.get()),
                 request_bytes_max: batch.request_bytes_max.min(JOINED_BYTES_MAX),
             },
             Some(_) | None => Batch { calls_max: 1, request_bytes_max: 0 },
@@ -239,7 +239,7 @@ impl Engine {
             Ok(Receipt { provider_message_id, left_out }) => {
                 event.outcome = Outcome::Delivered.name();
                 event.provider_message_id = provider_message_id.as_deref();
-                self.log.delivered(&job.claim.message, event);
+                self.log().delivered(&job.claim.message, event);
                 job.receipts.extend(provider_message_id.clone());
                 attempt.provider_message_id = provider_message_id;
                 job.attempts.push(attempt);
@@ -265,7 +265,7 @@ impl Engine {
                 attempt.outcome = course::outcome(&error);
                 event.outcome = attempt.outcome.name();
                 event.error = Some(&text);
-                self.log.not_delivered(&job.claim.message, event);
+                self.log().not_delivered(&job.claim.message, event);
                 attempt.error = Some(text);
                 job.attempts.push(attempt);
                 self.after_error(job, name, addressing, error).map(|()| None)
@@ -293,7 +293,7 @@ impl Engine {
             error: Some(&text),
             ..Event::default()
         };
-        self.log.not_delivered(&job.claim.message, event);
+        self.log().not_delivered(&job.claim.message, event);
         job.attempts.push(Attempt {
             at: timing.at,
             provider: lane.name.to_owned(),

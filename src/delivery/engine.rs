@@ -1,22 +1,22 @@
 //! The moving parts: carries out what the board decides.
 
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use super::board::{Board, Placement};
-use super::brought::{AccountSettings, Way};
-use super::course::{self, Course, Obstacle, RetryRules};
+use super::brought::Way;
+use super::course::{self, Course, Obstacle};
 use super::events::EventLog;
 use super::job::Job;
 use super::lane::LaneId;
 use super::memory::{Memory, Room};
+use super::policy::Policy;
 use crate::clock::{SharedClock, Timestamp};
-use crate::config::{OnLoss, SenderConfig};
 use crate::queue::{Claim, Lease, Next, Store};
 
 /// How long a claim holds.
@@ -27,14 +27,7 @@ const LEASE: Duration = Duration::from_mins(15);
 pub(super) struct Engine {
     board: Mutex<Board>,
     pub(super) store: Option<StoreHandle>,
-    /// What opens accounts that clients bring; `None`: there are none here.
-    pub(super) accounts: Option<AccountSettings>,
-    pub(super) rules: RetryRules,
-    pub(super) sender: SenderConfig,
-    pub(super) on_loss: OnLoss,
-    /// Most calls in one request.
-    pub(super) batch_max: NonZeroUsize,
-    pub(super) log: EventLog,
+    policy: ArcSwap<Policy>,
     pub(super) clock: SharedClock,
     /// This instance's name on its leases.
     pub(super) owner: Arc<str>,
@@ -59,28 +52,17 @@ impl std::fmt::Debug for StoreHandle {
 }
 
 impl Engine {
-    #[expect(clippy::too_many_arguments, reason = "its parts, put together in one place")]
     pub(super) fn new(
         board: Board,
         store: Option<Arc<dyn Store>>,
-        accounts: Option<AccountSettings>,
-        rules: RetryRules,
-        sender: SenderConfig,
-        on_loss: OnLoss,
-        batch_max: NonZeroUsize,
-        log: EventLog,
+        policy: Policy,
         clock: SharedClock,
         owner: Arc<str>,
     ) -> Self {
         Self {
             board: Mutex::new(board),
             store: store.map(StoreHandle),
-            accounts,
-            rules,
-            sender,
-            on_loss,
-            batch_max,
-            log,
+            policy: ArcSwap::from_pointee(policy),
             clock,
             owner,
             memory: Memory::new(),
@@ -93,6 +75,21 @@ impl Engine {
 
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// What holds now.
+    pub(super) fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
+    }
+
+    /// From now on this holds, also for messages that are on their way.
+    pub(super) fn set_policy(&self, policy: Policy) {
+        self.policy.store(Arc::new(policy));
+    }
+
+    /// What writes the message-event lines.
+    pub(super) fn log(&self) -> EventLog {
+        self.policy.load().log
     }
 
     /// The board. No lock is held over an await, and no code that holds it can panic half-way through a change, so a
@@ -134,6 +131,15 @@ impl Engine {
             Placement::Nobody(job) => {
                 self.tasks.spawn(async move { engine.nobody(*job).await });
             }
+        }
+    }
+
+    /// Finds a lane anew for a message that has waited for one, or returns it at the shutdown.
+    pub(super) fn take_up_again(self: &Arc<Self>, job: Job) {
+        if self.closing.load(Ordering::Relaxed) {
+            self.hand_back(job);
+        } else {
+            self.dispatch(job);
         }
     }
 
@@ -187,6 +193,7 @@ impl Engine {
         result: Result<(), Obstacle>,
     ) -> AfterAttempt {
         let now = self.now();
+        let rules = &self.policy().rules;
         let mut board = self.board();
         board.release(lane);
         let Err(obstacle) = result else {
@@ -195,8 +202,7 @@ impl Engine {
         let name = board.name(lane).to_owned();
         let still_open = board.is_open(lane, now);
         let board = &mut *board;
-        let course =
-            course::after(&obstacle, &name, still_open, &job, &self.rules, now, &mut board.rng);
+        let course = course::after(&obstacle, &name, still_open, &job, rules, now, &mut board.rng);
         let pass_over = match course {
             Course::Settle(next) => return AfterAttempt::Settle(Box::new(job), next),
             Course::Elsewhere { pass_over } => pass_over,
@@ -212,22 +218,14 @@ impl Engine {
             }
             Placement::Back { job, due, why: _ } => {
                 let rng = &mut board.rng;
-                let next =
-                    course::others_closed(&obstacle, &name, due, &job, &self.rules, now, rng);
+                let next = course::others_closed(&obstacle, &name, due, &job, rules, now, rng);
                 AfterAttempt::Settle(job, next)
             }
             Placement::Nobody(job) => {
                 let providers = job.passed_over.len();
                 let rng = &mut board.rng;
-                let next = course::without_provider(
-                    &obstacle,
-                    &name,
-                    providers,
-                    &job,
-                    &self.rules,
-                    now,
-                    rng,
-                );
+                let next =
+                    course::without_provider(&obstacle, &name, providers, &job, rules, now, rng);
                 AfterAttempt::Settle(job, next)
             }
         }
@@ -246,9 +244,10 @@ impl Engine {
     /// enough for providers that are down is given up instead.
     async fn give_back(&self, mut job: Job, due: Timestamp, why: Option<String>) {
         let now = self.now();
+        let rules = &self.policy().rules;
         let down_since = self.board().all_down_since(&job);
         let in_vain =
-            down_since.is_some_and(|since| course::waits_in_vain(&job, since, &self.rules, now));
+            down_since.is_some_and(|since| course::waits_in_vain(&job, since, rules, now));
         let next = if in_vain {
             course::given_up(&job, why.as_deref().unwrap_or("no provider answers"), now)
         } else {
@@ -272,8 +271,9 @@ impl Engine {
             }
         };
         let next = {
+            let rules = &self.policy().rules;
             let board = &mut *self.board();
-            course::defer(&job, &self.rules, error, Duration::ZERO, self.now(), &mut board.rng)
+            course::defer(&job, rules, error, Duration::ZERO, self.now(), &mut board.rng)
         };
         self.settle(&mut job, next).await;
     }

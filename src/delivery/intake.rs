@@ -54,7 +54,7 @@ impl Engine {
     ) -> Result<(Message, Way), String> {
         let Submission { envelope, raw, user, peer: _, account, may_steer } = submission;
         let way = self.fresh_way(account)?;
-        let account = match (&way, &self.accounts, &self.store) {
+        let account = match (&way, &self.policy().accounts, &self.store) {
             (Way::Account(brought), Some(accounts), Some(_)) => {
                 let sealed = accounts.seal.seal(id, &brought.account);
                 Some(sealed.map_err(|error| error.to_string())?)
@@ -81,7 +81,7 @@ impl Engine {
         let way_key = WayKey::default();
         let entry = Entry { message: Arc::clone(&message), way: way_key, lease, provider: None };
         store.insert(entry).await?;
-        self.log.accepted(&message);
+        self.log().accepted(&message);
         match expires {
             Some(expires) => {
                 self.dispatch(Job::new(Claim::fresh(message, BIRTH_LEASE), expires, way, room));

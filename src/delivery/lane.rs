@@ -9,6 +9,7 @@ use fastrand::Rng;
 
 use super::Backoff;
 use super::job::Job;
+use super::mark::SetupMark;
 use super::pace::Pace;
 use super::standing::{Admission, Standing};
 use super::status::ProviderStatus;
@@ -38,6 +39,8 @@ pub struct LaneSetup {
     pub rate: Option<Rate>,
     /// Takes part in the default route. Otherwise only mail that names it goes there.
     pub in_route: bool,
+    /// Of all that it is configured by: with the same mark it is the same account, used in the same way.
+    pub mark: SetupMark,
 }
 
 /// The number of a lane on the board; never given again.
@@ -56,6 +59,12 @@ pub(super) struct Lane {
     pub(super) used: Timestamp,
     /// When a call last began, or when the lane was made.
     pub(super) called: Timestamp,
+    /// The account of a client, see [`super::brought`].
+    pub(super) brought: bool,
+    /// Made before the last reload, by a configuration that may have changed.
+    pub(super) stale: bool,
+    /// Not configured any more: calls that are under way end, and that is all.
+    pub(super) retired: bool,
     /// When the last of those that were sent back comes round again.
     returns: Timestamp,
 }
@@ -71,14 +80,27 @@ impl Lane {
             checking: false,
             used: now,
             called: now,
+            brought: false,
+            stale: false,
+            retired: false,
             returns: Timestamp::MIN,
             setup,
         }
     }
 
+    /// Whether it takes mail.
+    pub(super) fn admission(&self, now: Timestamp) -> Admission {
+        if self.retired { Admission::Closed(None) } else { self.standing.admission(now) }
+    }
+
+    /// When it changes by itself.
+    pub(super) fn next_change(&self) -> Option<Timestamp> {
+        self.standing.next_change().filter(|_| !self.retired)
+    }
+
     /// True while it takes mail, now or soon.
     pub(super) fn is_open(&self, now: Timestamp) -> bool {
-        !matches!(self.standing.admission(now), Admission::Closed(_))
+        !matches!(self.admission(now), Admission::Closed(_))
     }
 
     /// True when a call may begin, as far as slots and rate go.
@@ -88,7 +110,7 @@ impl Lane {
 
     /// True when a message that waits can go now.
     pub(super) fn is_ready(&self, now: Timestamp) -> bool {
-        self.standing.admission(now) == Admission::Open && self.is_free(now)
+        self.admission(now) == Admission::Open && self.is_free(now)
     }
 
     /// True when a call more may be in flight.
@@ -195,6 +217,7 @@ mod tests {
             concurrency: NonZeroUsize::MIN,
             rate,
             in_route: true,
+            mark: SetupMark::default(),
         };
         let checks = Backoff::new(Duration::from_secs(2), Duration::from_mins(1));
         Lane::new(setup, checks, start())

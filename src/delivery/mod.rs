@@ -24,8 +24,10 @@ mod intake;
 mod job;
 mod known;
 mod lane;
+mod mark;
 mod memory;
 mod pace;
+mod policy;
 mod pump;
 mod roster;
 mod settle;
@@ -46,16 +48,17 @@ pub use backoff::Backoff;
 pub use brought::{AccountSettings, LaneMaker};
 pub use course::RetryRules;
 pub use lane::LaneSetup;
+pub use mark::SetupMark;
 pub use status::{Cause, NotSent, ProviderState, ProviderStatus, Sent};
 
 use crate::clock::SharedClock;
-use crate::config::{OnLoss, SenderConfig};
+use crate::config::{OnLoss, OnUnclear, SenderConfig};
 use crate::message::{QueueId, Submission};
 use crate::queue::{Accounts, Entry, Intake, Store};
 use board::{Board, Ways};
 use engine::{Engine, StoreHandle};
-use events::EventLog;
 use known::KnownAccounts;
+use policy::Policy;
 
 /// The longest wait between two checks of a closed provider that sets no limit to them.
 const CHECK_MAX: Duration = Duration::from_mins(1);
@@ -75,12 +78,31 @@ pub struct Settings {
     pub sender: SenderConfig,
     /// What happens to a message of which a provider could carry a part only.
     pub on_loss: OnLoss,
+    /// What happens to a message when nobody knows whether its provider has it.
+    pub on_unclear: OnUnclear,
     /// Most calls in one request, where a provider takes several; 1: never more than one.
     pub batch_max: NonZeroUsize,
+    /// How long a lone message waits for company where a provider takes several calls in one request.
+    pub batch_linger: Duration,
     /// Whether log lines carry the subject.
     pub log_subject: bool,
     /// This instance's name on its leases.
     pub instance: Arc<str>,
+}
+
+impl Settings {
+    /// What is the board's: who may use which provider, and how closed ones are checked.
+    fn ways(self) -> (Ways, Backoff) {
+        let Self { lanes, user_routes, accounts, rules, .. } = self;
+        let checks = Backoff::new(rules.backoff.ceiling(0), CHECK_MAX.min(rules.backoff.max()));
+        let ways = Ways {
+            lanes,
+            user_routes,
+            maker: accounts.as_ref().map(|accounts| accounts.lanes.clone()),
+            accounts_expected: accounts.is_some_and(|accounts| accounts.expected),
+        };
+        (ways, checks)
+    }
 }
 
 /// The running delivery, as the other parts see it.
@@ -95,29 +117,25 @@ impl Delivery {
         clock: SharedClock,
         rng: Rng,
     ) -> Self {
-        let Settings {
-            lanes,
-            user_routes,
-            accounts,
-            rules,
-            sender,
-            on_loss,
-            batch_max,
-            log_subject,
-            instance,
-        } = settings;
-        let checks = Backoff::new(rules.backoff.ceiling(0), CHECK_MAX.min(rules.backoff.max()));
-        let ways = Ways {
-            lanes,
-            user_routes,
-            maker: accounts.as_ref().map(|accounts| accounts.lanes.clone()),
-            accounts_expected: accounts.as_ref().is_some_and(|accounts| accounts.expected),
-        };
+        let policy = Policy::of(&settings);
+        let instance = Arc::clone(&settings.instance);
+        let (ways, checks) = settings.ways();
         let board = Board::new(ways, checks, rng);
-        let log = EventLog { subject: log_subject };
-        Self(Arc::new(Engine::new(
-            board, store, accounts, rules, sender, on_loss, batch_max, log, clock, instance,
-        )))
+        Self(Arc::new(Engine::new(board, store, policy, clock, instance)))
+    }
+
+    /// Takes over another configuration without a pause. A provider of which nothing has changed keeps its standing, its
+    /// limits and what waits for it; another begins anew; one that is gone takes no new call, and its calls under way end.
+    /// Whatever waits goes by the new routes. This instance keeps its name.
+    pub fn reload(&self, settings: Settings) {
+        let engine = &self.0;
+        engine.set_policy(Policy::of(&settings));
+        let (ways, checks) = settings.ways();
+        let waiting = engine.board().reload(ways, checks, engine.now());
+        for job in waiting {
+            engine.take_up_again(job);
+        }
+        self.wake();
     }
 
     /// Reads the queue and checks closed providers until `shutdown`; then finishes the calls that are under way and
@@ -146,7 +164,7 @@ impl Delivery {
 
     /// Whether providers take the accounts that clients bring; `None` where clients bring none.
     pub fn accounts(&self) -> Option<Arc<dyn Accounts>> {
-        let settings = self.0.accounts.clone().filter(|accounts| accounts.expected)?;
+        let settings = self.0.policy().accounts.clone().filter(|accounts| accounts.expected)?;
         Some(Arc::new(KnownAccounts::new(settings, Arc::clone(&self.0.clock))))
     }
 
@@ -204,7 +222,7 @@ impl Delivery {
                 },
             )?;
         }
-        engine.log.accepted(&message);
+        engine.log().accepted(&message);
         // In a task of its own: the caller may hang up, the record must be completed all the same.
         let (task, provider) = (Arc::clone(engine), provider.map(str::to_owned));
         let sending = engine

@@ -151,11 +151,12 @@ impl Engine {
     /// While every provider of a route is down its messages are not tried. Those that have waited too long end all the same.
     pub(super) async fn give_up_waiting(&self) {
         let Some(StoreHandle(store)) = &self.store else { return };
+        let rules = &self.policy().rules;
         for _ in 0..READS_PER_TURN {
             let now = self.now();
             let oldest = store.counts().await.ok().and_then(|counts| counts.oldest);
             let overdue = |oldest: Timestamp| {
-                now.duration_since(oldest).unsigned_abs() >= self.rules.give_up_after
+                now.duration_since(oldest).unsigned_abs() >= rules.give_up_after
             };
             let down = {
                 let board = self.board();
@@ -180,8 +181,8 @@ impl Engine {
                     let board = self.board();
                     (board.all_down_since(&job), board.why_closed(&job))
                 };
-                let in_vain = down_since
-                    .is_some_and(|since| course::waits_in_vain(&job, since, &self.rules, now));
+                let in_vain =
+                    down_since.is_some_and(|since| course::waits_in_vain(&job, since, rules, now));
                 let next = if in_vain {
                     given_up += 1;
                     course::given_up(&job, why.as_deref().unwrap_or("no provider answers"), now)

@@ -47,8 +47,8 @@ pub(super) enum NoLane {
 #[derive(Debug)]
 pub(super) struct Roster {
     lanes: BTreeMap<LaneId, Lane>,
-    /// The lanes below this number are configured ones.
-    configured: LaneId,
+    /// The configured ones, in the order of preference.
+    configured: Vec<LaneId>,
     accounts: HashMap<Fingerprint, LaneId>,
     /// Lanes for which messages wait, and those that change by themselves, with the time. There may be a thousand others,
     /// which no event should have to look at.
@@ -70,22 +70,69 @@ impl Roster {
         maker: Option<LaneMaker>,
         checks: Backoff,
     ) -> Self {
-        let lane = |setup| Lane::new(setup, checks, Timestamp::MIN);
-        let lanes: BTreeMap<_, _> = configured.into_iter().map(lane).enumerate().collect();
-        let configured = lanes.len();
-        Self {
-            lanes,
-            configured,
+        let mut roster = Self {
+            lanes: BTreeMap::new(),
+            configured: Vec::new(),
             accounts: HashMap::new(),
             waiting: BTreeSet::new(),
             changing: BTreeSet::new(),
             account_jobs: 0,
             account_checks: 0,
             tidied: Timestamp::MIN,
-            next: configured,
+            next: 0,
             maker,
             checks,
+        };
+        roster.configured =
+            configured.into_iter().map(|setup| roster.add(setup, Timestamp::MIN)).collect();
+        roster
+    }
+
+    fn add(&mut self, setup: LaneSetup, now: Timestamp) -> LaneId {
+        let id = self.next;
+        self.next += 1;
+        self.lanes.insert(id, Lane::new(setup, self.checks, now));
+        id
+    }
+
+    /// Takes over another configuration. A lane of which nothing has changed stays as it is, with what waits for it; any
+    /// other that was configured takes no mail any more, and what waits for it is found by the next look at closed lanes.
+    pub(super) fn reload(
+        &mut self,
+        configured: Vec<LaneSetup>,
+        maker: Option<LaneMaker>,
+        checks: Backoff,
+        now: Timestamp,
+    ) {
+        (self.maker, self.checks) = (maker, checks);
+        let mut before = std::mem::take(&mut self.configured);
+        for setup in configured {
+            let same = |id: &LaneId| {
+                let own = &self.lane(*id).setup;
+                own.name == setup.name && own.mark == setup.mark
+            };
+            let id = match before.iter().position(same) {
+                Some(at) => {
+                    let id = before.swap_remove(at);
+                    self.change(id, |lane| lane.setup.in_route = setup.in_route);
+                    id
+                }
+                None => self.add(setup, now),
+            };
+            self.configured.push(id);
         }
+        for id in before {
+            self.retire(id);
+        }
+        let accounts: Vec<LaneId> = self.accounts.values().copied().collect();
+        for id in accounts {
+            self.change(id, |lane| lane.stale = true);
+        }
+    }
+
+    /// The lane takes no mail any more. It goes when its last call has ended.
+    fn retire(&mut self, id: LaneId) {
+        self.change(id, |lane| lane.retired = true);
     }
 
     #[expect(clippy::indexing_slicing, reason = "the number of a lane that is held, see Roster")]
@@ -98,9 +145,9 @@ impl Roster {
     pub(super) fn change<T>(&mut self, id: LaneId, change: impl FnOnce(&mut Lane) -> T) -> T {
         let lane = self.lanes.get_mut(&id).expect("a lane that is held is not dropped");
         let (jobs, checks) = (lane.jobs(), usize::from(lane.checking));
-        let changes = lane.standing.next_change();
+        let changes = lane.next_change();
         let value = change(lane);
-        if id >= self.configured {
+        if lane.brought {
             self.account_jobs = (self.account_jobs + lane.jobs()).saturating_sub(jobs);
             let checks_now = usize::from(lane.checking);
             self.account_checks = (self.account_checks + checks_now).saturating_sub(checks);
@@ -110,7 +157,7 @@ impl Roster {
         } else {
             self.waiting.insert(id);
         }
-        let changes_now = lane.standing.next_change();
+        let changes_now = lane.next_change();
         if changes != changes_now {
             if let Some(at) = changes {
                 self.changing.remove(&(at, id));
@@ -122,8 +169,9 @@ impl Roster {
         value
     }
 
+    /// True while the lane may be used.
     pub(super) fn contains(&self, id: LaneId) -> bool {
-        self.lanes.contains_key(&id)
+        self.lanes.get(&id).is_some_and(|lane| !lane.retired)
     }
 
     /// Lanes for which messages wait.
@@ -148,13 +196,18 @@ impl Roster {
 
     /// The configured lane of this name.
     pub(super) fn find(&self, name: &str) -> Option<LaneId> {
-        let mut configured = self.lanes.range(..self.configured);
-        configured.find(|(_, lane)| lane.setup.name == name).map(|(id, _)| *id)
+        self.configured.iter().copied().find(|id| self.lane(*id).setup.name == name)
+    }
+
+    /// The configured lanes of the default route, in the order of preference.
+    pub(super) fn in_route(&self) -> Vec<LaneId> {
+        let in_route = |id: &LaneId| self.lane(*id).setup.in_route;
+        self.configured.iter().copied().filter(in_route).collect()
     }
 
     /// True for a lane of an account that a client brought.
     pub(super) fn is_brought(&self, id: LaneId) -> bool {
-        id >= self.configured
+        self.lane(id).brought
     }
 
     /// The lane of an account, if there is one.
@@ -174,18 +227,26 @@ impl Roster {
 
     /// Sees to it that an account has a lane.
     pub(super) fn open_for(&mut self, brought: &Brought, now: Timestamp) -> Result<(), NoLane> {
-        if let Some(id) = self.of(brought) {
+        let known = self.of(brought);
+        if let Some(id) = known.filter(|id| !self.lane(*id).stale) {
             self.change(id, |lane| lane.used = now);
             return Ok(());
         }
         let maker = self.maker.as_ref().ok_or_else(|| NoLane::Unusable(NO_ACCOUNTS.to_owned()))?;
         let setup = maker.make(brought.name(), &brought.account).map_err(NoLane::Unusable)?;
-        if self.accounts.len() >= ACCOUNTS_MAX && !self.make_place(now) {
-            return Err(NoLane::Full);
+        match known {
+            Some(id) if self.lane(id).setup.mark == setup.mark => {
+                self.change(id, |lane| (lane.stale, lane.used) = (false, now));
+                return Ok(());
+            }
+            Some(id) => self.retire(id),
+            None if self.accounts.len() >= ACCOUNTS_MAX && !self.make_place(now) => {
+                return Err(NoLane::Full);
+            }
+            None => {}
         }
-        let id = self.next;
-        self.next += 1;
-        self.lanes.insert(id, Lane::new(setup, self.checks, now));
+        let id = self.add(setup, now);
+        self.change(id, |lane| lane.brought = true);
         self.accounts.insert(brought.fingerprint, id);
         Ok(())
     }
@@ -210,12 +271,13 @@ impl Roster {
         for (fingerprint, id) in gone {
             self.remove(fingerprint, id);
         }
+        self.lanes.retain(|_, lane| !(lane.retired && lane.is_idle()));
     }
 
     fn remove(&mut self, fingerprint: Fingerprint, id: LaneId) {
         self.accounts.remove(&fingerprint);
         self.waiting.remove(&id);
-        if let Some(at) = self.lanes.remove(&id).and_then(|lane| lane.standing.next_change()) {
+        if let Some(at) = self.lanes.remove(&id).and_then(|lane| lane.next_change()) {
             self.changing.remove(&(at, id));
         }
     }
@@ -273,12 +335,12 @@ impl Roster {
 
     /// The lanes of configured providers, in the order of preference.
     pub(super) fn configured(&self) -> impl Iterator<Item = &Lane> {
-        self.lanes.range(..self.configured).map(|(_, lane)| lane)
+        self.configured.iter().map(|id| self.lane(*id))
     }
 
     /// The lanes of brought accounts.
     pub(super) fn accounts(&self) -> impl Iterator<Item = &Lane> {
-        self.lanes.range(self.configured..).map(|(_, lane)| lane)
+        self.accounts.values().map(|id| self.lane(*id))
     }
 }
 

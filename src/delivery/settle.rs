@@ -64,7 +64,7 @@ impl Engine {
         };
         job.fail_pending(&error);
         let event = Event { outcome: "failed", error: Some(&error), ..Event::default() };
-        self.log.failed(&job.claim.message, event);
+        self.log().failed(&job.claim.message, event);
         Next::Failed { error }
     }
 }

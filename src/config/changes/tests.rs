@@ -35,6 +35,7 @@ const RELOADED: &[&str] = &[
     "delivery.batch_max",
     "delivery.batch_linger",
     "delivery.on_loss",
+    "delivery.on_unclear",
     "delivery.on_failure_webhook",
     "queue.keep_delivered",
     "queue.keep_bodies",

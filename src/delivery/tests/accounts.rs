@@ -12,6 +12,7 @@ use crate::clock::{SharedClock, TimerClock};
 use crate::config::ProviderKind;
 use crate::delivery::{
     AccountSettings, Cause, Delivery, LaneMaker, LaneSetup, ProviderState, RetryRules, Settings,
+    SetupMark,
 };
 use crate::message::{Account, QueueId, Submission};
 use crate::provider::{Provider, Rate, Verdict};
@@ -51,6 +52,7 @@ impl Service {
                 concurrency: NonZeroUsize::new(4).unwrap(),
                 rate: own.rate,
                 in_route: false,
+                mark: SetupMark::default(),
             })
         });
         AccountSettings { seal: Arc::clone(seal), lanes, expected: true }

@@ -12,8 +12,8 @@ use fastrand::Rng;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SharedClock, TimerClock};
-use crate::config::{OnLoss, SenderConfig};
-use crate::delivery::{Backoff, Delivery, LaneSetup, RetryRules, Settings};
+use crate::config::{OnLoss, OnUnclear, SenderConfig};
+use crate::delivery::{Backoff, Delivery, LaneSetup, RetryRules, Settings, SetupMark};
 use crate::message::{Envelope, Loss, QueueId, Submission};
 use crate::provider::{
     Batch, Call, Capabilities, Form, Idempotency, IdempotencyKey, LeftOut, Letter, MessageIdFate,
@@ -285,6 +285,7 @@ pub(super) fn settings(providers: &[(&str, &Arc<Scripted>)], rules: RetryRules) 
         concurrency: NonZeroUsize::new(4).unwrap(),
         rate: None,
         in_route: true,
+        mark: SetupMark::default(),
     };
     Settings {
         lanes: providers.iter().map(lane).collect(),
@@ -293,7 +294,9 @@ pub(super) fn settings(providers: &[(&str, &Arc<Scripted>)], rules: RetryRules) 
         rules,
         sender: SenderConfig::default(),
         on_loss: OnLoss::default(),
+        on_unclear: OnUnclear::default(),
         batch_max: NonZeroUsize::new(100).unwrap(),
+        batch_linger: Duration::ZERO,
         log_subject: true,
         instance: "test".into(),
     }

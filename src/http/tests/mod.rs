@@ -21,8 +21,8 @@ use self::provider::Willing;
 use self::store::FakeStore;
 use super::{Side, SmtpStatus, bind};
 use crate::clock::{SharedClock, TimerClock};
-use crate::config::{self, HttpConfig, OnLoss, SenderConfig};
-use crate::delivery::{Backoff, Delivery, LaneSetup, RetryRules, Settings};
+use crate::config::{self, HttpConfig, OnLoss, OnUnclear, SenderConfig};
+use crate::delivery::{Backoff, Delivery, LaneSetup, RetryRules, Settings, SetupMark};
 use crate::secret::Secret;
 
 /// A server on a free port of this machine. It ends with the test.
@@ -61,6 +61,7 @@ fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
         concurrency: NonZeroUsize::MIN,
         rate: None,
         in_route: true,
+        mark: SetupMark::default(),
     };
     let settings = Settings {
         lanes: providers.iter().map(lane).collect(),
@@ -72,7 +73,9 @@ fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
         },
         sender: SenderConfig::default(),
         on_loss: OnLoss::default(),
+        on_unclear: OnUnclear::default(),
         batch_max: NonZeroUsize::MIN,
+        batch_linger: Duration::ZERO,
         log_subject: false,
         instance: Arc::from("test"),
     };
