@@ -425,4 +425,29 @@ mod tests {
         let error = subscriber(&log, false, false, io::stderr).err().unwrap().to_string();
         assert!(error.contains("mailferry=loud"), "{error}");
     }
+
+    #[test]
+    fn the_level_changes_while_the_log_runs() {
+        let sink = Sink::default();
+        let make = {
+            let sink = sink.clone();
+            move || sink.clone()
+        };
+        let log = LogConfig { format: LogFormat::Pretty, level: "warn".to_owned(), subject: true };
+        let (subscriber, control) = changeable(&log, false, false, make).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            let say = |number: u32| tracing::info!(number, "said");
+            say(1);
+            control.set_level("info").unwrap();
+            say(2);
+            assert!(control.set_level("info,=").is_err());
+            say(3);
+            control.set_level("error").unwrap();
+            say(4);
+        });
+        let bytes = sink.0.lock().unwrap().clone();
+        let text = String::from_utf8(bytes).unwrap();
+        let said: Vec<&str> = text.lines().map(|line| &line[line.len() - 1..]).collect();
+        assert_eq!(said, ["2", "3"], "{text}");
+    }
 }

@@ -10,6 +10,7 @@ use crate::config::{AuthMode, Config, Mode, ProviderConfig, QueueUrl};
 use crate::delivery::{AccountSettings, LaneMaker, LaneSetup, SetupMark};
 use crate::provider::{self, HttpClient, Provider};
 use crate::seal::SealKey;
+use crate::secret::Secret;
 
 /// What locks brought accounts up, for as long as the process lives.
 pub(super) fn seal(config: &Config) -> Arc<SealKey> {
@@ -66,7 +67,7 @@ fn mark(own: &ProviderConfig) -> SetupMark {
         &own.secret,
         &own.smarthost.password,
     ];
-    SetupMark::of(iter::once(shown.as_str()).chain(secrets.map(|secret| secret.expose())))
+    SetupMark::of(iter::once(shown.as_str()).chain(secrets.map(Secret::expose)))
 }
 
 /// The orders of providers of users who have their own.

@@ -25,6 +25,7 @@ mod options;
 mod outcomes;
 mod postmark;
 mod real_clients;
+mod reload;
 mod smarthost;
 mod systemd;
 mod webhook;

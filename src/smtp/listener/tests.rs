@@ -15,6 +15,7 @@ use super::*;
 use crate::config::{AuthMode, Size, TlsConfig, trusted_networks};
 use crate::message::Address;
 
+mod change;
 mod flood;
 mod proxied;
 
@@ -41,6 +42,7 @@ struct Running {
     addresses: Vec<SocketAddr>,
     connections: Arc<AtomicUsize>,
     intake: Arc<Recorder>,
+    control: Control,
     shutdown: CancellationToken,
     ended: JoinHandle<()>,
 }
@@ -56,8 +58,9 @@ impl Running {
         let memory = Arc::new(MemoryBudget::new(16 << 20));
         let shutdown = CancellationToken::new();
         let as_intake = Arc::clone(&intake) as Arc<dyn Intake>;
-        let ended = tokio::spawn(listener.run(as_intake, None, memory, shutdown.clone()));
-        Self { address: addresses[0], addresses, connections, intake, shutdown, ended }
+        let (control, serving) = listener.start(as_intake, None, memory, shutdown.clone());
+        let ended = tokio::spawn(serving);
+        Self { address: addresses[0], addresses, connections, intake, control, shutdown, ended }
     }
 
     async fn connect(&self) -> Client {
