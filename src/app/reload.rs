@@ -135,7 +135,8 @@ impl Reloader {
         let more = (memory != session_memory(&self.running.config))
             .then(|| Arc::new(MemoryBudget::new(memory)));
         self.smtp.change(rules, self.delivery.accounts(), more);
-        self.http.change(&config.http, config.sender.clone());
+        let recipients_max = config.smtp.max_recipients.get();
+        self.http.change(&config.http, config.sender.clone(), recipients_max);
         self.retain.send_replace(retention(config));
         self.providers = providers;
         match certificate {

@@ -87,6 +87,7 @@ async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
         smtp: SmtpStatus { listening: listener.addresses(), connections: listener.connections() },
         queue_backend: backend,
         queue_messages_max: config.queue.max_messages,
+        recipients_max: config.smtp.max_recipients.get(),
         clock: Arc::clone(&clock),
         started,
     };

@@ -1,4 +1,4 @@
-//! `/api/v1/messages`: the list, one message, its bytes.
+//! `/api/v1/messages`: the list, one message, its bytes. What is done to a message is in [`super::act`].
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State as Shared};
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
@@ -64,6 +64,7 @@ pub(super) async fn raw(
         (CONTENT_TYPE, "message/rfc822".to_owned()),
         // A mail is a stranger's file: never shown by the browser in the page's own origin.
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{id}.eml\"")),
+        (CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox; frame-ancestors 'none'".to_owned()),
     ];
     let body = Bytes::from_owner(Download { bytes: content, _place: place });
     Ok((headers, body).into_response())
@@ -109,7 +110,7 @@ pub(super) async fn find(context: &Context, id: IdPath) -> Result<Details, Probl
 }
 
 /// What is no id names no message either.
-fn parse_id(id: IdPath) -> Result<QueueId, Problem> {
+pub(super) fn parse_id(id: IdPath) -> Result<QueueId, Problem> {
     let Ok(Path(text)) = id else { return Err(Problem::no_message("")) };
     text.parse().map_err(|_| {
         let shown: String = text.chars().take(64).collect();

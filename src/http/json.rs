@@ -33,6 +33,8 @@ pub struct MessageJson<'a> {
     provider_message_id: Option<&'a str>,
     next_attempt_at: Option<Time>,
     error: Option<&'a str>,
+    /// Nobody knows whether its last call has brought it.
+    in_doubt: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempts: Option<Vec<AttemptJson<'a>>>,
     /// What the client asked for about delivery status notifications; none is generated from it yet.
@@ -95,11 +97,12 @@ impl<'a> From<&'a Summary> for MessageJson<'a> {
             message_id: present(&summary.index.message_id),
             size: summary.size,
             user: summary.user.as_deref(),
-            route: None,
+            route: present(summary.way.name()),
             provider: summary.provider.as_deref(),
             provider_message_id: summary.provider_message_id.as_deref(),
             next_attempt_at: summary.next_attempt_at.map(Time),
             error: summary.error.as_deref(),
+            in_doubt: summary.in_doubt,
             attempts: None,
             dsn: None,
         }
@@ -168,6 +171,7 @@ mod tests {
                 "provider_message_id": null,
                 "next_attempt_at": null,
                 "error": "422: no such user",
+                "in_doubt": false,
                 "attempts": [{
                     "at": "2026-11-21T10:00:01.500Z",
                     "provider": "resend",

@@ -9,13 +9,16 @@
 //! [`routes`]: self::routes
 
 mod access;
+mod act;
 mod api;
+mod body;
 mod error;
 mod filter;
 mod health;
 mod json;
 mod limiter;
 mod page;
+mod retry_input;
 mod routes;
 mod server;
 mod side;

@@ -118,8 +118,8 @@ impl fmt::Debug for Control {
 
 impl Control {
     /// From the next request on, also over connections that are open, these hold.
-    pub fn change(&self, config: &HttpConfig, sender: SenderConfig) {
-        let rules = Rules { access: Access::new(config), sender };
+    pub fn change(&self, config: &HttpConfig, sender: SenderConfig, recipients_max: usize) {
+        let rules = Rules { access: Access::new(config), sender, recipients_max };
         self.context.rules.store(Arc::new(rules));
     }
 }

@@ -13,7 +13,7 @@ use super::access::Access;
 use super::error::Problem;
 use super::limiter::Limiter;
 use crate::clock::{SharedClock, Timestamp};
-use crate::config::SenderConfig;
+use crate::config::{self, SenderConfig};
 use crate::delivery::Delivery;
 use crate::queue::{Store, StoreError};
 
@@ -32,6 +32,8 @@ pub struct Side {
     pub queue_backend: &'static str,
     /// `queue.max_messages`: from nine tenths of it on, `/health` says `degraded`.
     pub queue_messages_max: u64,
+    /// `smtp.max_recipients`: how many a retry may name; it changes as `sender` does.
+    pub recipients_max: usize,
     /// The time.
     pub clock: SharedClock,
     /// When the program began.
@@ -44,6 +46,7 @@ impl fmt::Debug for Side {
             .field("smtp", &self.smtp)
             .field("queue_backend", &self.queue_backend)
             .field("queue_messages_max", &self.queue_messages_max)
+            .field("recipients_max", &self.recipients_max)
             .field("started", &self.started)
             .finish_non_exhaustive()
     }
@@ -87,14 +90,16 @@ pub(super) struct Rules {
     pub(super) access: Access,
     /// The default From of test mails.
     pub(super) sender: SenderConfig,
+    /// How many recipients a retry may name.
+    pub(super) recipients_max: usize,
 }
 
 impl Context {
     pub(super) fn new(side: Side, access: Access) -> Arc<Self> {
-        let sender = side.sender.clone();
+        let (sender, recipients_max) = (side.sender.clone(), side.recipients_max);
         Arc::new(Self {
             side,
-            rules: ArcSwap::from_pointee(Rules { access, sender }),
+            rules: ArcSwap::from_pointee(Rules { access, sender, recipients_max }),
             test_mails: Limiter::new(TEST_MAILS_MAX, TEST_MAIL_WINDOW),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
             reads: Semaphore::new(STORE_READS_MAX),
@@ -104,6 +109,17 @@ impl Context {
     /// The present moment.
     pub(super) fn now(&self) -> Timestamp {
         self.side.clock.now()
+    }
+
+    /// Refuses the name of a provider that there is not.
+    pub(super) fn check_provider(&self, name: &str) -> Result<(), Problem> {
+        let names = self.side.delivery.providers();
+        if names.iter().any(|known| known == name) {
+            return Ok(());
+        }
+        let known: Vec<&str> = names.iter().map(String::as_str).collect();
+        let said = config::unknown_name("provider", name, &known);
+        Err(Problem::bad_input("invalid_field", format!("\"provider\": {said}")))
     }
 
     /// Waits for the store's answer, but not for ever.

@@ -1,18 +1,16 @@
 //! `POST /send-test-email`: one message, at once, with the provider's answer.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::{FromRequest as _, Request, State as Shared};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Request, State as Shared};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
 use tokio::time::Instant;
 use tracing::error;
 
+use super::body;
 use super::error::Problem;
 use super::server::Peer;
 use super::side::Context;
@@ -23,26 +21,21 @@ use crate::message::QueueId;
 /// The largest body. [`super::routes`] sets it for this endpoint.
 pub(super) const BODY_MAX: usize = 256 * 1024;
 
-/// How long the body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(15);
-
 /// `POST /send-test-email`
 pub(super) async fn send(
     Shared(context): Shared<Arc<Context>>,
     Extension(Peer(peer)): Extension<Peer>,
     request: Request,
 ) -> Result<Response, Problem> {
-    if !is_json(request.headers()) {
-        return Err(Problem::not_json());
-    }
+    body::must_be_json(request.headers())?;
     let wait = context.test_mails.take(peer.ip(), Instant::now());
     wait.map_err(|seconds| {
         Problem::too_many(format!("too many test mails; try again in {seconds} s"), seconds)
     })?;
-    let body = read(request).await?;
+    let body = body::read(request, BODY_MAX).await?;
     let TestMail { draft, provider } = TestMail::parse(&body, &context.rules.load().sender)?;
     if let Some(name) = &provider {
-        check_provider(&context, name)?;
+        context.check_provider(name)?;
     }
     let submission = draft
         .compose(context.now())
@@ -62,44 +55,6 @@ pub(super) async fn send(
             ))
         }
     }
-}
-
-/// A form of another site cannot set this type, and a script of another site may not.
-fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let essence = value.split(';').next().unwrap_or("").trim();
-    essence.eq_ignore_ascii_case("application/json")
-}
-
-async fn read(request: Request) -> Result<Bytes, Problem> {
-    let reading = Bytes::from_request(request, &());
-    match tokio::time::timeout(BODY_TIMEOUT, reading).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            let kib = BODY_MAX / 1024;
-            Err(Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "payload_too_large",
-                format!("the body of a test mail may have {kib} KiB"),
-            ))
-        }
-        Ok(Err(rejection)) => Err(Problem::bad_input("unreadable_body", rejection.body_text())),
-        Err(_) => Err(Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "body_timeout",
-            "the body took too long to arrive",
-        )),
-    }
-}
-
-fn check_provider(context: &Context, name: &str) -> Result<(), Problem> {
-    let names = context.side.delivery.providers();
-    if names.iter().any(|known| known == name) {
-        return Ok(());
-    }
-    let names = names.join(", ");
-    let message = format!("\"provider\": there is no provider {name:?}; there are: {names}");
-    Err(Problem::bad_input("invalid_field", message))
 }
 
 #[derive(Serialize)]
@@ -149,7 +104,6 @@ fn render(answer: Result<Sent, NotSent>) -> Response {
 #[cfg(test)]
 mod tests {
     use axum::body::to_bytes;
-    use axum::http::HeaderValue;
     use serde_json::{Value, json};
 
     use super::*;
@@ -198,18 +152,5 @@ mod tests {
             assert_eq!(body["provider"], json!("resend"));
             assert_eq!(body["error"], json!("403: the domain is not verified"));
         }
-    }
-
-    #[test]
-    fn only_json_is_json() {
-        let is = |value: &'static str| {
-            is_json(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(value))]))
-        };
-        assert!(is("application/json"));
-        assert!(is("Application/JSON; charset=utf-8"));
-        assert!(!is("text/plain"));
-        assert!(!is("text/plain; application/json"));
-        assert!(!is("application/x-www-form-urlencoded"));
-        assert!(!is_json(&HeaderMap::new()));
     }
 }

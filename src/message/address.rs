@@ -1,6 +1,7 @@
 //! Addresses as they stand in the envelope.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -39,6 +40,12 @@ impl Address {
     /// (`예시.한국` is `xn--vv4b11d.xn--3e0b707e`).
     pub fn same_mailbox(&self, other: &str) -> bool {
         self.as_str() == other || self.mailbox_key() == Self::key_of(other)
+    }
+
+    /// These addresses in their order, of two spellings of one mailbox only the first.
+    pub fn distinct(addresses: Vec<Self>) -> Vec<Self> {
+        let mut seen = HashSet::with_capacity(addresses.len());
+        addresses.into_iter().filter(|address| seen.insert(address.mailbox_key())).collect()
     }
 
     /// True when the domain is this one, but for case or A-labels.
@@ -210,6 +217,15 @@ mod tests {
         assert!(address.same_mailbox("Ada@EXAMPLE.ORG"));
         assert!(!address.same_mailbox("ada@example.org"));
         assert!(!address.same_mailbox("Ada"));
+    }
+
+    #[test]
+    fn of_one_mailbox_the_first_spelling_stays() {
+        let all = ["b@x.kr", "a@x.kr", "\"b\"@X.KR", "B@x.kr", "a@x.kr"];
+        let all = all.iter().map(|text| text.parse().unwrap()).collect();
+        let distinct = Address::distinct(all);
+        let texts: Vec<&str> = distinct.iter().map(Address::as_str).collect();
+        assert_eq!(texts, ["b@x.kr", "a@x.kr", "B@x.kr"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod intake;
 mod memory;
 mod model;
 mod retention;
+mod round;
 mod rules;
 mod sqlite;
 mod store;

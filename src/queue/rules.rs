@@ -43,6 +43,11 @@ impl Portion {
     pub(super) fn wants(&self, way: &WayKey) -> usize {
         self.ways.get(way).copied().unwrap_or(self.others)
     }
+
+    /// How many messages are wanted at the most.
+    pub(super) fn messages(&self) -> usize {
+        self.ways.values().fold(self.others, |sum, room| sum.saturating_add(*room))
+    }
 }
 
 /// A claim that is being made up.
@@ -70,25 +75,29 @@ impl Helping {
         Self { portion, small: 0, large: 0, bytes: 0, passed_over: 0 }
     }
 
-    /// About the next message that is due, of `size` octets.
+    /// True while there is room for another message of this way.
+    pub(super) fn wants(&self, way: &WayKey) -> bool {
+        self.portion.wants(way) > 0
+    }
+
+    /// True when there is no room for more of any way.
+    pub(super) fn is_complete(&self) -> bool {
+        self.portion.others == 0 && self.portion.ways.values().all(|room| *room == 0)
+    }
+
+    /// About a message of `size` octets that is due and of a way that is wanted.
     pub(super) fn pick(&mut self, way: &WayKey, size: u64) -> Pick {
-        if self.is_complete() {
-            return Pick::End;
-        }
-        if self.portion.wants(way) == 0 {
-            return Pick::PassOver;
-        }
         let pick = self.by_size(size);
         if pick == Pick::Take {
-            let left = self.portion.ways.get_mut(way).unwrap_or(&mut self.portion.others);
-            *left = left.saturating_sub(1);
+            self.takes_along(way, 1);
         }
         pick
     }
 
-    /// True when there is no room for more of any way.
-    fn is_complete(&self) -> bool {
-        self.portion.others == 0 && self.portion.ways.values().all(|room| *room == 0)
+    /// So many more messages of the way go with one that was taken.
+    pub(super) fn takes_along(&mut self, way: &WayKey, messages: usize) {
+        let left = self.portion.ways.get_mut(way).unwrap_or(&mut self.portion.others);
+        *left = left.saturating_sub(messages);
     }
 
     fn by_size(&mut self, size: u64) -> Pick {

@@ -102,6 +102,8 @@ async fn the_raw_message_is_a_download_while_it_is_kept() {
     assert_eq!(answer.body, raw);
     assert_eq!(answer.header("content-type"), Some("message/rfc822"));
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    let policy = answer.header("content-security-policy").unwrap();
+    assert!(policy.contains("sandbox") && policy.contains("default-src 'none'"), "{policy}");
     let disposition = format!("attachment; filename=\"{kept_id}.eml\"");
     assert_eq!(answer.header("content-disposition"), Some(&*disposition));
     let answer = server.get(&format!("/api/v1/messages/{gone_id}/raw")).await;

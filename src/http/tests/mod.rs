@@ -1,5 +1,6 @@
 //! Dialogues with the running server, over a real socket.
 
+mod acts;
 mod client;
 mod dialogues;
 mod limits;
@@ -101,6 +102,7 @@ impl Setup {
             smtp: SmtpStatus { listening: self.listening, ..SmtpStatus::default() },
             queue_backend: "memory",
             queue_messages_max: 1000,
+            recipients_max: 3,
             clock,
             started: sample::now(),
         };
@@ -140,9 +142,9 @@ async fn another_token_holds_from_the_next_request_on() {
         token: Secret::new("second"),
         trusted_networks: Vec::new(),
     };
-    running.control.change(&config, SenderConfig::default());
+    running.control.change(&config, SenderConfig::default(), 3);
     assert_eq!((status("first").await, status("second").await), (401, 200));
     let open = HttpConfig { token: Secret::default(), ..config };
-    running.control.change(&open, SenderConfig::default());
+    running.control.change(&open, SenderConfig::default(), 3);
     assert_eq!(running.get("/api/v1/messages").await.status, 403, "nobody is trusted now");
 }

@@ -1,5 +1,6 @@
 //! A store that only shows what a test has put in.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,13 +13,24 @@ use crate::queue::{
     State, Store, StoreError, Usage,
 };
 
-/// Shows; keeps nothing.
+/// Shows; keeps nothing but what it was asked to do.
 #[derive(Debug, Default)]
 pub(super) struct FakeStore {
     /// Newest first.
     pub(super) messages: Vec<Details>,
     pub(super) contents: Vec<(QueueId, Bytes)>,
     pub(super) fault: Fault,
+    /// What a retry or a cancellation is answered with; nothing: it succeeds.
+    pub(super) refusal: Option<StoreError>,
+    /// What was to be done.
+    pub(super) acts: Arc<Mutex<Vec<Act>>>,
+}
+
+/// Something that was to be done to a message.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Act {
+    Retry(QueueId, Retry),
+    Cancel(QueueId),
 }
 
 /// What is wrong with it.
@@ -39,6 +51,18 @@ impl FakeStore {
             Fault::Broken => Err(StoreError::Unavailable("the disk is gone".to_owned())),
             Fault::Silent => std::future::pending().await,
         }
+    }
+
+    async fn act(&self, id: QueueId, act: Act) -> Result<(), StoreError> {
+        self.look().await?;
+        if !self.messages.iter().any(|message| message.summary.id == id) {
+            return Err(StoreError::NotFound(id));
+        }
+        if let Some(refusal) = &self.refusal {
+            return Err(refusal.clone());
+        }
+        self.acts.lock().unwrap().push(act);
+        Ok(())
     }
 
     fn count(&self, state: State) -> u64 {
@@ -106,16 +130,16 @@ impl Store for FakeStore {
         Ok(found.map(|(_, bytes)| bytes.clone()))
     }
 
-    async fn retry(&self, _: QueueId, _: Retry, _: Timestamp) -> Result<(), StoreError> {
-        not_here()
+    async fn retry(&self, id: QueueId, retry: Retry, _: Timestamp) -> Result<(), StoreError> {
+        self.act(id, Act::Retry(id, retry)).await
     }
 
     async fn retry_failed(&self, _: Option<QueueId>, _: Timestamp) -> Result<Retried, StoreError> {
         not_here()
     }
 
-    async fn cancel(&self, _: QueueId, _: Timestamp) -> Result<(), StoreError> {
-        not_here()
+    async fn cancel(&self, id: QueueId, _: Timestamp) -> Result<(), StoreError> {
+        self.act(id, Act::Cancel(id)).await
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {

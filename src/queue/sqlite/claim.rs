@@ -7,17 +7,13 @@ use rusqlite::{Connection, Row, params};
 use super::fault::{Fault, is_unreadable};
 use super::insert::content_at;
 use super::rows::{self, Id};
+use super::shelf::FileShelf;
 use super::tally::Tally;
 use crate::clock::Timestamp;
 use crate::message::{Envelope, IndexFields, Message, QueueId, SealedAccount};
-use crate::queue::rules::{HISTORY_MAX, Helping, PASSED_OVER_MAX, Pick};
-use crate::queue::{
-    BatchId, Claim, Doubt, Lease, Outcome, Place, Portion, RecipientStatus, State, WayKey,
-};
-
-/// Walks along the index of open messages, which is in this order.
-pub(super) const DUE: &str = "SELECT id, state, size, way, batch FROM messages INDEXED BY open_by_due \
-     WHERE state < 2 AND due_at <= ?1 ORDER BY due_at, state, id LIMIT ?2";
+use crate::queue::round::{self, Chosen, Rounds};
+use crate::queue::rules::HISTORY_MAX;
+use crate::queue::{BatchId, Claim, Doubt, Lease, Outcome, Place, Portion, RecipientStatus, State};
 
 /// What a claim asks for.
 #[derive(Debug)]
@@ -27,28 +23,24 @@ pub(super) struct Wanted<'a> {
     pub(super) lease: &'a Lease,
 }
 
-/// A message that is due.
-struct Candidate {
-    id: QueueId,
-    state: State,
-}
-
-/// Claims what is due, the longest due first.
+/// Claims what is due, in turns.
 ///
 /// A record that cannot be read must not stand in the way of all others for ever: it fails, with the reason.
 pub(super) fn claim(
     connection: &Connection,
     tally: &mut Tally,
+    rounds: &mut Rounds,
     wanted: &Wanted<'_>,
 ) -> Result<Vec<Claim>, Fault> {
-    let mut claims = Vec::new();
-    for candidate in due(connection, wanted)? {
-        let id = candidate.id;
+    let mut shelf = FileShelf::new(connection)?;
+    let chosen = round::choose(&mut shelf, rounds, wanted.portion, wanted.now)?;
+    let mut claims = Vec::with_capacity(chosen.len());
+    for Chosen { id, from } in chosen {
         lease(connection, id, wanted.lease)?;
         let problem = match read(connection, id) {
             Ok(Some(claim)) => {
                 claims.push(claim);
-                tally.moved(id, candidate.state, State::Sending);
+                tally.moved(id, from, State::Sending);
                 continue;
             }
             Ok(None) => "its content is missing in the queue, or a part of it".to_owned(),
@@ -57,48 +49,9 @@ pub(super) fn claim(
         };
         tracing::error!(queue_id = %id, error = problem, "message failed");
         fail(connection, id, wanted.now, &problem)?;
-        tally.moved(id, candidate.state, State::Failed);
+        tally.moved(id, from, State::Failed);
     }
     Ok(claims)
-}
-
-/// Chooses by the index of open messages, which is in the order of their time.
-fn due(connection: &Connection, wanted: &Wanted<'_>) -> rusqlite::Result<Vec<Candidate>> {
-    let mut search = connection.prepare_cached(DUE)?;
-    // Read as far as needed: the limit is for the search's own sake.
-    let ways: usize = wanted.portion.ways.values().sum();
-    let look = ways.saturating_add(wanted.portion.others).saturating_add(PASSED_OVER_MAX);
-    let mut found = search.query((rows::millis(wanted.now), rows::signed(look)))?;
-    let mut candidates: Vec<Candidate> = Vec::new();
-    let mut helping = Helping::new(wanted.portion.clone());
-    while let Some(row) = found.next()? {
-        let id = rows::id(row, 0)?;
-        if candidates.iter().any(|candidate| candidate.id == id) {
-            continue;
-        }
-        let way = WayKey::from_text(row.get_ref(3)?.as_str()?);
-        match helping.pick(&way, rows::unsigned(row, 2)?) {
-            Pick::Take => match row.get::<_, Option<[u8; 16]>>(4)? {
-                Some(batch) => candidates.extend(members(connection, batch)?),
-                None => candidates.push(Candidate { id, state: rows::state(row, 1)? }),
-            },
-            Pick::PassOver => {}
-            Pick::End => break,
-        }
-    }
-    Ok(candidates)
-}
-
-/// All members of a batch, in their order.
-fn members(connection: &Connection, batch: [u8; 16]) -> rusqlite::Result<Vec<Candidate>> {
-    connection
-        .prepare_cached(
-            "SELECT id, state FROM messages WHERE batch = ?1 AND state < 2 ORDER BY place",
-        )?
-        .query_map([batch], |row| {
-            Ok(Candidate { id: rows::id(row, 0)?, state: rows::state(row, 1)? })
-        })?
-        .collect()
 }
 
 /// Makes the message ours under the next number.

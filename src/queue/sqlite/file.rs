@@ -110,7 +110,7 @@ pub(super) fn connect(path: &Path, purpose: Purpose) -> Result<Connection, Store
 
 fn prepare(connection: &Connection, purpose: Purpose) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.set_prepared_statement_cache_capacity(32);
+    connection.set_prepared_statement_cache_capacity(64);
     // Plans do not depend on parameters. Otherwise SQLite compiles some statements again for each new value, which
     // took a third of the writer's time.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;

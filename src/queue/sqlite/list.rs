@@ -76,7 +76,8 @@ pub(super) fn list(connection: &Connection, filter: &Filter) -> rusqlite::Result
 /// The index for a state that few messages have. Delivered ones are most of all: walking over all is as good.
 fn index(filter: &Filter) -> &'static str {
     match filter.state {
-        Some(State::Queued | State::Sending) => " INDEXED BY open_by_due",
+        Some(State::Queued) => " INDEXED BY waiting",
+        Some(State::Sending) => " INDEXED BY leases",
         Some(State::Failed | State::Cancelled) => " INDEXED BY stopped",
         Some(State::Delivered) | None => "",
     }
@@ -97,7 +98,8 @@ fn conditions(filter: &Filter, with_text: bool) -> Conditions {
     if let Some(state) = filter.state {
         conditions.add("m.state = ?", state as u8);
         match state {
-            State::Queued | State::Sending => conditions.add_plain("m.state < 2"),
+            State::Queued => conditions.add_plain("m.state = 0"),
+            State::Sending => conditions.add_plain("m.state = 1"),
             State::Failed | State::Cancelled => conditions.add_plain("m.state >= 3"),
             State::Delivered => {}
         }

@@ -17,6 +17,7 @@ mod operator;
 mod read;
 mod rows;
 mod settle;
+mod shelf;
 mod sweep;
 mod tally;
 #[cfg(test)]
@@ -140,13 +141,12 @@ impl Drop for SqliteStore {
     }
 }
 
-/// Gives back what a daemon that is no more had claimed: due since it came in.
+const VOID_LEASES: &str = "UPDATE messages INDEXED BY leases \
+     SET state = 0, due_at = received_at, lease_owner = NULL WHERE state = 1";
+
+/// Gives back what a daemon that is no more had claimed: due since it came in. What it had begun stays in doubt.
 fn void_leases(connection: &Connection) -> rusqlite::Result<usize> {
-    connection.execute(
-        "UPDATE messages INDEXED BY open_by_due SET state = 0, due_at = received_at, lease_owner = NULL \
-         WHERE state < 2 AND state = 1",
-        [],
-    )
+    connection.execute(VOID_LEASES, [])
 }
 
 #[async_trait]
@@ -176,8 +176,8 @@ impl Store for SqliteStore {
     }
 
     async fn next_due(&self, portion: &Portion) -> Result<Option<Timestamp>, StoreError> {
-        let _ = portion;
-        self.lane.run(read::next_due).await
+        let portion = portion.clone();
+        self.lane.run(move |connection| read::next_due(connection, &portion)).await
     }
 
     async fn usage(&self, from_hour: i64) -> Result<Vec<Usage>, StoreError> {

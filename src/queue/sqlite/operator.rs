@@ -12,6 +12,9 @@ use crate::queue::{RecipientStatus, Retried, Retry, State, StoreError, rules};
 /// Messages that one slice of [`retry_failed`] looks at.
 const SLICE: usize = 500;
 
+pub(super) const FAILED: &str = "SELECT id, begun_by IS NOT NULL FROM messages INDEXED BY stopped \
+     WHERE state = 3 AND state >= 3 AND id < ?1 ORDER BY id DESC LIMIT ?2";
+
 /// Puts a message that waits or is over back into the queue, due now.
 pub(super) fn retry(
     connection: &Connection,
@@ -53,10 +56,7 @@ pub(super) fn retry_failed(
 ) -> Result<Retried, Fault> {
     let before = before.unwrap_or(QueueId::from_bytes([0xff; 16]));
     let slice: Vec<(QueueId, bool)> = connection
-        .prepare_cached(
-            "SELECT id, begun_by IS NOT NULL FROM messages INDEXED BY stopped \
-             WHERE state = 3 AND state >= 3 AND id < ?1 ORDER BY id DESC LIMIT ?2",
-        )?
+        .prepare_cached(FAILED)?
         .query_map(params![Id(before), rows::signed(SLICE)], |row| {
             Ok((rows::id(row, 0)?, row.get(1)?))
         })?

@@ -11,9 +11,10 @@ use super::fault::unavailable;
 use super::file::{self, Purpose};
 use super::line::stopped;
 use super::rows::{self, Id};
+use super::shelf::FileShelf;
 use crate::clock::Timestamp;
 use crate::message::QueueId;
-use crate::queue::{Details, StoreError, Usage};
+use crate::queue::{Details, Portion, StoreError, Usage, round};
 
 /// One connection, one query at a time. Who waits for it holds no thread.
 #[derive(Clone)]
@@ -48,12 +49,14 @@ impl fmt::Debug for Reader {
     }
 }
 
-pub(super) const NEXT_DUE: &str =
-    "SELECT due_at FROM messages INDEXED BY open_by_due WHERE state < 2 ORDER BY due_at LIMIT 1";
-
-/// The first entry of the index of open messages: a queued one, or a lease that runs out.
-pub(super) fn next_due(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
-    connection.prepare_cached(NEXT_DUE)?.query_row([], |row| rows::time(row, 0)).optional()
+/// What becomes due next, or the next lease that runs out.
+pub(super) fn next_due(
+    connection: &Connection,
+    portion: &Portion,
+) -> rusqlite::Result<Option<Timestamp>> {
+    // All looks must see the same moment.
+    let moment = connection.unchecked_transaction()?;
+    round::next_due(&mut FileShelf::new(&moment)?, portion)
 }
 
 /// What providers have taken in this hour and those after it.

@@ -56,7 +56,7 @@ pub(super) fn summary(row: &Row<'_>) -> rusqlite::Result<Summary> {
         provider_message_id: row.get(11)?,
         next_attempt_at: (state == State::Queued).then(|| time(row, 12)).transpose()?,
         error: row.get(13)?,
-        way: WayKey::from_text(row.get_ref(14)?.as_str()?),
+        way: way(row, 14)?,
         in_doubt: state != State::Sending && row.get(15)?,
     })
 }
@@ -86,6 +86,10 @@ pub(super) fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
 
 pub(super) fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<QueueId> {
     row.get(column).map(QueueId::from_bytes)
+}
+
+pub(super) fn way(row: &Row<'_>, column: usize) -> rusqlite::Result<WayKey> {
+    Ok(WayKey::from_text(row.get_ref(column)?.as_str()?))
 }
 
 pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {

@@ -1,19 +1,28 @@
 //! How full the queue is, counted along with each change, so that nobody has to count rows.
 
 use rusqlite::Connection;
-use rusqlite::types::ValueRef;
 
 use super::rows::{self, Id};
 use crate::clock::Timestamp;
 use crate::message::QueueId;
 use crate::queue::{Counts, State};
 
-/// How many rows of history are looked through for the next oldest message before the index is asked.
-const STEPS_MAX: usize = 1_000;
+/// How many rows of history are looked through for the next oldest message before the indexes are asked: so many, or a
+/// part of the open messages, which is about as much work as the indexes are.
+const STEPS_MIN: u64 = 1_000;
+const STEPS_PART: u64 = 8;
 
-/// One pass over the index of open messages; the sum is the number of those that are sending, whose state is 1.
-pub(super) const COUNT_OPEN: &str = "SELECT count(*), coalesce(sum(state), 0), min(id) \
-     FROM messages INDEXED BY open_by_due WHERE state < 2";
+/// Each reads one index and no rows.
+pub(super) const COUNT_QUEUED: &str =
+    "SELECT count(*) FROM messages INDEXED BY waiting WHERE state = 0";
+pub(super) const COUNT_SENDING: &str =
+    "SELECT count(*) FROM messages INDEXED BY leases WHERE state = 1";
+pub(super) const COUNT_FAILED: &str =
+    "SELECT count(*) FROM messages INDEXED BY stopped WHERE state = 3 AND state >= 3";
+pub(super) const OLDEST_QUEUED: &str =
+    "SELECT min(id) FROM messages INDEXED BY waiting WHERE state = 0";
+pub(super) const OLDEST_SENDING: &str =
+    "SELECT min(id) FROM messages INDEXED BY leases WHERE state = 1";
 
 /// Messages by state, and where the oldest open one is found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,20 +35,16 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Counts what is in the file. Reads the index of open messages and the one of stopped ones, no history.
+    /// Counts what is in the file. Reads the indexes of open messages and the one of stopped ones, no history.
     pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
-        let (open, sending, floor) =
-            connection.prepare_cached(COUNT_OPEN)?.query_row([], |row| {
-                let floor =
-                    if row.get_ref(2)? == ValueRef::Null { None } else { Some(rows::id(row, 2)?) };
-                Ok((rows::unsigned(row, 0)?, rows::unsigned(row, 1)?, floor))
-            })?;
-        let failed = connection
-            .prepare_cached(
-                "SELECT count(*) FROM messages INDEXED BY stopped WHERE state = 3 AND state >= 3",
-            )?
-            .query_row([], |row| rows::unsigned(row, 0))?;
-        Ok(Self { queued: open.saturating_sub(sending), sending, failed, floor })
+        let count =
+            |sql| connection.prepare_cached(sql)?.query_row([], |row| rows::unsigned(row, 0));
+        Ok(Self {
+            queued: count(COUNT_QUEUED)?,
+            sending: count(COUNT_SENDING)?,
+            failed: count(COUNT_FAILED)?,
+            floor: None,
+        })
     }
 
     /// Messages that still have a way to go.
@@ -72,31 +77,37 @@ impl Tally {
         Ok(Counts { queued: self.queued, sending: self.sending, failed: self.failed, oldest })
     }
 
+    /// Walks over what has been finished since the last time, and asks the indexes where that is more than they hold.
     fn oldest(&mut self, connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+        let steps = match self.floor {
+            Some(_) => STEPS_MIN.max(self.open() / STEPS_PART),
+            None => STEPS_MIN,
+        };
         let floor = self.floor.unwrap_or(QueueId::from_bytes([0; 16]));
         let mut step = connection.prepare_cached(
             "SELECT id, state, received_at FROM messages WHERE id >= ?1 ORDER BY id LIMIT ?2",
         )?;
-        let mut found = step.query((Id(floor), rows::signed(STEPS_MAX)))?;
+        let mut found = step.query((Id(floor), rows::signed(steps)))?;
         while let Some(row) = found.next()? {
             if rows::state(row, 1)?.is_open() {
                 self.floor = Some(rows::id(row, 0)?);
                 return rows::time(row, 2).map(Some);
             }
         }
-        // Much has been finished since: the index knows without reading history.
-        let mut search = connection.prepare_cached(
-            "SELECT id, received_at FROM messages WHERE id = \
-             (SELECT min(id) FROM messages INDEXED BY open_by_due WHERE state < 2)",
-        )?;
-        let mut found = search.query([])?;
-        let Some(row) = found.next()? else { return Ok(None) };
-        self.floor = Some(rows::id(row, 0)?);
-        rows::time(row, 1).map(Some)
+        let least = |sql| {
+            connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, Option<[u8; 16]>>(0))
+        };
+        let oldest = [least(OLDEST_QUEUED)?, least(OLDEST_SENDING)?].into_iter().flatten().min();
+        let Some(oldest) = oldest.map(QueueId::from_bytes) else { return Ok(None) };
+        self.floor = Some(oldest);
+        connection
+            .prepare_cached("SELECT received_at FROM messages WHERE id = ?1")?
+            .query_row([Id(oldest)], |row| rows::time(row, 0).map(Some))
     }
 
+    /// A floor that is not known yet stays so: there may be older ones in the file.
     fn lower_floor(&mut self, id: QueueId) {
-        if self.floor.is_none_or(|floor| id < floor) {
+        if self.floor.is_some_and(|floor| id < floor) {
             self.floor = Some(id);
         }
     }

@@ -14,6 +14,7 @@ use super::held::Held;
 use super::line::{Job, Line};
 use super::tally::Tally;
 use super::{begin, insert, operator, settle};
+use crate::queue::round::Rounds;
 use crate::queue::{Counts, StoreError};
 
 /// The most work in one transaction: pieces, and octets of content. One piece always fits.
@@ -29,6 +30,8 @@ pub(super) struct Writer {
     connection: Connection,
     line: Arc<Line>,
     tally: Tally,
+    /// Whose turn it is at the next claim.
+    rounds: Rounds,
     /// `PRAGMA data_version` when the tally was read: another number says that another process has written since.
     version: i64,
     messages_max: u64,
@@ -54,7 +57,8 @@ impl Writer {
     ) -> rusqlite::Result<Self> {
         let version = data_version(&connection)?;
         let tally = Tally::read(&connection)?;
-        Ok(Self { connection, line, tally, version, messages_max, checkpointer })
+        let rounds = Rounds::default();
+        Ok(Self { connection, line, tally, rounds, version, messages_max, checkpointer })
     }
 
     /// Works until the line is closed and empty, then leaves the file tidy.
@@ -162,7 +166,7 @@ impl Writer {
     /// Does one piece of work and keeps its answer until the commit.
     fn apply(&mut self, job: &mut Job) -> rusqlite::Result<()> {
         let connection = &self.connection;
-        let tally = &mut self.tally;
+        let (tally, rounds) = (&mut self.tally, &mut self.rounds);
         match job {
             Job::Insert { entry, answer } => {
                 answer.keep(sort(insert::insert(connection, tally, self.messages_max, entry))?);
@@ -177,7 +181,7 @@ impl Writer {
             }
             Job::Claim { portion, now, lease, answer } => {
                 let wanted = Wanted { portion, now: *now, lease };
-                answer.keep(sort(claim::claim(connection, tally, &wanted))?);
+                answer.keep(sort(claim::claim(connection, tally, rounds, &wanted))?);
             }
             Job::Retry { id, retry, now, answer } => {
                 answer.keep(sort(operator::retry(connection, tally, *id, retry, *now))?);

@@ -11,6 +11,16 @@ ALTER TABLE messages ADD COLUMN place INTEGER;
 ALTER TABLE messages ADD COLUMN batch_of INTEGER;
 CREATE INDEX by_batch ON messages (batch, place) WHERE batch IS NOT NULL;
 
+-- Each open message is in one of these two: claimed, by the end of its lease, or waiting, in groups that take turns.
+-- What is delivered at once never touches the second.
+DROP INDEX open_by_due;
+CREATE INDEX leases ON messages (due_at) WHERE state = 1;
+CREATE INDEX waiting ON messages (way, bulk, share, due_at, id) WHERE state = 0;
+
+-- These cost each message more than the few searches were worth: a name is looked for among the records.
+DROP INDEX by_message_id;
+DROP INDEX by_provider_id;
+
 -- What counts for quotas: recipients served, by the hour since 1970.
 CREATE TABLE usage (
     hour       INTEGER NOT NULL,

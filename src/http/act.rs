@@ -1,0 +1,56 @@
+//! `POST /api/v1/messages/{id}/retry` and `/cancel`: what an operator does to a message.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State as Shared};
+use axum::response::{IntoResponse, Response};
+
+use super::api::{self, IdPath};
+use super::error::Problem;
+use super::json::MessageJson;
+use super::side::Context;
+use super::{body, retry_input};
+use crate::message::QueueId;
+
+/// The largest body: a thousand addresses of the longest kind fit. [`super::routes`] sets it for these endpoints.
+pub(super) const BODY_MAX: usize = 512 * 1024;
+
+/// `POST /api/v1/messages/{id}/retry`
+pub(super) async fn retry(
+    Shared(context): Shared<Arc<Context>>,
+    id: IdPath,
+    request: Request,
+) -> Result<Response, Problem> {
+    let id = api::parse_id(id)?;
+    let body = body::json_or_nothing(request, BODY_MAX).await?;
+    let retry = retry_input::parse(&body, context.rules.load().recipients_max)?;
+    if let Some(name) = &retry.provider {
+        context.check_provider(name)?;
+    }
+    context.ask(context.side.store.retry(id, retry, context.now())).await?;
+    context.side.delivery.wake();
+    answer(&context, id).await
+}
+
+/// `POST /api/v1/messages/{id}/cancel`
+pub(super) async fn cancel(
+    Shared(context): Shared<Arc<Context>>,
+    id: IdPath,
+    request: Request,
+) -> Result<Response, Problem> {
+    let id = api::parse_id(id)?;
+    let body = body::json_or_nothing(request, BODY_MAX).await?;
+    if !matches!(body.trim_ascii(), b"" | b"{}") {
+        return Err(Problem::bad_input("unknown_field", "a cancellation has no fields"));
+    }
+    context.ask(context.side.store.cancel(id, context.now())).await?;
+    answer(&context, id).await
+}
+
+/// The message as it is now.
+async fn answer(context: &Context, id: QueueId) -> Result<Response, Problem> {
+    let details = context.ask(context.side.store.show(id)).await?;
+    let details = details.ok_or_else(|| Problem::no_message(&id.to_string()))?;
+    Ok(Json(MessageJson::from(&details)).into_response())
+}
