@@ -239,6 +239,18 @@ fn instance_name() -> String {
     format!("{}/{}", machine_name(), std::process::id())
 }
 
+/// Does what blocks (files, key pairs) away from the async threads. A panic in it goes on here.
+async fn away<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(gone) => match gone.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and with it whoever waits here.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "the one place where chance comes in")]
 fn entropy() -> Rng {
     Rng::new()

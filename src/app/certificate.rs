@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::hostname;
+use super::{away, hostname};
 use crate::clock::SharedClock;
 use crate::config::{Config, QueueUrl, TlsConfig};
 use crate::smtp::tls::{Acceptor, Keeping, Reload, Tls, TlsError, Watch};
@@ -43,10 +43,7 @@ impl Certificate {
     pub(super) async fn set_up(config: &Config, clock: &SharedClock) -> Result<Self, TlsError> {
         let source = Source::of(config);
         let (own, clock) = (config.clone(), Arc::clone(clock));
-        let made = tokio::task::spawn_blocking(move || obtain(&own, &clock));
-        // The task is gone with the runtime only, or by a panic, which goes on here.
-        let tls = made.await.unwrap_or_else(|gone| std::panic::resume_unwind(gone.into_panic()))?;
-        let (acceptor, watch) = match tls {
+        let (acceptor, watch) = match away(move || obtain(&own, &clock)).await? {
             Some(Tls { acceptor, watch }) => (Some(acceptor), watch),
             None => (None, None),
         };

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::certificate::Certificate;
 use super::serve::retention;
-use super::{AppError, Built, accounts, build_providers, hostname, session_memory, settings};
+use super::{AppError, Built, accounts, away, build_providers, hostname, session_memory, settings};
 use crate::clock::SharedClock;
 use crate::config::{Changes, Config, LoadOptions, Loaded, Names, restart_needed};
 use crate::delivery::{Delivery, Settings};
@@ -98,9 +98,7 @@ impl Reloader {
 
     async fn prepare(&self) -> Result<Prepared, Refused> {
         let options = self.options.clone();
-        let reading = tokio::task::spawn_blocking(move || Config::load(&options));
-        let read =
-            reading.await.unwrap_or_else(|gone| std::panic::resume_unwind(gone.into_panic()));
+        let read = away(move || Config::load(&options)).await;
         let mut loaded = read.map_err(|errors| Refused {
             faults: errors.errors.iter().map(ToString::to_string).collect(),
             warnings: errors.warnings,
