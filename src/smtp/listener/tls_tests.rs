@@ -1,6 +1,7 @@
 //! TLS over sockets.
 
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
 
 use lettre::transport::smtp::client::{Certificate, Tls as Encryption, TlsParameters};
@@ -293,13 +294,18 @@ async fn a_port_of_tls_that_is_taken_is_named() {
 #[tokio::test]
 async fn another_certificate_is_for_new_connections_and_none_leaves_the_port_of_tls_its_own() {
     let (first, second) = (Pair::new(), Pair::new());
-    let running = Running::with(&first, |_| {});
+    let roomy = |config: &mut SmtpConfig| {
+        let seats = NonZeroUsize::new(20).unwrap();
+        (config.max_connections, config.max_connections_per_ip) = (seats, seats);
+    };
+    let running = Running::with(&first, roomy);
     let mut early = running.encrypted(&connector(&first.der)).await.unwrap();
     assert!(early.line().await.starts_with("220"));
 
     let other = Files::of(&second);
-    let mut changed = config();
-    changed.tls = other.config();
+    let mut bare = config();
+    roomy(&mut bare);
+    let changed = SmtpConfig { tls: other.config(), ..bare.clone() };
     let acceptor = other.set_up().acceptor;
     let rules = |config: &SmtpConfig, tls| {
         Rules::new(config, String::from("relay.example"), tls, false).unwrap()
@@ -311,7 +317,7 @@ async fn another_certificate_is_for_new_connections_and_none_leaves_the_port_of_
     early.send("NOOP\r\n").await;
     assert!(early.line().await.starts_with("250"));
 
-    running.control.change(rules(&config(), None), None, None);
+    running.control.change(rules(&bare, None), None, None);
     let mut still = running.encrypted(&connector(&second.der)).await.unwrap();
     assert!(still.line().await.starts_with("220"));
     let mut plain = BufReader::new(TcpStream::connect(running.plain).await.unwrap());
