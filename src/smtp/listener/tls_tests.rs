@@ -239,7 +239,7 @@ async fn a_client_without_tls_on_the_port_of_tls_is_cut_off() {
 #[tokio::test]
 async fn a_client_within_the_handshake_holds_a_seat() {
     let running = Running::with(&Pair::new(), |config| {
-        config.max_connections = std::num::NonZeroUsize::MIN;
+        config.max_connections = NonZeroUsize::MIN;
     });
     let dawdler = TcpStream::connect(running.implicit).await.unwrap();
     // The server sees it when it comes to it.
