@@ -55,3 +55,30 @@ impl Retention {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::TimerClock;
+    use crate::queue::conformance::{HOUR, at, in_state};
+    use crate::queue::{MemoryStore, State};
+
+    #[tokio::test(start_paused = true)]
+    async fn other_times_hold_from_the_next_look_on() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(10));
+        let id = in_state(&*store, 0, State::Delivered).await;
+        let clock: SharedClock = Arc::new(TimerClock::starting_at(at(0)));
+        let (change, current) = watch::channel(Retention { records: HOUR, bodies: HOUR });
+        let shutdown = CancellationToken::new();
+        let keeping =
+            tokio::spawn(Retention::keep(current, Arc::clone(&store), clock, shutdown.clone()));
+        tokio::time::sleep(Duration::from_mins(10)).await;
+        assert!(store.content(id).await.unwrap().is_some());
+        change.send_replace(Retention { records: HOUR, bodies: Duration::from_mins(5) });
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        assert_eq!(store.content(id).await.unwrap(), None);
+        assert!(store.show(id).await.unwrap().is_some());
+        shutdown.cancel();
+        keeping.await.unwrap();
+    }
+}
