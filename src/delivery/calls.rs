@@ -102,7 +102,8 @@ impl Engine {
             return Ok(Some(later.into_iter().collect()));
         }
         let Some(joined) = lane.provider.join(calls) else { return Ok(None) };
-        let key = IdempotencyKey::of(job.claim.message.id, &joined);
+        let anew = job.times_anew(addressings.iter().flat_map(Addressing::recipients));
+        let key = IdempotencyKey::of(job.claim.message.id, &joined).anew(anew);
         let (timing, result) =
             self.timed(lane.provider.send_joined(&joined, calls.len(), &key)).await;
         match result {
@@ -133,7 +134,8 @@ impl Engine {
         call: &Call,
         addressing: &Addressing,
     ) -> Result<Option<SendError>, Obstacle> {
-        let key = IdempotencyKey::of(job.claim.message.id, call);
+        let anew = job.times_anew(addressing.recipients());
+        let key = IdempotencyKey::of(job.claim.message.id, call).anew(anew);
         let (timing, result) = self.timed(lane.provider.send(call, &key)).await;
         match &result {
             Ok(_) => self.note_success(lane.lane),

@@ -7,7 +7,7 @@ use super::brought::Way;
 use super::memory::Room;
 use crate::clock::Timestamp;
 use crate::message::{Address, Email};
-use crate::queue::{Attempt, Claim, Outcome, RecipientState};
+use crate::queue::{Attempt, Claim, Outcome, RecipientState, RecipientStatus};
 
 /// No call is begun when less than this is left of the lease: what is due again goes to somebody else as well.
 const LEASE_MARGIN: Duration = Duration::from_mins(2);
@@ -71,6 +71,20 @@ impl Job {
         let waiting = |state| state == RecipientState::Queued;
         let recipients = self.claim.recipients.iter();
         recipients.filter(|r| waiting(r.state)).map(|r| r.address.clone()).collect()
+    }
+
+    /// How often these have had the message sent anew: what makes the call another than the earlier ones.
+    pub(super) fn times_anew<'a>(&self, addresses: impl Iterator<Item = &'a str>) -> u32 {
+        let mut anew =
+            self.claim.recipients.iter().filter(|recipient| recipient.again > 0).peekable();
+        if anew.peek().is_none() {
+            return 0;
+        }
+        let addresses: Vec<&str> = addresses.collect();
+        let meant = |recipient: &&RecipientStatus| {
+            addresses.iter().any(|address| recipient.address.same_mailbox(address))
+        };
+        anew.filter(meant).map(|recipient| recipient.again).max().unwrap_or(0)
     }
 
     /// Settles all recipients that are among `addresses`.

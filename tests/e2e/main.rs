@@ -21,6 +21,7 @@ mod failover;
 mod fake_provider;
 mod http_api;
 mod mailgun;
+mod operating;
 mod options;
 mod outcomes;
 mod postmark;

@@ -6,6 +6,7 @@ mod batches;
 mod failover;
 mod known;
 mod losses;
+mod operator;
 mod outcomes;
 mod queue;
 mod room;
