@@ -183,6 +183,7 @@ fn settings(
     });
     Ok(Settings {
         lanes: lanes.collect(),
+        routes: config.routes.clone(),
         user_routes: accounts::user_routes(config)?,
         accounts: brought,
         rules: RetryRules {

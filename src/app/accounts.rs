@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::AppError;
 use crate::clock::SharedClock;
 use crate::config::{AuthMode, Config, Mode, ProviderConfig, QueueUrl};
-use crate::delivery::{AccountSettings, LaneMaker, LaneSetup, SetupMark};
+use crate::delivery::{AccountSettings, LaneMaker, LaneSetup, QuotaSetup, SetupMark};
 use crate::provider::{self, HttpClient, Provider};
 use crate::seal::SealKey;
 use crate::secret::Secret;
@@ -47,7 +47,8 @@ pub(super) fn lane(own: ProviderConfig, provider: Arc<dyn Provider>, in_route: b
     let mark = mark(&own);
     let configured = own.rate.map(|rate| provider::Rate { calls: rate.calls, per: rate.per });
     LaneSetup {
-        rate: configured.or(provider.capabilities().rate),
+        rate: configured,
+        quotas: QuotaSetup { daily: own.daily_quota.0, monthly: own.monthly_quota.0 },
         in_route,
         mark,
         concurrency: own.concurrency,
@@ -70,18 +71,17 @@ fn mark(own: &ProviderConfig) -> SetupMark {
     SetupMark::of(iter::once(shown.as_str()).chain(secrets.map(Secret::expose)))
 }
 
-/// The orders of providers of users who have their own.
-pub(super) fn user_routes(config: &Config) -> Result<HashMap<String, Vec<String>>, AppError> {
+/// The names of the routes of users who have their own.
+pub(super) fn user_routes(config: &Config) -> Result<HashMap<String, String>, AppError> {
     let named = config.smtp.users.iter().filter_map(|user| Some((user, user.route.as_ref()?)));
     named
         .map(|(user, name)| {
-            let route = config.routes.iter().find(|route| route.name == *name);
             // Mail must not take another way than the one that was meant.
-            let route = route.ok_or_else(|| AppError::Route {
-                user: user.username.clone(),
-                route: name.clone(),
-            })?;
-            Ok((user.username.clone(), route.providers.clone()))
+            if !config.routes.iter().any(|route| route.name == *name) {
+                let (user, route) = (user.username.clone(), name.clone());
+                return Err(AppError::Route { user, route });
+            }
+            Ok((user.username.clone(), name.clone()))
         })
         .collect()
 }

@@ -238,6 +238,7 @@ mod tests {
             ("PROVIDERS_RESEND_API_KEY", "MAILFERRY__PROVIDERS__RESEND__API_KEY"),
             ("SMTP_USERS_0_PASSWORD_FILE", "MAILFERRY__SMTP__USERS__0__PASSWORD_FILE"),
             ("ROUTES__1__NAME", "MAILFERRY__ROUTES__1__NAME"),
+            ("ROUTES_1_HEADER_NAME", "MAILFERRY__ROUTES__1__HEADER__NAME"),
         ] {
             assert_eq!(slip(wrong).as_deref(), Some(right), "{wrong}");
         }

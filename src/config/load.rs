@@ -184,6 +184,7 @@ fn read(reader: &mut Reader, purpose: &Purpose) -> Config {
         log: LogConfig::read(reader),
     };
     routes::check_users(&config.smtp.users, &config.routes, reader);
+    routes::warn_of_idle(&config.smtp.users, &config.routes, reader);
     match purpose {
         Purpose::Serve | Purpose::Tool => {
             let brought = config.smtp.auth == AuthMode::Provider;

@@ -3,6 +3,7 @@
 mod access;
 mod accounts;
 mod changes;
+mod conditions;
 mod delivery;
 mod destinations;
 mod environment;
@@ -27,6 +28,7 @@ mod users;
 mod value;
 
 pub use changes::{Changes, Names, restart_needed};
+pub use conditions::{DomainPattern, HeaderCondition, RouteConditions, RouteSender, TextPattern};
 pub use delivery::{DeliveryConfig, Mode, OnLoss, OnUnclear};
 pub use destinations::{is_private, is_this_machine, sending_domain, webhook_problem};
 pub use error::{ConfigError, ConfigErrors};
@@ -37,7 +39,7 @@ pub use load::{LoadOptions, Loaded, Purpose};
 pub use log::{LogConfig, LogFormat};
 pub use names::unknown_name;
 pub use password::{PasswordFault, PasswordForm};
-pub use providers::{ProviderConfig, ProviderKind};
+pub use providers::{ProviderConfig, ProviderKind, Quota};
 pub use queue::{QueueConfig, QueueUrl};
 pub use reader::{Effective, render};
 pub use routes::RouteConfig;

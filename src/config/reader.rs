@@ -248,7 +248,10 @@ pub fn render(effective: &[Effective]) -> String {
     let lines: Vec<(&str, String, &Effective)> = effective
         .iter()
         .map(|shown| {
-            let (table, name) = shown.key.rsplit_once('.').unwrap_or(("", &shown.key));
+            let key = &shown.key;
+            // What is inside an item of a list has a dotted name there.
+            let item = key.find("].").and_then(|at| Some((key.get(..=at)?, key.get(at + 2..)?)));
+            let (table, name) = item.or(key.rsplit_once('.')).unwrap_or(("", key));
             (table, format!("{name} = {}", shown.value), shown)
         })
         .collect();

@@ -1,8 +1,8 @@
-//! `[[routes]]`: named orders of providers.
+//! `[[routes]]`: named orders of providers, and the mail that goes by them.
 
+use super::conditions::{FieldName, HeaderCondition, RouteConditions, TextPattern};
 use super::file::provider_name;
 use super::reader::Reader;
-use super::schema::KEYS;
 use super::users::UserConfig;
 use super::value::quote;
 
@@ -13,6 +13,8 @@ pub struct RouteConfig {
     pub name: String,
     /// Configured providers, in the order of preference; at least one.
     pub providers: Vec<String>,
+    /// Which mail takes it, besides that of the users who name it. With none: all mail, unless users name it.
+    pub conditions: RouteConditions,
 }
 
 impl RouteConfig {
@@ -28,11 +30,19 @@ impl RouteConfig {
 
     fn read(path: &str, before: &[Self], reader: &mut Reader) -> Self {
         let (name_path, providers_path) = (format!("{path}.name"), format!("{path}.providers"));
-        let route = Self { name: reader.get(&name_path), providers: reader.get(&providers_path) };
+        let route = Self {
+            name: reader.get(&name_path),
+            providers: reader.get(&providers_path),
+            conditions: read_conditions(path, reader),
+        };
         if reader.has_fault(&name_path) {
             // Said already.
         } else if route.name.is_empty() {
-            reader.fault_in(path, &name_path, "is missing: users name the route by it");
+            reader.fault_in(
+                path,
+                &name_path,
+                "is missing: the route goes by it in log and API, and users name it by that",
+            );
         } else if provider_name(&route.name).is_err() {
             // It stands in the log, the API and the metrics.
             reader.fault(
@@ -55,16 +65,63 @@ impl RouteConfig {
                 reader.fault(&providers_path, format!("names {} twice", quote(provider)));
             }
         }
-        for key in KEYS.iter().filter(|key| key.path.starts_with("routes.")) {
-            if let Some(instead) = key.later {
-                reader.refuse_later(&format!("{path}.{}", key.name()), key, instead);
-            }
-        }
         route
+    }
+
+    /// True when it is for the users alone that name it.
+    pub fn is_for_its_users(&self, users: &[UserConfig]) -> bool {
+        self.conditions.is_empty() && users.iter().any(|user| user.is_routed_by(self))
     }
 }
 
-/// Says which users name a route that there is not.
+fn read_conditions(path: &str, reader: &mut Reader) -> RouteConditions {
+    let header_path = format!("{path}.header.name");
+    let value_path = format!("{path}.header.value");
+    let FieldName(name) = reader.get(&header_path);
+    let value: TextPattern = reader.get(&value_path);
+    if name.is_empty() && !value.is_anything() && !reader.has_fault(&header_path) {
+        let message = "says what a header field must be; header.name says which";
+        reader.fault(&value_path, message);
+    }
+    RouteConditions {
+        sender: reader.get(&format!("{path}.sender")),
+        sender_domain: reader.get(&format!("{path}.sender_domain")),
+        recipient_domain: reader.get(&format!("{path}.recipient_domain")),
+        user: reader.get(&format!("{path}.user")),
+        header: (!name.is_empty()).then_some(HeaderCondition { name, value }),
+    }
+}
+
+/// Warns of routes that no mail will ever take.
+pub(super) fn warn_of_idle(users: &[UserConfig], routes: &[RouteConfig], reader: &mut Reader) {
+    for (at, route) in routes.iter().enumerate() {
+        let is_named = users.iter().any(|user| user.is_routed_by(route));
+        if is_named || route.name.is_empty() {
+            continue;
+        }
+        let mut earlier = routes.iter().take(at).enumerate();
+        let taken_by = earlier.find(|(_, earlier)| {
+            !earlier.is_for_its_users(users) && earlier.conditions.covers(&route.conditions)
+        });
+        let asked = &route.conditions.user;
+        let elsewhere =
+            |name: &String| users.iter().any(|user| user.username == *name && user.route.is_some());
+        let name = quote(&route.name);
+        if let Some((before, earlier)) = taken_by {
+            reader.warn(format!(
+                "routes[{at}] ({name}) takes no mail: what it is for goes by routes[{before}] ({}) before it; put it first, \
+                 or remove it",
+                quote(&earlier.name)
+            ));
+        } else if !asked.is_empty() && asked.iter().all(elsewhere) {
+            reader.warn(format!(
+                "routes[{at}] ({name}) takes no mail: the users that it is for have a route of their own, which goes before"
+            ));
+        }
+    }
+}
+
+/// Says which users name a route that there is not, and which routes users that there are not.
 pub(super) fn check_users(users: &[UserConfig], routes: &[RouteConfig], reader: &mut Reader) {
     let names: Vec<&str> = routes.iter().map(|route| route.name.as_str()).collect();
     for (number, user) in users.iter().enumerate() {
@@ -80,5 +137,12 @@ pub(super) fn check_users(users: &[UserConfig], routes: &[RouteConfig], reader: 
             &format!("smtp.users[{number}].route"),
             format!("{} is not the name of a route; {known}", quote(route)),
         );
+    }
+    for (number, route) in routes.iter().enumerate() {
+        let unknown = |name: &&String| !users.iter().any(|user| user.username == **name);
+        for name in route.conditions.user.iter().filter(unknown) {
+            let path = format!("routes[{number}].user");
+            reader.fault(&path, format!("{} is none of [[smtp.users]]", quote(name)));
+        }
     }
 }

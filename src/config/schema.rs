@@ -38,9 +38,7 @@ const NETWORKS: &str = r#"["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/1
 /// The lists of tables (`[[smtp.users]]`). Their items are numbered from 0: `smtp.users[0]`.
 pub(super) const LISTS: [&str; 2] = ["smtp.users", "routes"];
 
-const NO_QUOTA: &str = "a quota that the provider reports as used up is respected in any case";
 const NO_HOOK: &str = "watch the log, /health or `mailferry queue list --state failed`";
-const NO_CONDITIONS: &str = "a route is used by the users that name it in smtp.users.route";
 
 /// All keys, in the order in which they are shown.
 pub const KEYS: &[Key] = &[
@@ -102,17 +100,18 @@ pub const KEYS: &[Key] = &[
     secret("providers.*.secret"),
     key("providers.*.base_url", r#""""#),
     key("providers.*.rate", r#""""#),
-    later("providers.*.daily_quota", "0", NO_QUOTA),
-    later("providers.*.monthly_quota", "0", NO_QUOTA),
+    key("providers.*.daily_quota", "0"),
+    key("providers.*.monthly_quota", "0"),
     key("providers.*.concurrency", "8"),
     key("providers.*.timeout", r#""30s""#),
     key("routes.*.name", r#""""#),
     key("routes.*.providers", "[]"),
-    later("routes.*.sender", "[]", NO_CONDITIONS),
-    later("routes.*.sender_domain", "[]", NO_CONDITIONS),
-    later("routes.*.recipient_domain", "[]", NO_CONDITIONS),
-    later("routes.*.user", "[]", NO_CONDITIONS),
-    later("routes.*.header", r#""""#, NO_CONDITIONS),
+    key("routes.*.sender", "[]"),
+    key("routes.*.sender_domain", "[]"),
+    key("routes.*.recipient_domain", "[]"),
+    key("routes.*.user", "[]"),
+    key("routes.*.header.name", r#""""#),
+    key("routes.*.header.value", r#""*""#),
     key("log.format", r#""auto""#),
     key("log.level", r#""info""#),
     key("log.subject", "true"),
@@ -171,7 +170,7 @@ fn find(general: &str) -> Option<&'static Key> {
 pub(super) fn position(path: &str) -> impl Ord + use<> {
     let parts = parts(path);
     let general = general(&parts);
-    let table = general.rsplit_once('.').map_or("", |(table, _)| table);
+    let table = table_of(&general);
     let section = sections().iter().position(|section| *section == table);
     let star = general.split('.').position(|part| part == "*");
     let name = star.and_then(|at| parts.get(at).cloned());
@@ -265,10 +264,18 @@ fn is_item(section: &str) -> bool {
 
 /// Every table that keys stand in, once.
 fn sections() -> Vec<&'static str> {
-    let mut sections: Vec<&str> =
-        KEYS.iter().filter_map(|key| key.path.rsplit_once('.')).map(|(table, _)| table).collect();
+    let mut sections: Vec<&str> = KEYS.iter().map(|key| table_of(key.path)).collect();
     sections.dedup();
     sections
+}
+
+/// The table in which a key is shown. What an item of a list has inside itself is shown as a part of the item.
+fn table_of(general: &str) -> &str {
+    let item = LISTS.iter().find_map(|list| {
+        let inside = general.strip_prefix(list)?.strip_prefix(".*.")?;
+        general.get(..general.len() - inside.len() - 1)
+    });
+    item.unwrap_or_else(|| general.rsplit_once('.').map_or("", |(table, _)| table))
 }
 
 /// How an environment variable spells a path.

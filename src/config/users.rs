@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::password::{PasswordFault, PasswordForm};
 use super::reader::Reader;
+use super::routes::RouteConfig;
 use super::schema;
 use super::value::{Setting, quote, toml_text};
 use crate::message::Address;
@@ -34,6 +35,11 @@ impl UserConfig {
     /// Whether the user may send as this address.
     pub fn may_send_as(&self, address: &Address) -> bool {
         self.senders.is_empty() || self.senders.iter().any(|pattern| pattern.matches(address))
+    }
+
+    /// Whether the user names this route.
+    pub(super) fn is_routed_by(&self, route: &RouteConfig) -> bool {
+        self.route.as_ref() == Some(&route.name)
     }
 
     /// Reads all users. What their routes are is checked when the routes are known.

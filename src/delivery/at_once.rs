@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::brought::Way;
 use super::course::Obstacle;
@@ -19,6 +19,10 @@ use crate::queue::{Claim, Next};
 /// How long somebody who waits for the answer waits for memory: as long as a call may take.
 const ROOM_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long in all somebody waits until limits allow the call. Clients wait some minutes for the end of a message, hasty ones
+/// a minute; the call itself takes its time as well.
+const SEAT_PATIENCE: Duration = Duration::from_secs(30);
+
 impl Engine {
     /// Asks one provider after the other until one takes the message or may have it: the open ones first, then those
     /// that are closed, whose state this may correct. The record, where there is one, ends as delivered or failed.
@@ -30,51 +34,85 @@ impl Engine {
     ) -> Result<Sent, NotSent> {
         let id = message.id;
         let mut job = Job::new(Claim::fresh(message, 1), self.lease().expires, way, None);
-        let mut asked = None;
-        let mut problem = (Cause::NoProvider, "no provider is configured".to_owned());
         let size = job.claim.message.raw.len();
+        let deadline = Instant::now() + SEAT_PATIENCE;
         job.room = timeout(ROOM_PATIENCE, self.memory.take(size)).await.ok().flatten();
-        let lanes = if job.room.is_some() {
-            self.lanes_at_once(&job, provider).map_err(|no_lane| no_lane.to_string())
-        } else {
-            Err("too much mail is on its way to be sent at once; try again later".to_owned())
+        let mut sent = None;
+        let problem = loop {
+            let first = sent.is_none();
+            match self.part_at_once(&mut job, provider, deadline).await {
+                Ok(now) if first => sent = Some(now),
+                Ok(_) => {}
+                Err(problem) => break Some(problem),
+            }
+            if job.end_part(Next::Delivered).is_some() {
+                break None;
+            }
+            // What has been done is known before the next part is tried.
+            self.settle(&mut job, Next::Continue).await;
+            if let Some(part) = job.parts.untried(&job.claim.recipients).first() {
+                job.parts.turn_to(*part);
+            }
         };
-        let lanes = lanes.unwrap_or_else(|reason| {
-            problem = (Cause::Unavailable, reason);
-            Vec::new()
-        });
+        let Some(Problem { cause, error, asked }) = problem else {
+            self.settle(&mut job, Next::Delivered).await;
+            let (provider, provider_message_id) = sent.unwrap_or_default();
+            return Ok(Sent { id, provider, provider_message_id });
+        };
+        // Without a queue a client that may try again still has the message: it has not failed.
+        if self.store.is_some() || cause == Cause::Rejected {
+            self.settle(&mut job, Next::Failed { error: error.clone() }).await;
+        }
+        Err(NotSent { id: self.store.as_ref().map(|_| id), provider: asked, error, cause })
+    }
+
+    /// Does that for the recipients that take the same route. Returns who took it, and what that one calls it.
+    async fn part_at_once(
+        &self,
+        job: &mut Job,
+        provider: Option<&str>,
+        deadline: Instant,
+    ) -> Result<(String, Option<String>), Problem> {
+        let mut problem = Problem {
+            cause: Cause::NoProvider,
+            error: "no provider is configured".to_owned(),
+            asked: None,
+        };
+        if job.room.is_none() {
+            let error =
+                "too much mail is on its way to be sent at once; try again later".to_owned();
+            return Err(Problem { cause: Cause::Unavailable, error, ..problem });
+        }
+        let lanes = self.lanes_at_once(job, provider).map_err(|no_lane| Problem {
+            cause: Cause::Unavailable,
+            error: no_lane.to_string(),
+            asked: None,
+        })?;
         for lane in lanes {
-            let name = {
-                let mut board = self.board();
-                if !board.force(lane, self.now()) {
-                    continue;
+            let Some(seat) = self.seat(lane, deadline).await else { continue };
+            let name = self.board().name(lane).to_owned();
+            let result = match seat {
+                Ok(()) => {
+                    let result = self.attempt(job, lane).await;
+                    self.board().release(lane);
+                    result
                 }
-                board.name(lane).to_owned()
+                Err(late) => Err(Obstacle::Error(late)),
             };
-            let result = self.attempt(&mut job, lane).await;
-            self.board().release(lane);
             match (result, job.failure()) {
-                (Ok(()), None) => {
-                    self.settle(&mut job, Next::Delivered).await;
-                    return Ok(Sent {
-                        id,
-                        provider: name,
-                        provider_message_id: job.receipts.pop(),
-                    });
-                }
+                (Ok(()), None) => return Ok((name, job.receipts.pop())),
                 (Ok(()), Some(reason)) => {
-                    problem = (Cause::Rejected, reason.to_owned());
-                    asked = Some(name);
-                    break;
+                    let error = reason.to_owned();
+                    return Err(Problem { cause: Cause::Rejected, error, asked: Some(name) });
                 }
                 (Err(obstacle), _) => {
                     let cause = cause(&obstacle);
                     let is_last_word = matches!(obstacle, Obstacle::Refused { .. });
                     // A provider that could not take it now may yet take what this one never will.
-                    let may_pass = problem.0 == Cause::Unavailable && cause == Cause::Rejected;
+                    let may_pass = problem.cause == Cause::Unavailable && cause == Cause::Rejected;
                     if is_last_word || !may_pass {
-                        problem = (cause, obstacle.text(&name));
-                        asked = Some(name);
+                        let error = obstacle.text(&name);
+                        problem = Problem { cause, error, asked: Some(name) };
                     }
                     match &obstacle {
                         // It may have arrived, and by another provider it would arrive twice.
@@ -85,19 +123,17 @@ impl Engine {
                 }
             }
         }
-        let (cause, error) = problem;
-        // Without a queue a client that may try again still has the message: it has not failed.
-        if self.store.is_some() || cause == Cause::Rejected {
-            self.settle(&mut job, Next::Failed { error: error.clone() }).await;
-        }
-        Err(NotSent { id: self.store.as_ref().map(|_| id), provider: asked, error, cause })
+        Err(problem)
     }
 
     /// The lanes to be asked, in their order.
-    fn lanes_at_once(&self, job: &Job, provider: Option<&str>) -> Result<Vec<LaneId>, NoLane> {
+    fn lanes_at_once(&self, job: &mut Job, provider: Option<&str>) -> Result<Vec<LaneId>, NoLane> {
         let now = self.now();
         let mut board = self.board();
         board.open_lane(&job.way, now)?;
+        if provider.is_none() {
+            board.assign(job);
+        }
         Ok(match (provider, &job.way) {
             (Some(name), Way::Route) => board.find(name).into_iter().collect(),
             (None, _) | (Some(_), Way::Account(_) | Way::Locked(_)) => {
@@ -107,6 +143,14 @@ impl Engine {
             }
         })
     }
+}
+
+/// Why nobody has taken a message, or a part of it.
+struct Problem {
+    cause: Cause,
+    error: String,
+    /// Who said so.
+    asked: Option<String>,
 }
 
 fn cause(obstacle: &Obstacle) -> Cause {

@@ -2,7 +2,7 @@
 //!
 //! Pure decisions under one short lock; `engine` carries them out.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use super::Backoff;
 use super::brought::{LaneMaker, Way};
 use super::job::Job;
 use super::lane::{Lane, LaneId, LaneSetup};
+use super::limits::Limits;
+use super::parts::Parts;
 use super::roster::{NoLane, Roster};
+use super::route::{RouteId, Routing};
 use super::standing::Admission;
 use super::status::{ProviderState, ProviderStatus};
 use crate::clock::Timestamp;
+use crate::config::RouteConfig;
 use crate::provider::{Provider, SendError};
+use crate::queue::WayKey;
 
-/// The queue is read when this many messages fit, so that one read brings many.
-const ROOM_MIN: usize = 32;
-/// Messages of brought accounts that one read brings, and how many may be in memory.
-const ACCOUNT_ROOM: usize = 72;
-const ACCOUNT_JOBS_MAX: usize = 2_048;
 /// How long a message waits whose account finds no place among those in use.
 const NO_LANE_WAIT: Duration = Duration::from_secs(30);
 /// Mail for a closed lane is looked at this often although the lane may open later: an operator may have mended it.
@@ -43,13 +43,18 @@ pub(super) enum Placement {
 
 #[derive(Debug)]
 pub(super) struct Board {
-    roster: Roster,
-    /// The default order of preference.
-    route: Vec<LaneId>,
-    /// The orders of users who have their own.
-    user_routes: HashMap<String, Vec<LaneId>>,
+    pub(super) roster: Roster,
+    pub(super) routing: Routing,
+    /// Which of the routings of this process that is.
+    pub(super) generation: u64,
+    /// The lanes of every route, in the order of preference.
+    pub(super) orders: Vec<Vec<LaneId>>,
     /// All lanes of any route.
-    routed: BTreeSet<LaneId>,
+    pub(super) routed: BTreeSet<LaneId>,
+    /// Ways of mail whose recipients take several routes.
+    pub(super) mixed: BTreeMap<WayKey, Vec<RouteId>>,
+    /// Lanes that were closed when the queue was last read to its end.
+    pub(super) shut: BTreeSet<LaneId>,
     /// Clients bring accounts: the queue may hold mail for any.
     accounts_expected: bool,
     /// The shortest wait of a message that found no open lane.
@@ -62,8 +67,10 @@ pub(super) struct Board {
 pub(super) struct Ways {
     /// Every configured provider; those of the default route in the order of preference.
     pub(super) lanes: Vec<LaneSetup>,
-    /// Names of providers, in the order of preference, by user.
-    pub(super) user_routes: HashMap<String, Vec<String>>,
+    /// Named orders of providers.
+    pub(super) routes: Vec<RouteConfig>,
+    /// The names of routes, by the user whose mail takes them.
+    pub(super) user_routes: HashMap<String, String>,
     /// What makes lanes for accounts that clients bring.
     pub(super) maker: Option<LaneMaker>,
     /// See [`super::AccountSettings::expected`].
@@ -75,14 +82,17 @@ impl Board {
     pub(super) fn new(ways: Ways, checks: Backoff, rng: Rng) -> Self {
         let mut board = Self {
             roster: Roster::new(ways.lanes, ways.maker, checks),
-            route: Vec::new(),
-            user_routes: HashMap::new(),
+            routing: Routing::new(Vec::new(), Vec::new(), HashMap::new()),
+            generation: 0,
+            orders: Vec::new(),
             routed: BTreeSet::new(),
+            mixed: BTreeMap::new(),
+            shut: BTreeSet::new(),
             accounts_expected: ways.accounts_expected,
             wait_min: checks.ceiling(0),
             rng,
         };
-        board.arrange(ways.user_routes);
+        board.arrange(ways.routes, ways.user_routes);
         board
     }
 
@@ -91,18 +101,19 @@ impl Board {
         self.roster.reload(ways.lanes, ways.maker, checks, now);
         self.accounts_expected = ways.accounts_expected;
         self.wait_min = checks.ceiling(0);
-        self.arrange(ways.user_routes);
+        self.arrange(ways.routes, ways.user_routes);
         self.drain()
     }
 
-    fn arrange(&mut self, user_routes: HashMap<String, Vec<String>>) {
+    fn arrange(&mut self, routes: Vec<RouteConfig>, users: HashMap<String, String>) {
         let roster = &self.roster;
-        self.route = roster.in_route();
-        let lanes =
-            |names: Vec<String>| names.iter().filter_map(|name| roster.find(name)).collect();
-        self.user_routes =
-            user_routes.into_iter().map(|(user, names)| (user, lanes(names))).collect();
-        self.routed = self.user_routes.values().flatten().chain(&self.route).copied().collect();
+        self.routing = Routing::new(roster.in_route(), routes, users);
+        self.generation += 1;
+        let lanes = |names: &[String]| names.iter().filter_map(|it| roster.find(it)).collect();
+        self.orders = self.routing.orders().map(lanes).collect();
+        self.routed = self.orders.iter().flatten().copied().collect();
+        self.mixed.clear();
+        self.shut.clear();
     }
 
     pub(super) fn name(&self, lane: LaneId) -> &str {
@@ -123,17 +134,16 @@ impl Board {
         self.roster.is_brought(lane)
     }
 
-    /// The lanes that a message may use, in the order of preference, closed ones included. That of a brought account
-    /// must have been made.
+    /// The lanes that the message, or the part of it whose turn it is, may use, in the order of preference, closed ones
+    /// included. That of a brought account must have been made.
     pub(super) fn candidates(&self, job: &Job) -> Vec<LaneId> {
-        let claim = &job.claim;
         let wanted: Vec<LaneId> = match &job.way {
             // Whatever an operator may have named: it goes by this account or not at all.
             Way::Account(brought) => self.roster.of(brought).into_iter().collect(),
             Way::Locked(_) => Vec::new(),
-            Way::Route => match claim.pinned_provider.as_deref().and_then(|name| self.find(name)) {
+            Way::Route => match self.pinned(job) {
                 Some(lane) => vec![lane],
-                None => self.route_of(claim.message.user.as_deref()).to_vec(),
+                None => self.order(job.parts.now()).to_vec(),
             },
         };
         wanted
@@ -142,16 +152,15 @@ impl Board {
             .collect()
     }
 
-    /// The order of preference for mail of this user.
-    fn route_of(&self, user: Option<&str>) -> &[LaneId] {
-        let own = user.and_then(|user| self.user_routes.get(user));
-        own.unwrap_or(&self.route)
+    /// The order of preference for mail of this route.
+    fn order(&self, route: RouteId) -> &[LaneId] {
+        self.orders.get(route).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// True where mail of several ways shares the memory and the queue: one that does not move on must not hold up the
     /// others.
     fn is_shared(&self) -> bool {
-        self.reads_for_accounts() || !self.user_routes.is_empty()
+        self.reads_for_accounts() || !self.routing.is_single()
     }
 
     /// True when the queue may hold mail of accounts of which nothing is known yet.
@@ -159,15 +168,17 @@ impl Board {
         self.accounts_expected || self.roster.has_accounts()
     }
 
-    /// Whether a fresh message may go on from memory: something that it may use takes mail.
-    pub(super) fn takes(&self, user: Option<&str>, way: &Way, now: Timestamp) -> bool {
+    /// Whether a fresh message may go on from memory: something that a part of it may use takes mail.
+    pub(super) fn takes(&self, parts: &Parts, way: &Way, now: Timestamp) -> bool {
         let shared = self.is_shared();
         let takes = |id: LaneId| {
             let lane = self.roster.lane(id);
             lane.is_open(now) && !(shared && lane.is_crowded())
         };
+        let goes = |route: RouteId| self.order(route).iter().any(|id| takes(*id));
         match way {
-            Way::Route => self.route_of(user).iter().any(|id| takes(*id)),
+            Way::Route if parts.is_one() => goes(parts.now()),
+            Way::Route => parts.all_routes().into_iter().any(goes),
             Way::Account(brought) => self.roster.of(brought).is_none_or(takes),
             Way::Locked(_) => false,
         }
@@ -181,8 +192,26 @@ impl Board {
         }
     }
 
-    /// Finds a lane for a message, or a place to wait.
+    /// Finds a lane for a message, or a place to wait. Of several parts, the first that can go at once has its turn, else
+    /// the one before which the fewest wait, else one that must wait for its providers.
     pub(super) fn place(&mut self, mut job: Job, now: Timestamp) -> Placement {
+        self.assign(&mut job);
+        if !job.parts.is_one() {
+            let parts = job.parts.untried(&job.claim.recipients);
+            let by_rank = parts.into_iter().min_by_key(|part| {
+                job.parts.turn_to(*part);
+                self.rank(&job, now)
+            });
+            if let Some(part) = by_rank {
+                job.parts.turn_to(part);
+            }
+        }
+        self.place_part(job, now)
+    }
+
+    /// Finds a lane for the part of a message whose turn it is.
+    pub(super) fn place_part(&mut self, mut job: Job, now: Timestamp) -> Placement {
+        self.assign(&mut job);
         match self.open_lane(&job.way, now) {
             Ok(()) => {}
             Err(full @ NoLane::Full) => {
@@ -200,7 +229,7 @@ impl Board {
         let mut opens: Option<Timestamp> = None;
         for id in candidates {
             let lane = self.roster.lane(id);
-            match lane.admission(now) {
+            match lane.admits(&job, now) {
                 Admission::Closed(at) => opens = earlier(opens, at),
                 Admission::Open if lane.waiting.is_empty() && lane.is_free(now) => {
                     self.roster.change(id, |lane| lane.take_slot(now));
@@ -218,27 +247,47 @@ impl Board {
                 }
             }
         }
-        let (due, why) = (self.due_when_closed(first, opens, now), self.why_closed(&job));
+        let due = self.due_when_closed(&job, first, opens, now);
+        let why = self.why_closed(&job, now);
         Placement::Back { job: Box::new(job), due, why }
     }
 
-    /// When to look again at a message whose lanes are all closed, `first` the one that it would like best. While others
-    /// are open the queue is being read, and the message would come round and round; else it is read only when one opens.
+    /// The lower, the sooner the part of the message whose turn it would be can go. What may have arrived is settled first:
+    /// its record must not be overwritten by another part's.
+    fn rank(&self, job: &Job, now: Timestamp) -> (u8, usize) {
+        let candidates = self.candidates(job);
+        let in_doubt = job.claim.doubt.as_ref().map(|doubt| doubt.provider.as_str());
+        if in_doubt.is_some_and(|name| candidates.iter().any(|id| self.name(*id) == name)) {
+            return (0, 0);
+        }
+        let open = candidates.iter().find(|id| self.is_open(**id, now));
+        match open.map(|id| self.roster.lane(*id)) {
+            Some(lane) if lane.waiting.is_empty() && lane.is_ready(now) => (1, 0),
+            Some(lane) => (2, lane.waiting.len()),
+            None => (3, 0),
+        }
+    }
+
+    /// When to look again at a message whose lanes are all closed, `first` the one that it would like best. Its way is left
+    /// out of reads while it is closed, so that it is found when it opens. Where the way is open to others, because this
+    /// message has been refused there, it would come round and round.
     fn due_when_closed(
         &mut self,
+        job: &Job,
         first: LaneId,
         opens: Option<Timestamp>,
         now: Timestamp,
     ) -> Timestamp {
-        let soonest = now + self.wait_min;
-        if self.is_shared() {
-            let earliest = opens.unwrap_or(now).min(now + LOOK_AGAIN).max(soonest);
-            self.turn(first, earliest)
-        } else if self.any_open(now) {
-            opens.unwrap_or(now).max(soonest)
-        } else {
-            now
+        let is_open = |route: &RouteId| self.order(*route).iter().any(|id| self.is_open(*id, now));
+        let routes = job.parts.open(&job.claim.recipients);
+        let is_shut = job.parts.is_one() || !routes.iter().any(is_open);
+        if is_shut && job.passed_over.is_empty() {
+            self.roster.change(first, |lane| lane.owing = true);
+            return now;
         }
+        let soonest = now + self.wait_min;
+        let earliest = opens.unwrap_or(now).min(now + LOOK_AGAIN).max(soonest);
+        self.turn(first, earliest)
     }
 
     /// When a message that this lane cannot take is to come round again.
@@ -288,14 +337,30 @@ impl Board {
         self.roster.drop_unused(now);
     }
 
-    /// A slot is taken although the lane may be full or closed: somebody wants an answer now. False when the lane has
-    /// been dropped meanwhile.
-    pub(super) fn force(&mut self, lane: LaneId, now: Timestamp) -> bool {
-        let exists = self.roster.contains(lane);
-        if exists {
-            self.roster.change(lane, |lane| lane.take_slot(now));
-        }
-        exists
+    /// A slot is taken although the lane may be closed: somebody wants an answer now. Not sooner than its limits allow: else
+    /// returns when to come again. `beyond`: also where no slot is free. `None` when the lane has been dropped meanwhile.
+    pub(super) fn seat(
+        &mut self,
+        lane: LaneId,
+        beyond: bool,
+        now: Timestamp,
+    ) -> Option<Result<(), Timestamp>> {
+        self.roster.contains(lane).then(|| self.roster.change(lane, |lane| lane.seat(beyond, now)))
+    }
+
+    /// Lanes that wait until it is known what they have served before the start.
+    pub(super) fn unlearned(&self) -> Vec<LaneId> {
+        self.roster.unlearned()
+    }
+
+    /// True while the lane is there: one that is not held may be dropped.
+    pub(super) fn has(&self, lane: LaneId) -> bool {
+        self.roster.contains(lane)
+    }
+
+    /// Looks at the limits of a lane, or changes them.
+    pub(super) fn limits<T>(&mut self, lane: LaneId, change: impl FnOnce(&mut Limits) -> T) -> T {
+        self.roster.change(lane, |lane| change(&mut lane.limits))
     }
 
     /// The slot of a lane is free again.
@@ -308,20 +373,19 @@ impl Board {
 
     /// When the next call of a message that has its slot already may be made; it is counted when that is now.
     pub(super) fn pace(&mut self, lane: LaneId, now: Timestamp) -> Result<(), Timestamp> {
-        self.roster.change(lane, |lane| match &mut lane.pace {
-            Some(pace) if pace.next(now) > now => Err(pace.next(now)),
-            Some(pace) => {
-                pace.count(now);
+        self.limits(lane, |limits| match limits.paced(now) {
+            at if at > now => Err(at),
+            _ => {
+                limits.began(now);
                 Ok(())
             }
-            None => Ok(()),
         })
     }
 
     /// A call succeeded. True when the provider was closed before.
     pub(super) fn succeeded(&mut self, lane: LaneId, now: Timestamp) -> bool {
         self.roster.change(lane, |lane| {
-            let recovered = lane.standing.succeeded(now);
+            let recovered = lane.succeeded(now);
             if recovered {
                 lane.forget_turns();
             }
@@ -332,22 +396,11 @@ impl Board {
     /// A call failed. True when the provider closes by this.
     pub(super) fn failed(&mut self, lane: LaneId, error: &SendError, now: Timestamp) -> bool {
         let rng = &mut self.rng;
-        self.roster.change(lane, |lane| lane.standing.failed(error, now, rng))
+        self.roster.change(lane, |lane| lane.failed(error, now, rng))
     }
 
     pub(super) fn is_open(&self, lane: LaneId, now: Timestamp) -> bool {
         self.roster.lane(lane).is_open(now)
-    }
-
-    /// True when at least one provider of a route takes mail, now or soon.
-    fn any_open(&self, now: Timestamp) -> bool {
-        self.routed.iter().any(|id| self.is_open(*id, now))
-    }
-
-    /// True when every provider of some route is down, so that mail may be waiting in vain.
-    pub(super) fn is_any_route_down(&self) -> bool {
-        let mut routes = self.user_routes.values().chain([&self.route]);
-        routes.any(|route| self.down_since(route.iter().copied()).is_some())
     }
 
     /// Since when every provider that a message may use has been down, if they all are.
@@ -355,7 +408,8 @@ impl Board {
         self.down_since(self.candidates(job).into_iter())
     }
 
-    fn down_since(&self, lanes: impl Iterator<Item = LaneId>) -> Option<Timestamp> {
+    /// Since when all of these have been down.
+    pub(super) fn down_since(&self, lanes: impl Iterator<Item = LaneId>) -> Option<Timestamp> {
         let since: Option<Vec<_>> =
             lanes.map(|id| self.roster.lane(id).standing.down_since()).collect();
         since?.into_iter().max()
@@ -370,27 +424,9 @@ impl Board {
         let rng = &mut self.rng;
         self.roster.change(id, |lane| {
             lane.checking = false;
+            lane.hear(now);
             lane.standing.checked(result, now, rng);
         });
-    }
-
-    /// True when nothing is under way on an open lane of a route.
-    fn is_idle(&self, now: Timestamp) -> bool {
-        let mut lanes = self.routed.iter().map(|id| self.roster.lane(*id));
-        lanes.all(|lane| !lane.is_open(now) || lane.jobs() == 0)
-    }
-
-    /// True when enough fits in memory that reading the queue is worth it.
-    pub(super) fn wants_more(&self, now: Timestamp) -> bool {
-        let room = self.room(now);
-        room >= ROOM_MIN || (room > 0 && self.is_idle(now))
-    }
-
-    /// How many more messages it is worth to have in memory.
-    pub(super) fn room(&self, now: Timestamp) -> usize {
-        let routed = self.routed.iter().map(|id| self.roster.lane(*id).room(now)).max();
-        let accounts = self.reads_for_accounts() && self.roster.account_jobs() < ACCOUNT_JOBS_MAX;
-        routed.unwrap_or(0).max(if accounts { ACCOUNT_ROOM } else { 0 })
     }
 
     /// When something on the board changes by itself.
@@ -411,7 +447,7 @@ impl Board {
     /// True when a new message could be delivered now. An account that nobody has brought yet counts as good, unless the
     /// services of all that are in use are down: what one account has against it says nothing about the next.
     pub(super) fn is_ready(&self, now: Timestamp) -> bool {
-        let state = |lane: &Lane| lane.standing.state(now);
+        let state = |lane: &Lane| lane.state(now);
         let mut accounts = self.roster.accounts().peekable();
         let accounts_may = self.accounts_expected
             && (accounts.peek().is_none()
@@ -425,10 +461,9 @@ impl Board {
     }
 
     /// The newest error of the lanes that a message could have used.
-    pub(super) fn why_closed(&self, job: &Job) -> Option<String> {
+    pub(super) fn why_closed(&self, job: &Job, now: Timestamp) -> Option<String> {
         let candidates = self.candidates(job).into_iter();
-        let errors =
-            candidates.filter_map(|id| Some((id, self.roster.lane(id).standing.last_error()?)));
+        let errors = candidates.filter_map(|id| Some((id, self.roster.lane(id).trouble(now)?)));
         let (id, (_, error)) = errors.max_by_key(|(_, (at, _))| *at)?;
         Some(format!("{}: {error}", self.name(id)))
     }

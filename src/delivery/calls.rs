@@ -7,6 +7,7 @@ use super::engine::Engine;
 use super::events::Event;
 use super::job::Job;
 use super::lane::LaneId;
+use super::limits::{served, served_of_joined};
 use crate::clock::Timestamp;
 use crate::message::{Address, Addressing, Email};
 use crate::provider::{Batch, Call, IdempotencyKey, Provider, Receipt, SendError, Verdict};
@@ -102,10 +103,12 @@ impl Engine {
             return Ok(Some(later.into_iter().collect()));
         }
         let Some(joined) = lane.provider.join(calls) else { return Ok(None) };
+        let leave = self.leave(lane.lane, addressings)?;
         let anew = job.times_anew(addressings.iter().flat_map(Addressing::recipients));
         let key = IdempotencyKey::of(job.claim.message.id, &joined).anew(anew);
         let (timing, result) =
             self.timed(lane.provider.send_joined(&joined, calls.len(), &key)).await;
+        leave.used(job, lane.name, served_of_joined(lane.provider, &result, addressings));
         match result {
             Ok(results) => {
                 self.note_results(lane.lane, &results);
@@ -134,9 +137,11 @@ impl Engine {
         call: &Call,
         addressing: &Addressing,
     ) -> Result<Option<SendError>, Obstacle> {
+        let leave = self.leave(lane.lane, std::slice::from_ref(addressing))?;
         let anew = job.times_anew(addressing.recipients());
         let key = IdempotencyKey::of(job.claim.message.id, call).anew(anew);
         let (timing, result) = self.timed(lane.provider.send(call, &key)).await;
+        leave.used(job, lane.name, served(lane.provider, &result, addressing));
         match &result {
             Ok(_) => self.note_success(lane.lane),
             Err(error) => self.note_failure(lane.lane, error),

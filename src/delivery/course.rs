@@ -40,6 +40,15 @@ pub(super) enum Obstacle {
 }
 
 impl Obstacle {
+    /// True when nobody knows what came of the call, or there is no time for another.
+    pub(super) fn leaves_doubt(&self) -> bool {
+        match self {
+            Self::Error(error) => error.unclear,
+            Self::Interrupted => true,
+            Self::Unfit { .. } | Self::Refused { .. } => false,
+        }
+    }
+
     /// The words for the record and the page.
     pub(super) fn text(&self, provider: &str) -> String {
         match self {

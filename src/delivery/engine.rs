@@ -117,6 +117,10 @@ impl Engine {
     /// Starts a message, parks it, or returns it to the queue.
     pub(super) fn dispatch(self: &Arc<Self>, job: Job) {
         let placement = self.board().place(job, self.now());
+        self.carry_out(placement);
+    }
+
+    pub(super) fn carry_out(self: &Arc<Self>, placement: Placement) {
         let engine = Arc::clone(self);
         match placement {
             Placement::Run(lane, job) => self.start(lane, *job),
@@ -165,10 +169,9 @@ impl Engine {
             let placement = self.after_attempt(lane, job, result);
             self.after_release();
             match placement {
-                AfterAttempt::Settle(mut settled, next) => {
-                    self.settle(&mut settled, next).await;
-                    drop(settled);
-                    self.refill();
+                AfterAttempt::Settle(settled, next) => {
+                    self.conclude(*settled, next).await;
+                    self.refill(lane);
                     return;
                 }
                 AfterAttempt::Again(next_lane, next_job) => {
@@ -199,6 +202,9 @@ impl Engine {
         let Err(obstacle) = result else {
             return AfterAttempt::Settle(Box::new(job), Next::Delivered);
         };
+        if obstacle.leaves_doubt() {
+            job.parts.close();
+        }
         let name = board.name(lane).to_owned();
         let still_open = board.is_open(lane, now);
         let board = &mut *board;
@@ -210,7 +216,7 @@ impl Engine {
         if pass_over {
             job.passed_over.push(name.clone());
         }
-        match board.place(job, now) {
+        match board.place_part(job, now) {
             Placement::Run(lane, job) => AfterAttempt::Again(lane, job),
             Placement::Parked { .. } => {
                 self.pump.notify_one();
@@ -231,6 +237,21 @@ impl Engine {
         }
     }
 
+    /// Writes down how a message ends, or the part of it whose turn it was; then the others have theirs.
+    pub(super) async fn conclude(self: &Arc<Self>, mut job: Job, next: Next) {
+        match job.end_part(next) {
+            Some(next) => {
+                self.settle(&mut job, next).await;
+            }
+            // What has been done must not wait for the others: a crash would repeat it.
+            None => {
+                if job.attempts.is_empty() || self.settle(&mut job, Next::Continue).await {
+                    self.take_up_again(job);
+                }
+            }
+        }
+    }
+
     /// Returns a message to the queue as it is, due at once. In a task of its own, so that many share a commit.
     pub(super) fn hand_back(self: &Arc<Self>, mut job: Job) {
         let engine = Arc::clone(self);
@@ -242,22 +263,26 @@ impl Engine {
 
     /// Returns a message to the queue, because no provider that it could use takes it now. One that has waited long
     /// enough for providers that are down is given up instead.
-    async fn give_back(&self, mut job: Job, due: Timestamp, why: Option<String>) {
+    async fn give_back(self: &Arc<Self>, job: Job, due: Timestamp, why: Option<String>) {
+        let next = self.after_waiting(&job, due, why);
+        self.conclude(job, next).await;
+    }
+
+    /// What follows for a message that no provider takes now.
+    pub(super) fn after_waiting(&self, job: &Job, due: Timestamp, why: Option<String>) -> Next {
         let now = self.now();
         let rules = &self.policy().rules;
-        let down_since = self.board().all_down_since(&job);
-        let in_vain =
-            down_since.is_some_and(|since| course::waits_in_vain(&job, since, rules, now));
-        let next = if in_vain {
-            course::given_up(&job, why.as_deref().unwrap_or("no provider answers"), now)
+        let down_since = self.board().all_down_since(job);
+        let in_vain = down_since.is_some_and(|since| course::waits_in_vain(job, since, rules, now));
+        if in_vain {
+            course::given_up(job, why.as_deref().unwrap_or("no provider answers"), now)
         } else {
             course::wait(due, why)
-        };
-        self.settle(&mut job, next).await;
+        }
     }
 
     /// A message that every provider has refused to carry in earlier deliveries, or that none is configured for.
-    async fn nobody(&self, mut job: Job) {
+    async fn nobody(self: &Arc<Self>, job: Job) {
         let error = match (&job.way, job.passed_over.last()) {
             (Way::Locked(reason), _) => {
                 tracing::error!(queue_id = %job.claim.message.id, error = reason, "a message waits, because the account that it is to be sent by cannot be used");
@@ -275,7 +300,7 @@ impl Engine {
             let board = &mut *self.board();
             course::defer(&job, rules, error, Duration::ZERO, self.now(), &mut board.rng)
         };
-        self.settle(&mut job, next).await;
+        self.conclude(job, next).await;
     }
 
     /// A slot has become free: whoever waits for it goes.
@@ -285,9 +310,14 @@ impl Engine {
         displaced.into_iter().for_each(|job| self.dispatch(job));
     }
 
-    /// More may be read from the queue now.
-    fn refill(&self) {
-        if self.backlog.load(Ordering::Relaxed) && self.board().wants_more(self.now()) {
+    /// More may be read from the queue now, because a message of this lane has ended.
+    fn refill(&self, lane: LaneId) {
+        let backlog = self.backlog.load(Ordering::Relaxed);
+        let (now, board) = (self.now(), self.board());
+        let hungry = board.is_hungry(lane, now);
+        if hungry || (backlog && board.wants_more(now)) {
+            drop(board);
+            self.backlog.store(true, Ordering::Relaxed);
             self.pump.notify_one();
         }
     }

@@ -12,7 +12,7 @@ use super::job::Job;
 use super::status::{Cause, NotSent};
 use crate::clock::Timestamp;
 use crate::message::{IndexFields, Message, QueueId, Submission};
-use crate::queue::{Claim, Entry, Intake, Refusal, Store, StoreError, WayKey};
+use crate::queue::{Claim, Entry, Intake, Refusal, Store, StoreError};
 
 /// The number of the claim that a message is born with (`Store::insert`).
 const BIRTH_LEASE: i64 = 1;
@@ -73,18 +73,18 @@ impl Engine {
         way: Way,
     ) -> Result<QueueId, StoreError> {
         let id = message.id;
-        let open = !self.closing.load(Ordering::Relaxed)
-            && self.board().takes(message.user.as_deref(), &way, self.now());
+        let fresh = self.board().fresh(&message, &way, self.now());
+        let open = fresh.takes && !self.closing.load(Ordering::Relaxed);
         let room = if open { self.memory.try_take(message.raw.len()) } else { None };
         let lease = room.is_some().then(|| self.lease());
         let expires = lease.as_ref().map(|lease| lease.expires);
-        let way_key = WayKey::default();
-        let entry = Entry { message: Arc::clone(&message), way: way_key, lease, provider: None };
+        let entry = Entry { message: Arc::clone(&message), way: fresh.way, lease, provider: None };
         store.insert(entry).await?;
         self.log().accepted(&message);
         match expires {
             Some(expires) => {
-                self.dispatch(Job::new(Claim::fresh(message, BIRTH_LEASE), expires, way, room));
+                let claim = Claim::fresh(message, BIRTH_LEASE);
+                self.dispatch(Job::new(claim, expires, way, room).in_parts(fresh.parts));
             }
             None => {
                 self.backlog.store(true, Ordering::Relaxed);

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::brought::Way;
 use super::memory::Room;
+use super::parts::Parts;
 use crate::clock::Timestamp;
 use crate::message::{Address, Email};
-use crate::queue::{Attempt, Claim, Outcome, RecipientState, RecipientStatus};
+use crate::queue::{Attempt, Claim, Next, Outcome, RecipientState, RecipientStatus, Usage};
 
 /// No call is begun when less than this is left of the lease: what is due again goes to somebody else as well.
 const LEASE_MARGIN: Duration = Duration::from_mins(2);
@@ -20,16 +21,29 @@ pub(super) struct Job {
     pub(super) lease_expires: Timestamp,
     /// By which way it goes.
     pub(super) way: Way,
+    /// Which of its recipients take which route; the board sees to it.
+    pub(super) parts: Parts,
     /// The parsed message, from when somebody needed it until nobody does.
     pub(super) email: Option<Arc<Email>>,
     /// Calls that are not recorded in the queue yet.
     pub(super) attempts: Vec<Attempt>,
+    /// What counts for quotas and is not recorded in the queue yet.
+    pub(super) usage: Vec<Usage>,
     /// What providers called the message in this delivery.
     pub(super) receipts: Vec<String>,
     /// Providers that cannot or shall not be asked again for this message, by name.
     pub(super) passed_over: Vec<String>,
     /// The memory that the delivery occupies; given back when the job is dropped.
     pub(super) room: Option<Room>,
+}
+
+/// Providers that have said that the request for this message is malformed. It will not get better by itself, but an
+/// operator who names the provider wants to see for himself.
+fn malformed_at(claim: &Claim) -> Vec<String> {
+    let malformed = claim.history.iter().filter(|(provider, outcome)| {
+        *outcome == Outcome::Bug && claim.pinned_provider.as_ref() != Some(provider)
+    });
+    malformed.map(|(provider, _)| provider.clone()).collect()
 }
 
 impl Job {
@@ -39,26 +53,24 @@ impl Job {
         way: Way,
         room: Option<Room>,
     ) -> Self {
-        // What an earlier attempt has shown holds on: a malformed request will not get better by itself.
-        // An operator who names the provider wants to see for himself.
-        let passed_over = claim
-            .history
-            .iter()
-            .filter(|(provider, outcome)| {
-                *outcome == Outcome::Bug && claim.pinned_provider.as_ref() != Some(provider)
-            })
-            .map(|(provider, _)| provider.clone())
-            .collect();
+        let passed_over = malformed_at(&claim);
         Self {
             claim,
             lease_expires,
             way,
+            parts: Parts::default(),
             email: None,
             attempts: Vec::new(),
+            usage: Vec::new(),
             receipts: Vec::new(),
             passed_over,
             room,
         }
+    }
+
+    /// Divided already.
+    pub(super) fn in_parts(self, parts: Parts) -> Self {
+        Self { parts, ..self }
     }
 
     /// True when the lease does not last for another call.
@@ -66,11 +78,24 @@ impl Job {
         now + LEASE_MARGIN > self.lease_expires
     }
 
-    /// The recipients that are still to be served, in the order of the envelope.
+    /// The recipients that are still to be served, in the order of the envelope; of a message that goes in parts, those
+    /// of the part whose turn it is.
     pub(super) fn pending(&self) -> Vec<Address> {
         let waiting = |state| state == RecipientState::Queued;
-        let recipients = self.claim.recipients.iter();
-        recipients.filter(|r| waiting(r.state)).map(|r| r.address.clone()).collect()
+        let recipients = self.claim.recipients.iter().enumerate();
+        let now = recipients.filter(|(at, r)| waiting(r.state) && self.parts.is_now(*at));
+        now.map(|(_, r)| r.address.clone()).collect()
+    }
+
+    /// The message, or the part of it whose turn it is, ends so. Returns what follows for the message, or `None` when
+    /// another part has its turn in the same delivery.
+    pub(super) fn end_part(&mut self, next: Next) -> Option<Next> {
+        let next = self.parts.end(next, &mut self.claim.recipients);
+        if next.is_none() {
+            // What was refused of one part says little about another.
+            self.passed_over = malformed_at(&self.claim);
+        }
+        next
     }
 
     /// How often these have had the message sent anew: what makes the call another than the earlier ones.
@@ -85,6 +110,12 @@ impl Job {
             addresses.iter().any(|address| recipient.address.same_mailbox(address))
         };
         anew.filter(meant).map(|recipient| recipient.again).max().unwrap_or(0)
+    }
+
+    /// How many recipients are still to be served.
+    pub(super) fn waiting(&self) -> usize {
+        let recipients = self.claim.recipients.iter();
+        recipients.filter(|recipient| recipient.state == RecipientState::Queued).count()
     }
 
     /// Settles all recipients that are among `addresses`.

@@ -5,7 +5,7 @@
 //! and nowhere else.
 //!
 //! The decisions are plain functions: [`standing`] (does a provider take mail), [`board`] with [`roster`] and [`lane`]
-//! (which lane), [`course`] (what follows for the message), [`pace`] and [`backoff`] (when). `engine`, `attempt`, `calls`,
+//! (which lane), [`course`] (what follows for the message), [`limits`] and [`backoff`] (when). `engine`, `attempt`, `calls`,
 //! `health`, `pump`, `settle`, `at_once` and `intake` carry them out. [`brought`] says by which way a message goes,
 //! `known` whether a provider takes an account.
 
@@ -17,6 +17,7 @@ mod brought;
 mod calls;
 mod caught;
 mod course;
+mod demand;
 mod engine;
 mod events;
 mod health;
@@ -24,17 +25,20 @@ mod intake;
 mod job;
 mod known;
 mod lane;
+mod limits;
 mod mark;
 mod memory;
-mod pace;
+mod parts;
 mod policy;
 mod pump;
 mod roster;
+mod route;
 mod settle;
 mod standing;
 mod status;
 #[cfg(test)]
 mod tests;
+mod ways;
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -48,11 +52,12 @@ pub use backoff::Backoff;
 pub use brought::{AccountSettings, LaneMaker};
 pub use course::RetryRules;
 pub use lane::LaneSetup;
+pub use limits::QuotaSetup;
 pub use mark::SetupMark;
 pub use status::{Cause, NotSent, ProviderState, ProviderStatus, Sent};
 
 use crate::clock::SharedClock;
-use crate::config::{OnLoss, OnUnclear, SenderConfig};
+use crate::config::{OnLoss, OnUnclear, RouteConfig, SenderConfig};
 use crate::message::{QueueId, Submission};
 use crate::queue::{Accounts, Entry, Intake, Store};
 use board::{Board, Ways};
@@ -68,8 +73,10 @@ const CHECK_MAX: Duration = Duration::from_mins(1);
 pub struct Settings {
     /// Every configured provider; those of the route in the order of preference.
     pub lanes: Vec<LaneSetup>,
-    /// Users whose mail takes an order of providers of its own: its providers' names, in the order of preference.
-    pub user_routes: HashMap<String, Vec<String>>,
+    /// Named orders of providers, and which mail takes them; the first that fits is taken.
+    pub routes: Vec<RouteConfig>,
+    /// Users whose mail takes a route of their own, before all others: its name.
+    pub user_routes: HashMap<String, String>,
     /// How mail is sent whose account came with it; `None`: not at all, and none is accepted.
     pub accounts: Option<AccountSettings>,
     /// How long and how often messages are tried.
@@ -93,10 +100,11 @@ pub struct Settings {
 impl Settings {
     /// What is the board's: who may use which provider, and how closed ones are checked.
     fn ways(self) -> (Ways, Backoff) {
-        let Self { lanes, user_routes, accounts, rules, .. } = self;
+        let Self { lanes, routes, user_routes, accounts, rules, .. } = self;
         let checks = Backoff::new(rules.backoff.ceiling(0), CHECK_MAX.min(rules.backoff.max()));
         let ways = Ways {
             lanes,
+            routes,
             user_routes,
             maker: accounts.as_ref().map(|accounts| accounts.lanes.clone()),
             accounts_expected: accounts.is_some_and(|accounts| accounts.expected),
@@ -215,12 +223,17 @@ impl Delivery {
         })?;
         let message = Arc::new(message);
         if let Some(StoreHandle(store)) = &engine.store {
-            store.insert(Entry::held(Arc::clone(&message), engine.lease())).await.map_err(
-                |error| {
-                    let error = error.to_string();
-                    NotSent { id: None, provider: None, error, cause: Cause::Store }
+            let entry = Entry {
+                way: match provider {
+                    Some(name) => ways::of_provider(name),
+                    None => engine.board().fresh(&message, &way, now).way,
                 },
-            )?;
+                ..Entry::held(Arc::clone(&message), engine.lease())
+            };
+            store.insert(entry).await.map_err(|error| {
+                let error = error.to_string();
+                NotSent { id: None, provider: None, error, cause: Cause::Store }
+            })?;
         }
         engine.log().accepted(&message);
         // In a task of its own: the caller may hang up, the record must be completed all the same.

@@ -6,20 +6,17 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::board::earlier;
-use super::course;
+use super::board::{Placement, earlier};
 use super::engine::{Engine, StoreHandle};
 use super::job::Job;
 use super::memory::{Seat, is_large};
 use crate::clock::Timestamp;
-use crate::queue::{Claim, Portion};
+use crate::queue::{Claim, Next, Portion};
 
 /// The net below the wake-ups: another process (`mailferry queue retry`) may have made something due.
 const POLL: Duration = Duration::from_secs(2);
 /// Reads in a row before the rest, a shutdown for instance, gets its look.
 const READS_PER_TURN: usize = 8;
-/// Messages that are looked at in one go when they may have waited too long.
-const GIVEN_UP_PER_READ: usize = 64;
 /// Memory that must be free before the queue is read.
 const MEMORY_FREE_MIN: u64 = 1 << 20;
 
@@ -52,6 +49,7 @@ impl Engine {
     /// One look at everything; returns when the next is due. `queue_due` remembers when the queue has something, so that
     /// it is not asked before.
     async fn turn(self: &Arc<Self>, queue_due: &mut Option<Timestamp>) -> Option<Timestamp> {
+        self.learn_usage(None).await;
         let (checks, outstayed, displaced) = {
             let now = self.now();
             if queue_due.is_some_and(|due| due <= now) {
@@ -59,6 +57,9 @@ impl Engine {
             }
             let mut board = self.board();
             board.drop_unused(now);
+            if board.has_opened(now) {
+                self.backlog.store(true, Ordering::Relaxed);
+            }
             (board.due_checks(now), board.outstayed(now), board.displaced(now))
         };
         for lane in checks {
@@ -83,22 +84,18 @@ impl Engine {
         let StoreHandle(store) = self.store.as_ref()?;
         for _ in 0..READS_PER_TURN {
             let now = self.now();
-            let room = {
-                let board = self.board();
-                if board.wants_more(now) { board.room(now) } else { 0 }
-            };
             let memory = self.memory.small_free();
-            let backlog = self.backlog.load(Ordering::Relaxed);
-            if !backlog || room == 0 || memory < MEMORY_FREE_MIN {
+            if !self.backlog.load(Ordering::Relaxed) || memory < MEMORY_FREE_MIN {
                 // A message that ends, or a provider that opens, asks again.
                 return None;
             }
+            let mut seat = self.memory.seat();
+            let portion = self.board().portion(now, memory, usize::from(seat.is_some()));
+            let Some(portion) = portion else { return None };
             // Cleared before the read: what comes in meanwhile sets it again.
             self.backlog.store(false, Ordering::Relaxed);
             let lease = self.lease();
             let expires = lease.expires;
-            let mut seat = self.memory.seat();
-            let portion = Portion::any(room, memory, usize::from(seat.is_some()));
             let claims = match store.claim(portion.clone(), now, lease).await {
                 Ok(claims) => claims,
                 Err(error) => {
@@ -107,6 +104,7 @@ impl Engine {
                 }
             };
             if claims.is_empty() && seat.is_some() {
+                self.board().has_read_all(now);
                 return Some(self.next_due(&portion, now).await);
             }
             self.backlog.store(true, Ordering::Relaxed);
@@ -149,47 +147,36 @@ impl Engine {
     }
 
     /// While every provider of a route is down its messages are not tried. Those that have waited too long end all the same.
-    pub(super) async fn give_up_waiting(&self) {
+    pub(super) async fn give_up_waiting(self: &Arc<Self>) {
         let Some(StoreHandle(store)) = &self.store else { return };
-        let rules = &self.policy().rules;
+        let give_up_after = self.policy().rules.give_up_after;
         for _ in 0..READS_PER_TURN {
             let now = self.now();
             let oldest = store.counts().await.ok().and_then(|counts| counts.oldest);
-            let overdue = |oldest: Timestamp| {
-                now.duration_since(oldest).unsigned_abs() >= rules.give_up_after
-            };
-            let down = {
-                let board = self.board();
-                // A queue that is being read brings the messages by itself.
-                board.is_any_route_down() && !board.reads_for_accounts()
-            };
+            let overdue =
+                |oldest: Timestamp| now.duration_since(oldest).unsigned_abs() >= give_up_after;
+            let portion = self.board().portion_in_vain(MEMORY_FREE_MIN);
             let stopping = self.closing.load(Ordering::Relaxed);
-            if stopping || !down || !oldest.is_some_and(overdue) {
+            let Some(portion) = portion.filter(|_| !stopping) else { return };
+            if !oldest.is_some_and(overdue) {
                 return;
             }
             let lease = self.lease();
             let expires = lease.expires;
-            let portion = Portion::any(GIVEN_UP_PER_READ, MEMORY_FREE_MIN, 1);
             let Ok(claims) = store.claim(portion, now, lease).await else {
                 return;
             };
             let mut given_up = 0;
             for claim in claims {
                 let way = self.way(&claim.message);
-                let mut job = Job::new(claim, expires, way, None);
-                let (down_since, why) = {
-                    let board = self.board();
-                    (board.all_down_since(&job), board.why_closed(&job))
-                };
-                let in_vain =
-                    down_since.is_some_and(|since| course::waits_in_vain(&job, since, rules, now));
-                let next = if in_vain {
-                    given_up += 1;
-                    course::given_up(&job, why.as_deref().unwrap_or("no provider answers"), now)
+                let placement = self.board().place(Job::new(claim, expires, way, None), now);
+                if let Placement::Back { job, due, why } = placement {
+                    let next = self.after_waiting(&job, due, why);
+                    given_up += usize::from(matches!(next, Next::Failed { .. }));
+                    self.conclude(*job, next).await;
                 } else {
-                    course::wait(now, None)
-                };
-                self.settle(&mut job, next).await;
+                    self.carry_out(placement);
+                }
             }
             if given_up == 0 {
                 return;

@@ -10,6 +10,7 @@ use super::board::earlier;
 use super::brought::{Brought, LaneMaker, NO_ACCOUNTS};
 use super::lane::{Lane, LaneId, LaneSetup};
 use super::status::{ProviderState, ProviderStatus};
+use super::ways;
 use crate::clock::Timestamp;
 use crate::seal::Fingerprint;
 
@@ -17,6 +18,9 @@ use crate::seal::Fingerprint;
 const ACCOUNTS_MAX: usize = 1_000;
 /// A lane that nobody has used for this long is dropped, with what is known about it.
 const IDLE_MAX: Duration = Duration::from_mins(30);
+/// One that is closed, and for which mail waits in the queue, is kept for longer: to find out anew that it is closed costs
+/// a call with mail.
+const OWING_MAX: Duration = Duration::from_hours(7 * 24);
 /// A closed lane keeps its place for this long after its last call, though others wait for one: what is known about it
 /// spares calls.
 const CLOSED_KEPT: Duration = Duration::from_mins(1);
@@ -84,14 +88,20 @@ impl Roster {
             checks,
         };
         roster.configured =
-            configured.into_iter().map(|setup| roster.add(setup, Timestamp::MIN)).collect();
+            configured.into_iter().map(|it| roster.configure(it, Timestamp::MIN)).collect();
         roster
     }
 
-    fn add(&mut self, setup: LaneSetup, now: Timestamp) -> LaneId {
+    fn configure(&mut self, setup: LaneSetup, now: Timestamp) -> LaneId {
+        let mut lane = Lane::new(setup, self.checks, now);
+        lane.way = ways::of_provider(&lane.setup.name);
+        self.add(lane)
+    }
+
+    fn add(&mut self, lane: Lane) -> LaneId {
         let id = self.next;
         self.next += 1;
-        self.lanes.insert(id, Lane::new(setup, self.checks, now));
+        self.lanes.insert(id, lane);
         id
     }
 
@@ -117,16 +127,23 @@ impl Roster {
                     self.change(id, |lane| lane.setup.in_route = setup.in_route);
                     id
                 }
-                None => self.add(setup, now),
+                None => self.configure(setup, now),
             };
             self.configured.push(id);
         }
         for id in before {
             self.retire(id);
         }
-        let accounts: Vec<LaneId> = self.accounts.values().copied().collect();
-        for id in accounts {
-            self.change(id, |lane| lane.stale = true);
+        // A closed one may have been closed for what the reload has mended: the next message for it shows that.
+        let accounts: Vec<(Fingerprint, LaneId)> =
+            self.accounts.iter().map(|(fingerprint, id)| (*fingerprint, *id)).collect();
+        for (fingerprint, id) in accounts {
+            if self.lane(id).is_open(now) {
+                self.change(id, |lane| lane.stale = true);
+            } else {
+                self.accounts.remove(&fingerprint);
+                self.retire(id);
+            }
         }
     }
 
@@ -174,9 +191,29 @@ impl Roster {
         self.lanes.get(&id).is_some_and(|lane| !lane.retired)
     }
 
+    /// All lanes that may be used.
+    pub(super) fn all(&self) -> impl Iterator<Item = (LaneId, &Lane)> {
+        self.lanes.iter().filter(|(_, lane)| !lane.retired).map(|(id, lane)| (*id, lane))
+    }
+
+    /// Whether the last read of the queue had no room for mail of this lane.
+    pub(super) fn note_left_out(&mut self, id: LaneId, left_out: bool) {
+        if let Some(lane) = self.lanes.get_mut(&id) {
+            lane.left_out = left_out;
+        }
+    }
+
     /// Lanes for which messages wait.
     pub(super) fn waiting(&self) -> Vec<LaneId> {
         self.waiting.iter().copied().collect()
+    }
+
+    /// Lanes that wait until it is known what they have served before the start.
+    pub(super) fn unlearned(&self) -> Vec<LaneId> {
+        let lanes = self.configured.iter().chain(&self.waiting).copied();
+        let unknown: BTreeSet<LaneId> =
+            lanes.filter(|id| self.lane(*id).limits.is_unknown()).collect();
+        unknown.into_iter().collect()
     }
 
     /// The first lane with a message that can go now.
@@ -189,8 +226,8 @@ impl Roster {
     pub(super) fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         let later = (Bound::Excluded((now, LaneId::MAX)), Bound::Unbounded);
         let standing = self.changing.range(later).next().map(|(at, _)| *at);
-        let waiting = self.waiting.iter().filter_map(|id| self.lane(*id).pace.as_ref());
-        let paced = waiting.map(|pace| pace.next(now)).filter(|at| *at > now).min();
+        let waiting = self.waiting.iter().map(|id| self.lane(*id));
+        let paced = waiting.map(|lane| lane.limits.free_at(now)).filter(|at| *at > now).min();
         earlier(standing, paced)
     }
 
@@ -199,10 +236,10 @@ impl Roster {
         self.configured.iter().copied().find(|id| self.lane(*id).setup.name == name)
     }
 
-    /// The configured lanes of the default route, in the order of preference.
-    pub(super) fn in_route(&self) -> Vec<LaneId> {
-        let in_route = |id: &LaneId| self.lane(*id).setup.in_route;
-        self.configured.iter().copied().filter(in_route).collect()
+    /// The names of those of the default route, in the order of preference.
+    pub(super) fn in_route(&self) -> Vec<String> {
+        let in_route = self.configured().filter(|lane| lane.setup.in_route);
+        in_route.map(|lane| lane.setup.name.clone()).collect()
     }
 
     /// True for a lane of an account that a client brought.
@@ -245,8 +282,9 @@ impl Roster {
             }
             None => {}
         }
-        let id = self.add(setup, now);
-        self.change(id, |lane| lane.brought = true);
+        let mut lane = Lane::new(setup, self.checks, now);
+        (lane.way, lane.brought) = (ways::of_account(&brought.fingerprint), true);
+        let id = self.add(lane);
         self.accounts.insert(brought.fingerprint, id);
         Ok(())
     }
@@ -258,8 +296,9 @@ impl Roster {
         }
         self.tidied = now;
         let unused = |lane: &Lane| {
-            let rests = lane.standing.next_change().is_some_and(|at| at > now + LONG_REST);
-            lane.is_idle() && !rests && lane.used + IDLE_MAX <= now
+            let rests = lane.next_change().is_some_and(|at| at > now + LONG_REST);
+            let owes = lane.owing && !lane.is_open(now) && lane.used + OWING_MAX > now;
+            lane.is_idle() && !rests && !owes && lane.used + IDLE_MAX <= now
         };
         let lanes = &self.lanes;
         let gone: Vec<(Fingerprint, LaneId)> = self
@@ -324,10 +363,8 @@ impl Roster {
     /// worst first.
     pub(super) fn status(&self, now: Timestamp) -> Vec<ProviderStatus> {
         let configured = self.configured().map(|lane| lane.status(now));
-        let mut accounts: Vec<(u8, Timestamp, &Lane)> = self
-            .accounts()
-            .map(|lane| (severity(lane.standing.state(now)), lane.used, lane))
-            .collect();
+        let mut accounts: Vec<(u8, Timestamp, &Lane)> =
+            self.accounts().map(|lane| (severity(lane.state(now)), lane.used, lane)).collect();
         accounts.sort_by(|a, b| (b.0, b.1, &a.2.setup.name).cmp(&(a.0, a.1, &b.2.setup.name)));
         let shown = accounts.iter().take(SHOWN_MAX).map(|(_, _, lane)| lane.status(now));
         configured.chain(shown).collect()

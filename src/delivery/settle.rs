@@ -20,6 +20,7 @@ impl Engine {
         let next = self.final_word(job, next);
         let Some(StoreHandle(store)) = &self.store else { return true };
         let more = matches!(next, Next::Queue { .. });
+        let way = more.then(|| self.board().way_of(job));
         let settlement = Settlement {
             id: job.claim.message.id,
             lease: job.claim.lease,
@@ -28,8 +29,8 @@ impl Engine {
             next,
             at: now,
             unclear: false,
-            way: None,
-            usage: Vec::new(),
+            way,
+            usage: std::mem::take(&mut job.usage),
         };
         job.claim
             .history

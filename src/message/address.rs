@@ -53,6 +53,11 @@ impl Address {
         canonical_domain(self.domain()) == canonical_domain(domain)
     }
 
+    /// The domain in A-labels and lower case.
+    pub fn canonical_domain(&self) -> Cow<'_, str> {
+        canonical_domain(self.domain())
+    }
+
     /// A text that is equal for two spellings of one mailbox, and for nothing else.
     pub(crate) fn mailbox_key(&self) -> String {
         Self::key_of(self.as_str())
@@ -84,7 +89,7 @@ fn unquoted(local: &str) -> Option<&str> {
 }
 
 /// A domain in A-labels and lower case; one that is none only in lower case.
-pub(super) fn canonical_domain(domain: &str) -> Cow<'_, str> {
+pub(crate) fn canonical_domain(domain: &str) -> Cow<'_, str> {
     if domain.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
         return domain.into();
     }

@@ -41,6 +41,14 @@ impl IndexFields {
     }
 }
 
+/// The values of a header field, as people read them. As at acceptance, only so much is looked at of the message and of a
+/// value.
+pub(crate) fn header_values<'a>(raw: &'a [u8], name: &'a str) -> impl Iterator<Item = String> + 'a {
+    let section = raw.get(..SECTION_MAX).unwrap_or(raw);
+    let fields = Fields::of_message(section).filter(move |field| field.is(name));
+    fields.map(|field| cut(short(&field).decoded(None).trim().to_owned()))
+}
+
 /// Whether the field says that the message is one of many: those of RFC 2369 and RFC 2919, and the Precedence that mail
 /// programs have used since before them.
 fn is_of_many(field: &Field<'_>) -> bool {
@@ -142,6 +150,18 @@ mod tests {
     fn long_fields_are_cut_between_characters() {
         let raw = format!("Subject: {}\r\n\r\n", "한".repeat(20_000));
         assert_eq!(IndexFields::read(raw.as_bytes()).subject, "한".repeat(KEPT_MAX));
+    }
+
+    #[test]
+    fn the_values_of_a_field_are_decoded_and_cut_short() {
+        let long = "x".repeat(10_000);
+        let raw = format!(
+            "X-Kind:  bulk \r\nx-kind: =?utf-8?B?7J247KadIOuplOydvA==?=\r\nX-Kind: a\r\n b\r\nX-Kind: {long}\r\n\r\nX-Kind: body\r\n"
+        );
+        let values: Vec<String> = header_values(raw.as_bytes(), "X-KIND").collect();
+        assert_eq!(values[..3], ["bulk", "인증 메일", "a b"]);
+        assert_eq!((values.len(), values[3].len()), (4, KEPT_MAX));
+        assert_eq!(header_values(raw.as_bytes(), "X-Other").count(), 0);
     }
 
     #[test]

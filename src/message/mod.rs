@@ -21,6 +21,7 @@ mod senders;
 mod thread;
 
 pub use account::{Account, SealedAccount};
+pub(crate) use address::canonical_domain;
 pub use address::{Address, InvalidAddress};
 pub use dkim::DkimSignature;
 pub use draft::{Draft, InvalidDraft};
@@ -28,6 +29,7 @@ pub use dsn::{Dsn, Notify, OriginalRecipient, RecipientDsn, Ret};
 pub use email::{Addressing, Attachment, Email, Loss, Mailbox, Protection};
 pub use envelope::Envelope;
 pub use id::QueueId;
+pub(crate) use index::header_values;
 pub use senders::{UnreadableSender, senders_of};
 
 #[cfg(test)]

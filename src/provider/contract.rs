@@ -9,7 +9,7 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Capabilities, Receipt, SendError, encoded};
+use super::{Capabilities, Heard, Receipt, SendError, encoded};
 use crate::clock::Timestamp;
 use crate::message::{Addressing, Email, Envelope, Loss, QueueId};
 
@@ -173,6 +173,11 @@ pub trait Provider: fmt::Debug + Send + Sync {
     ) -> Result<Vec<Result<Receipt, SendError>>, SendError> {
         let _ = members;
         self.send(joined, key).await.map(|receipt| vec![Ok(receipt)])
+    }
+
+    /// What the service said of its limits beside its newest answer; once.
+    fn heard(&self) -> Option<Heard> {
+        None
     }
 
     /// Asks, without sending mail, whether the account works again. `Ok` means that it may; only a clear sign that

@@ -12,6 +12,7 @@ mod faults;
 mod layers;
 mod lists;
 mod providers;
+mod routes;
 mod shipped;
 mod smarthost;
 

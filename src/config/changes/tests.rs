@@ -66,7 +66,8 @@ const RELOADED: &[&str] = &[
     "routes.*.sender_domain",
     "routes.*.recipient_domain",
     "routes.*.user",
-    "routes.*.header",
+    "routes.*.header.name",
+    "routes.*.header.value",
     "log.level",
     "log.subject",
 ];

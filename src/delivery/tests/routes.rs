@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::scripted::{Scripted, World, pass, rules, settings, submission};
-use crate::delivery::Settings;
+use crate::config::{RouteConditions, RouteConfig};
 use crate::message::{QueueId, Submission};
 use crate::provider::Verdict;
 use crate::queue::{State, Store};
@@ -19,8 +19,14 @@ fn world(resend: &Arc<Scripted>, ses: &Arc<Scripted>, sendgrid: &Arc<Scripted>) 
         settings(&[("resend", resend), ("sendgrid", sendgrid), ("ses", ses)], rules());
     settings.lanes[1].in_route = false;
     settings.lanes[2].in_route = false;
-    let route = vec!["ses".to_owned(), "sendgrid".to_owned()];
-    World::with(Settings { user_routes: HashMap::from([("lemmy".to_owned(), route)]), ..settings })
+    settings.routes = vec![route("theirs", &["ses", "sendgrid"], RouteConditions::default())];
+    settings.user_routes = HashMap::from([("lemmy".to_owned(), "theirs".to_owned())]);
+    World::with(settings)
+}
+
+pub(super) fn route(name: &str, providers: &[&str], conditions: RouteConditions) -> RouteConfig {
+    let providers = providers.iter().map(|name| (*name).to_owned()).collect();
+    RouteConfig { name: name.to_owned(), providers, conditions }
 }
 
 async fn submit_as(world: &World, user: &str) -> QueueId {

@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SharedClock, TimerClock};
 use crate::config::{OnLoss, OnUnclear, SenderConfig};
-use crate::delivery::{Backoff, Delivery, LaneSetup, RetryRules, Settings, SetupMark};
+use crate::delivery::{Backoff, Delivery, LaneSetup, QuotaSetup, RetryRules, Settings, SetupMark};
 use crate::message::{Envelope, Loss, QueueId, Submission};
 use crate::provider::{
-    Batch, Call, Capabilities, Form, Idempotency, IdempotencyKey, LeftOut, Letter, MessageIdFate,
-    Provider, Receipt, SendError, Unfit, Verdict,
+    Batch, Call, Capabilities, Form, Heard, Idempotency, IdempotencyKey, LeftOut, Letter,
+    MessageIdFate, Provider, QuotaDay, Receipt, SendError, Unfit, Verdict,
 };
 use crate::queue::{Details, Intake, MemoryStore, State, Store};
 
@@ -53,6 +53,8 @@ pub(in crate::delivery) struct Scripted {
     started: tokio::time::Instant,
     /// How rarely it wants to be asked whether it works.
     probe_interval: Duration,
+    /// What it says of its limits with every answer.
+    heard: Mutex<Option<Heard>>,
     /// How the next batches end as a whole; each member has a place in `script` when there is none.
     batches: Mutex<VecDeque<SendError>>,
 }
@@ -69,6 +71,7 @@ impl Scripted {
             recipients_per_call: 2,
             idempotency: Idempotency::None,
             rate: None,
+            quota_day: QuotaDay::Utc,
             non_ascii_local_parts: true,
             batch: None,
             message_id: MessageIdFate::Kept,
@@ -89,6 +92,7 @@ impl Scripted {
             calls: Default::default(),
             started: tokio::time::Instant::now(),
             probe_interval: Duration::ZERO,
+            heard: Mutex::default(),
             batches: Mutex::default(),
         }
     }
@@ -157,6 +161,10 @@ impl Scripted {
 
     pub(super) fn now_answers(&self, answer: Result<(), Verdict>) {
         *self.usual.lock().unwrap() = answer;
+    }
+
+    pub(super) fn says_of_its_limits(&self, heard: Heard) {
+        *self.heard.lock().unwrap() = Some(heard);
     }
 
     pub(super) fn probe_says(&self, answer: Result<(), Verdict>) {
@@ -250,6 +258,10 @@ impl Provider for Scripted {
         Ok((1..=members).map(|member| self.next_answer(&format!("{number}.{member}"))).collect())
     }
 
+    fn heard(&self) -> Option<Heard> {
+        *self.heard.lock().unwrap()
+    }
+
     fn probe_interval(&self) -> Duration {
         self.probe_interval
     }
@@ -284,11 +296,13 @@ pub(super) fn settings(providers: &[(&str, &Arc<Scripted>)], rules: RetryRules) 
         provider: Arc::clone(*provider) as Arc<dyn Provider>,
         concurrency: NonZeroUsize::new(4).unwrap(),
         rate: None,
+        quotas: QuotaSetup::default(),
         in_route: true,
         mark: SetupMark::default(),
     };
     Settings {
         lanes: providers.iter().map(lane).collect(),
+        routes: Vec::new(),
         user_routes: HashMap::new(),
         accounts: None,
         rules,
