@@ -1,27 +1,28 @@
 //! Puts the stations together. Only `main` and the command line import this.
 
 mod accounts;
+mod certificate;
+mod reload;
+mod serve;
 
 use std::sync::Arc;
 
 use fastrand::Rng;
-use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, Mode, ProviderConfig, QueueUrl};
+use crate::config::{Config, ProviderConfig, QueueUrl};
 use crate::delivery::{
     AccountSettings, Backoff, Cause, Delivery, NotSent, RetryRules, Sent, Settings,
 };
-use crate::http::{self, SmtpStatus};
 use crate::message::Draft;
 use crate::provider::{self, BuildError, Hook, HttpClient, InvalidHook, NamedProvider, Provider};
-use crate::queue::{MemoryStore, Retention, SqliteStore, Store, StoreError};
+use crate::queue::{MemoryStore, SqliteStore, Store, StoreError};
 use crate::seal::SealError;
-use crate::shutdown::{self, Signals};
-use crate::smtp::tls::{Keeping, Reload, Tls, TlsError, Watch};
-use crate::smtp::{BindError, Inherited, Listener, MemoryBudget};
-use crate::systemd::{self, SocketError};
+use crate::smtp::BindError;
+use crate::smtp::tls::TlsError;
+use crate::systemd::SocketError;
 
+pub use self::serve::{Start, dev, serve};
 pub use crate::systemd::Handed;
 
 /// Why the daemon did not start, or had to end.
@@ -116,116 +117,6 @@ fn session_memory(config: &Config) -> usize {
     usize::try_from(octets).unwrap_or(usize::MAX)
 }
 
-/// Runs the daemon until SIGTERM or SIGINT. Sockets that were handed over come in place of the configured addresses.
-pub async fn serve(config: Config, handed: Handed) -> Result<(), AppError> {
-    run(config, handed, Signals::install().map_err(AppError::Signals)?).await
-}
-
-/// Runs the daemon that catches all mail; what makes it so is in the configuration that `dev` loads.
-///
-/// It ends with its terminal: forgotten in the background it would hold the ports and what it has caught.
-pub async fn dev(config: Config, handed: Handed) -> Result<(), AppError> {
-    let signals = Signals::install().map_err(AppError::Signals)?.ending_with_the_terminal();
-    run(config, handed, signals).await
-}
-
-async fn run(config: Config, handed: Handed, mut signals: Signals) -> Result<(), AppError> {
-    let clock: SharedClock = Arc::new(SystemClock);
-    let started = clock.now();
-
-    let direct = config.delivery.mode == Mode::Direct;
-    let (store, backend) = open_store(&config, direct)?;
-    let recorded = (!direct).then(|| Arc::clone(&store));
-    let client = HttpClient::new().map_err(BuildError::from)?;
-    let brought = accounts::settings(&config, &client, &clock)?;
-    let delivery = build_delivery(&config, &client, recorded, Some(brought), &clock)?;
-
-    let (acceptor, certificate) = match set_up_tls(&config, &clock)? {
-        Some(Tls { acceptor, watch }) => (Some(acceptor), watch),
-        None => (None, None),
-    };
-    let handed = handed.sort(&config.smtp.listen_tls, config.http.listen)?;
-    let inherited = Inherited { plain: handed.smtp, tls: handed.smtps };
-    let listener = Listener::open(&config.smtp, hostname(&config), acceptor, inherited)?;
-    let server = http::bind(&config.http, handed.http)
-        .await
-        .map_err(|source| AppError::Listen { key: "http.listen", source })?;
-    for (protocol, address) in listener.protocols() {
-        tracing::info!(protocol, %address, "listening");
-    }
-    tracing::info!(protocol = "http", address = %server.address(), "listening");
-
-    let state = http::Side {
-        store: Arc::clone(&store),
-        delivery: Arc::new(delivery.clone()),
-        sender: config.sender.clone(),
-        smtp: SmtpStatus { listening: listener.addresses(), connections: listener.connections() },
-        queue_backend: backend,
-        queue_messages_max: config.queue.max_messages,
-        recipients_max: config.smtp.max_recipients.get(),
-        clock: Arc::clone(&clock),
-        started,
-    };
-    let intake = if direct { delivery.direct() } else { delivery.queue_first() };
-    let memory = Arc::new(MemoryBudget::new(session_memory(&config)));
-    let retention =
-        Retention { records: config.queue.keep_delivered, bodies: config.queue.keep_bodies };
-
-    // Each station has its own token: they stop one after the other, the way a message goes.
-    let (stop_smtp, stop_delivery, stop_http) =
-        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-    let mut smtp =
-        tokio::spawn(listener.run(intake, delivery.accounts(), memory, stop_smtp.clone()));
-    let mut http = tokio::spawn(server.run(state, stop_http.clone()));
-    let reload = certificate.as_ref().map(Watch::reload);
-    let mut watching = tokio::spawn({
-        let stop = stop_smtp.clone();
-        async move {
-            match certificate {
-                Some(watch) => watch.run(stop).await,
-                None => stop.cancelled().await,
-            }
-        }
-    });
-    let mut keeper = tokio::spawn(retention.keep(store, clock, stop_delivery.clone()));
-    let mut sending = tokio::spawn({
-        let (delivery, stop) = (delivery.clone(), stop_delivery.clone());
-        async move { delivery.run(stop, shutdown::GRACE).await }
-    });
-
-    systemd::ready();
-    let result = tokio::select! {
-        signal = signals.end(|| reload.as_ref().map(Reload::ask).is_some()) => {
-            tracing::info!(signal, "stopping: finishing what is under way, keeping the rest");
-            Ok(())
-        }
-        _ = &mut smtp => Err(AppError::Stopped("the SMTP listener")),
-        _ = &mut http => Err(AppError::Stopped("the HTTP server")),
-        // These end by themselves only by a panic. To accept mail that nobody delivers would be worse than to end.
-        _ = &mut sending => Err(AppError::Stopped("the delivery")),
-        _ = &mut keeper => Err(AppError::Stopped("the retention of the queue")),
-        _ = &mut watching => Err(AppError::Stopped("the watch over the TLS certificate")),
-    };
-
-    systemd::stopping();
-    stop_smtp.cancel();
-    if !smtp.is_finished() && tokio::time::timeout(shutdown::GRACE, smtp).await.is_err() {
-        tracing::warn!("some SMTP sessions did not end in time; what had no 250 was not accepted");
-    }
-    stop_delivery.cancel();
-    for station in [sending, keeper] {
-        if !station.is_finished() {
-            let _ = station.await;
-        }
-    }
-    stop_http.cancel();
-    if !http.is_finished() {
-        let _ = tokio::time::timeout(shutdown::GRACE, http).await;
-    }
-    tracing::info!("stopped");
-    result
-}
-
 /// Sends one message through the configured route, or by one provider of it, without a queue.
 pub async fn send(config: Config, draft: Draft, provider: Option<&str>) -> Result<Sent, NotSent> {
     let failed =
@@ -234,7 +125,10 @@ pub async fn send(config: Config, draft: Draft, provider: Option<&str>) -> Resul
     let submission = draft.compose(clock.now()).map_err(|error| failed(error.to_string()))?;
     let delivery = HttpClient::new()
         .map_err(|error| BuildError::from(error).into())
-        .and_then(|client| build_delivery(&config, &client, None, None, &clock))
+        .and_then(|client| {
+            let built = build_providers(&config, &client, &clock, &[])?;
+            Ok(new_delivery(settings(&config, &built, None)?, None, &clock))
+        })
         .map_err(|error: AppError| failed(error.to_string()))?;
     delivery.send_now(submission, provider).await
 }
@@ -250,18 +144,20 @@ pub fn store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
 pub fn providers(config: &Config) -> Result<Vec<NamedProvider>, AppError> {
     let clock: SharedClock = Arc::new(SystemClock);
     let client = HttpClient::new().map_err(BuildError::from)?;
-    let built = build_providers(config, &client, &clock)?;
+    let built = build_providers(config, &client, &clock, &[])?;
     Ok(built.into_iter().map(|(own, provider)| (own.name, provider)).collect())
 }
 
 /// A provider and its settings.
 type Built = (ProviderConfig, Arc<dyn Provider>);
 
-/// Builds every configured provider, in the order of the route, then those outside it.
+/// Builds every configured provider, in the order of the route, then those outside it. One of `before` that is still
+/// configured as it was is used again, with its connections and what is known of it.
 fn build_providers(
     config: &Config,
     client: &HttpClient,
     clock: &SharedClock,
+    before: &[Built],
 ) -> Result<Vec<Built>, AppError> {
     let position = |name: &str| {
         config.delivery.providers.iter().position(|own| own == name).unwrap_or(usize::MAX)
@@ -269,23 +165,26 @@ fn build_providers(
     let mut ordered: Vec<&ProviderConfig> = config.providers.iter().collect();
     ordered.sort_by_key(|provider| position(&provider.name));
     let build = |own: &ProviderConfig| -> Result<_, AppError> {
-        Ok((own.clone(), provider::build(own, client, Arc::clone(clock))?))
+        let provider = match before.iter().find(|(known, _)| known == own) {
+            Some((_, provider)) => Arc::clone(provider),
+            None => provider::build(own, client, Arc::clone(clock))?,
+        };
+        Ok((own.clone(), provider))
     };
     ordered.into_iter().map(build).collect()
 }
 
-fn build_delivery(
+/// What delivery takes from the configuration.
+fn settings(
     config: &Config,
-    client: &HttpClient,
-    store: Option<Arc<dyn Store>>,
+    built: &[Built],
     brought: Option<AccountSettings>,
-    clock: &SharedClock,
-) -> Result<Delivery, AppError> {
-    let lanes = build_providers(config, client, clock)?.into_iter().map(|(own, provider)| {
+) -> Result<Settings, AppError> {
+    let lanes = built.iter().map(|(own, provider)| {
         let in_route = config.delivery.providers.contains(&own.name);
-        accounts::lane(own, provider, in_route)
+        accounts::lane(own.clone(), Arc::clone(provider), in_route)
     });
-    let settings = Settings {
+    Ok(Settings {
         lanes: lanes.collect(),
         routes: config.routes.clone(),
         user_routes: accounts::user_routes(config)?,
@@ -300,10 +199,18 @@ fn build_delivery(
         batch_max: config.delivery.batch_max,
         batch_linger: config.delivery.batch_linger,
         log_subject: config.log.subject,
-        hook: hook(config, client, clock)?,
+        // Only the daemon lives long enough to tell.
+        hook: None,
         instance: instance_name().into(),
-    };
-    Ok(Delivery::new(settings, store, Arc::clone(clock), entropy()))
+    })
+}
+
+fn new_delivery(
+    settings: Settings,
+    store: Option<Arc<dyn Store>>,
+    clock: &SharedClock,
+) -> Delivery {
+    Delivery::new(settings, store, Arc::clone(clock), entropy())
 }
 
 /// Where events are posted to.
@@ -331,15 +238,6 @@ fn open_store(config: &Config, direct: bool) -> Result<(Arc<dyn Store>, &'static
     }
 }
 
-/// The certificate of the SMTP side, if it has one. One of our own making stays beside the queue's file, in direct mode
-/// as well: there is no other folder that is ours.
-fn set_up_tls(config: &Config, clock: &SharedClock) -> Result<Option<Tls>, TlsError> {
-    let QueueUrl::Sqlite(store) = &config.queue.url;
-    let keeping = Keeping::beside(store, hostname(config));
-    let keeping = if config.smtp.hostname.is_empty() { keeping } else { keeping.chosen() };
-    Tls::set_up(&config.smtp.tls, &keeping, clock)
-}
-
 /// The name in the SMTP greeting.
 fn hostname(config: &Config) -> String {
     if config.smtp.hostname.is_empty() { machine_name() } else { config.smtp.hostname.clone() }
@@ -356,6 +254,18 @@ fn machine_name() -> String {
 /// Tells instances apart on their leases, also two on one machine.
 fn instance_name() -> String {
     format!("{}/{}", machine_name(), std::process::id())
+}
+
+/// Does what blocks (files, key pairs) away from the async threads. A panic in it goes on here.
+async fn away<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(gone) => match gone.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and with it whoever waits here.
+            Err(_) => std::future::pending().await,
+        },
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place where chance comes in")]

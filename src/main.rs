@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use mailferry::app::{self, AppError};
 use mailferry::cli::{self, Cli, Command, DevStore, Exit};
 use mailferry::clock::SystemClock;
-use mailferry::config::Purpose;
+use mailferry::config::{LoadOptions, Purpose};
 
 fn main() -> ExitCode {
     let done = Cli::read(std::env::args_os()).and_then(run);
@@ -17,24 +17,21 @@ fn run(cli: Cli) -> Result<(), Exit> {
         // What is not UTF-8 keeps a mark of it, and is refused if it is ours.
         .map(|(name, value)| (name.to_string_lossy().into(), value.to_string_lossy().into()))
         .collect();
-    let load = |purpose| cli::load(cli.config.as_deref(), &environment, purpose);
+    let options = |purpose| LoadOptions::new(cli.config.clone(), environment.clone(), purpose);
+    let load = |purpose| cli::load(&options(purpose));
 
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => {
-            let loaded = load(Purpose::Serve)?;
-            cli::start_log(&loaded)?;
-            let running = app::serve(loaded.config, app::Handed::from_environment());
-            cli::daemon(running, AppError::is_bad_configuration)
+            let start = start(options(Purpose::Serve))?;
+            cli::daemon(app::serve(start), AppError::is_bad_configuration)
         }
         Command::Dev(args) => {
             let store = DevStore::new(args.store)?;
-            let loaded = load(Purpose::Dev { queue: store.file().to_owned() })?;
-            cli::start_log(&loaded)?;
-            let running = app::dev(loaded.config, app::Handed::from_environment());
-            cli::daemon(running, AppError::is_bad_configuration)
+            let start = start(options(Purpose::Dev { queue: store.file().to_owned() }))?;
+            cli::daemon(app::dev(start), AppError::is_bad_configuration)
         }
         Command::Check(args) => {
-            let loaded = cli::load_to_check(cli.config.as_deref(), &environment)?;
+            let loaded = cli::load_to_check(&options(Purpose::Serve))?;
             cli::check::run(&loaded, args.offline, || app::providers(&loaded.config))
         }
         Command::Send(args) => {
@@ -56,4 +53,11 @@ fn run(cli: Cli) -> Result<(), Exit> {
             Ok(())
         }
     }
+}
+
+/// What a daemon starts with. It keeps where the configuration is from, to read it again.
+fn start(options: LoadOptions) -> Result<app::Start, Exit> {
+    let loaded = cli::load(&options)?;
+    let log = cli::start_log(&loaded)?;
+    Ok(app::Start { loaded, options, handed: app::Handed::from_environment(), log })
 }

@@ -8,6 +8,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// How long running transactions and provider calls may take after the signal.
 pub const GRACE: Duration = Duration::from_secs(30);
 
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// To end; by the signal of this name.
+    End(&'static str),
+    /// To read the configuration again (SIGHUP).
+    Reload,
+}
+
 /// The signals that end or concern a running daemon.
 #[derive(Debug)]
 pub struct Signals {
@@ -34,28 +43,13 @@ impl Signals {
         Self { hangup_ends: io::stderr().is_terminal(), ..self }
     }
 
-    /// Returns the name of the signal that asks for the end. SIGHUP has the TLS certificate read again by `reload`, which
-    /// returns false when there is none to read.
-    pub async fn end(&mut self, reload: impl Fn() -> bool) -> &'static str {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.interrupt.recv() => return "SIGINT",
-                // Without this a hang-up would end the process, and with it mail under way.
-                _ = self.hangup.recv() => {
-                    if self.hangup_ends {
-                        return "SIGHUP";
-                    }
-                    if reload() {
-                        tracing::warn!(
-                            "SIGHUP: the TLS certificate is read again; other changes of the configuration need a restart"
-                        );
-                    } else {
-                        tracing::warn!(
-                            "SIGHUP: this version does not re-read its configuration; restart it instead"
-                        );
-                    }
-                }
+    /// Waits for the next one.
+    pub async fn next(&mut self) -> Event {
+        tokio::select! {
+            _ = self.terminate.recv() => Event::End("SIGTERM"),
+            _ = self.interrupt.recv() => Event::End("SIGINT"),
+            _ = self.hangup.recv() => {
+                if self.hangup_ends { Event::End("SIGHUP") } else { Event::Reload }
             }
         }
     }

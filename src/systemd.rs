@@ -95,7 +95,17 @@ impl Handed {
     }
 }
 
-/// Says that every port is open: units that wait for this one may start.
+/// Says that the configuration is being read again. [`ready`] ends it, whatever has come of it.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => {
+            tracing::warn!(%error, "systemd cannot be told that the configuration is read again");
+        }
+    }
+}
+
+/// Says that every port is open: units that wait for this one may start. After [`reloading`] it says that this has ended.
 pub fn ready() {
     tell(&[NotifyState::Ready]);
 }

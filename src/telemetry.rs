@@ -15,7 +15,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFi
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Registry};
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::{LogConfig, LogFormat};
@@ -34,13 +34,29 @@ pub enum TelemetryError {
     Running,
 }
 
+/// Changes what the running log lets through.
+#[derive(Clone, Debug)]
+pub struct LogControl(reload::Handle<EnvFilter, Registry>);
+
+impl LogControl {
+    /// Takes another `log.level`. On an error the one before stays.
+    pub fn set_level(&self, level: &str) -> Result<(), TelemetryError> {
+        // It fails where there is no log any more, and then nobody misses it.
+        filter(level).map(|filter| self.0.reload(filter).unwrap_or_default())
+    }
+}
+
+fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
+    EnvFilter::try_new(level).map_err(|_| TelemetryError::Filter(level.to_owned()))
+}
+
 /// Starts the log of this process. `RUST_LOG` is part of `log.level`: loading the configuration has put it there.
-pub fn init(log: &LogConfig) -> Result<(), TelemetryError> {
+pub fn init(log: &LogConfig) -> Result<LogControl, TelemetryError> {
     let terminal = std::io::stderr().is_terminal();
     let color = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    subscriber(log, terminal, color, std::io::stderr)?
-        .try_init()
-        .map_err(|_| TelemetryError::Running)
+    let (subscriber, control) = changeable(log, terminal, color, std::io::stderr)?;
+    subscriber.try_init().map_err(|_| TelemetryError::Running)?;
+    Ok(control)
 }
 
 /// The same for any writer, without starting it.
@@ -53,8 +69,19 @@ pub fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter =
-        EnvFilter::try_new(&log.level).map_err(|_| TelemetryError::Filter(log.level.clone()))?;
+    Ok(changeable(log, terminal, color, writer)?.0)
+}
+
+fn changeable<W>(
+    log: &LogConfig,
+    terminal: bool,
+    color: bool,
+    writer: W,
+) -> Result<(impl Subscriber + Send + Sync + use<W>, LogControl), TelemetryError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let (filter, control) = reload::Layer::new(filter(&log.level)?);
     let json = match log.format {
         LogFormat::Auto => !terminal,
         LogFormat::Pretty => false,
@@ -68,7 +95,7 @@ where
         // It would report a failed write to the very place that failed.
         .log_internal_errors(false)
         .with_writer(writer);
-    Ok(Registry::default().with(filter).with(layer))
+    Ok((Registry::default().with(filter).with(layer), LogControl(control)))
 }
 
 /// How a line is written.
@@ -397,5 +424,31 @@ mod tests {
         };
         let error = subscriber(&log, false, false, io::stderr).err().unwrap().to_string();
         assert!(error.contains("mailferry=loud"), "{error}");
+    }
+
+    #[test]
+    fn the_level_changes_while_the_log_runs() {
+        let sink = Sink::default();
+        let make = {
+            let sink = sink.clone();
+            move || sink.clone()
+        };
+        let log = LogConfig { format: LogFormat::Pretty, level: "warn".to_owned(), subject: true };
+        let (subscriber, control) = changeable(&log, false, false, make).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            let say = |number: u32| tracing::info!(number, "said");
+            say(1);
+            control.set_level("info").unwrap();
+            say(2);
+            assert!(control.set_level("info,=").is_err());
+            say(3);
+            control.set_level("error").unwrap();
+            say(4);
+        });
+        let bytes = sink.0.lock().unwrap().clone();
+        let text = String::from_utf8(bytes).unwrap();
+        let said: Vec<&str> =
+            text.lines().filter_map(|line| line.rsplit("number=").next()).collect();
+        assert_eq!(said, ["2", "3"], "{text}");
     }
 }

@@ -12,16 +12,21 @@ use crate::provider::{self, HttpClient, Provider};
 use crate::seal::SealKey;
 use crate::secret::Secret;
 
+/// What locks brought accounts up, for as long as the process lives.
+pub(super) fn seal(config: &Config) -> Arc<SealKey> {
+    Arc::new(match (config.delivery.mode, &config.queue.url) {
+        (Mode::Direct, _) => SealKey::in_memory(),
+        (Mode::Queue, QueueUrl::Sqlite(path)) => SealKey::beside(path),
+    })
+}
+
 /// How brought accounts are sealed and used. Also where no client brings one any more: the queue may hold some.
 pub(super) fn settings(
     config: &Config,
+    seal: Arc<SealKey>,
     client: &HttpClient,
     clock: &SharedClock,
 ) -> Result<AccountSettings, AppError> {
-    let seal = match (config.delivery.mode, &config.queue.url) {
-        (Mode::Direct, _) => SealKey::in_memory(),
-        (Mode::Queue, QueueUrl::Sqlite(path)) => SealKey::beside(path),
-    };
     let expected = config.smtp.auth == AuthMode::Provider;
     if expected {
         seal.prepare()?;
@@ -34,7 +39,7 @@ pub(super) fn settings(
             .map_err(|error| error.to_string())?;
         Ok(lane(ProviderConfig { name, ..own }, provider, false))
     });
-    Ok(AccountSettings { seal: Arc::new(seal), lanes, expected })
+    Ok(AccountSettings { seal, lanes, expected })
 }
 
 /// How a provider is used, by its settings.

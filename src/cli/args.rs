@@ -38,7 +38,8 @@ Example:
   RESEND_API_KEY=re_… SMTP_FROM_ADDRESS=noreply@example.org mailferry serve
 
 Then point the app to SMTP server 127.0.0.1, port 1025, no TLS, no user name.
-`mailferry health` says how it does, `mailferry queue list` what it carries.")]
+`mailferry health` says how it does, `mailferry queue list` what it carries.
+SIGHUP has it read its configuration file again; `mailferry check` says before whether it is right.")]
     Serve,
 
     /// Catch all mail and deliver none, for development and tests

@@ -20,13 +20,12 @@ pub use output::{complain, out, out_raw};
 
 use std::ffi::OsString;
 use std::fmt;
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::config::{Config, ConfigErrors, Layer, LoadOptions, Loaded, LogConfig, Purpose};
-use crate::telemetry;
+use crate::telemetry::{self, LogControl};
 
 /// How the program ends. Whoever returns it has already said why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,14 +67,10 @@ impl Cli {
 }
 
 /// Loads the configuration; if it is faulty, says everything that is wrong with it.
-pub fn load(
-    file: Option<&Path>,
-    environment: &[(String, String)],
-    purpose: Purpose,
-) -> Result<Loaded, Exit> {
+pub fn load(options: &LoadOptions) -> Result<Loaded, Exit> {
     // The daemon's warnings go to its log.
-    let warn = purpose == Purpose::Tool;
-    match read(file, environment, purpose) {
+    let warn = options.purpose == Purpose::Tool;
+    match Config::load(options) {
         Ok(loaded) => {
             for warning in loaded.warnings.iter().filter(|_| warn) {
                 complain(&format!("warning: {warning}\n"));
@@ -96,31 +91,20 @@ pub fn load(
 }
 
 /// The same for `mailferry check`, which prints findings.
-pub fn load_to_check(
-    file: Option<&Path>,
-    environment: &[(String, String)],
-) -> Result<Loaded, Exit> {
-    read(file, environment, Purpose::Serve).map_err(|errors| {
+pub fn load_to_check(options: &LoadOptions) -> Result<Loaded, Exit> {
+    Config::load(options).map_err(|errors| {
         check::print(&check::configuration_errors(&errors));
         Exit::BadConfiguration
     })
 }
 
-fn read(
-    file: Option<&Path>,
-    environment: &[(String, String)],
-    purpose: Purpose,
-) -> Result<Loaded, ConfigErrors> {
-    Config::load(&LoadOptions::new(file.map(Path::to_owned), environment.to_vec(), purpose))
-}
-
 /// Starts the log, and begins it with what the configuration's owner should look at.
-pub fn start_log(loaded: &Loaded) -> Result<(), Exit> {
-    log_with(&loaded.config.log)?;
+pub fn start_log(loaded: &Loaded) -> Result<LogControl, Exit> {
+    let control = log_with(&loaded.config.log)?;
     for warning in &loaded.warnings {
         tracing::warn!("configuration: {warning}");
     }
-    Ok(())
+    Ok(control)
 }
 
 /// The log of a command that prints a result, what is wrong included: none, unless a level was asked for.
@@ -131,10 +115,10 @@ pub fn start_quiet_log(loaded: &Loaded) -> Result<(), Exit> {
     let level = loaded.effective.iter().find(|shown| shown.key == "log.level");
     let asked = level.is_some_and(|shown| shown.layer != Layer::Default);
     let log = loaded.config.log.clone();
-    log_with(&if asked { log } else { LogConfig { level: "off".to_owned(), ..log } })
+    log_with(&if asked { log } else { LogConfig { level: "off".to_owned(), ..log } }).map(drop)
 }
 
-fn log_with(log: &LogConfig) -> Result<(), Exit> {
+fn log_with(log: &LogConfig) -> Result<LogControl, Exit> {
     telemetry::init(log).map_err(|error| {
         complain(&format!("mailferry: {error}\n"));
         Exit::BadConfiguration

@@ -2,6 +2,7 @@
 
 mod access;
 mod accounts;
+mod changes;
 mod conditions;
 mod delivery;
 mod destinations;
@@ -26,6 +27,7 @@ mod units;
 mod users;
 mod value;
 
+pub use changes::{Changes, Names, restart_needed};
 pub use conditions::{DomainPattern, HeaderCondition, RouteConditions, RouteSender, TextPattern};
 pub use delivery::{DeliveryConfig, HookConfig, Mode, OnLoss, OnUnclear};
 pub use destinations::{is_private, is_this_machine, sending_domain, webhook_problem};

@@ -11,7 +11,7 @@ use super::units::RateLimit;
 use crate::secret::Secret;
 
 /// One configured account.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ProviderConfig {
     /// The table's name; the name in routes, logs, metrics and the API.
     pub name: String,

@@ -17,7 +17,7 @@ const SUBMISSION: u16 = 587;
 const SUBMISSIONS: u16 = 465;
 
 /// The keys of a provider of type smtp.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SmarthostConfig {
     /// A service whose host, port and encryption are known.
     pub preset: Option<Preset>,

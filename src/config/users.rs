@@ -12,7 +12,7 @@ use crate::message::Address;
 use crate::secret::Secret;
 
 /// One user of the SMTP server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UserConfig {
     /// The name that AUTH gives, compared octet by octet.
     pub username: String,

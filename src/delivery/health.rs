@@ -22,7 +22,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 fn advice(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Misconfigured => {
-            "Mend the key, the domain or the account; after a change of mailferry's configuration restart it"
+            "Mend the key, the domain or the account; after a change of mailferry's configuration send it SIGHUP"
         }
         Verdict::Throttled { .. }
         | Verdict::Exhausted { .. }

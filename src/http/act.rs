@@ -24,7 +24,7 @@ pub(super) async fn retry(
 ) -> Result<Response, Problem> {
     let id = api::parse_id(id)?;
     let body = body::json_or_nothing(request, BODY_MAX).await?;
-    let retry = retry_input::parse(&body, context.side.recipients_max)?;
+    let retry = retry_input::parse(&body, context.rules.load().recipients_max)?;
     if let Some(name) = &retry.provider {
         context.check_provider(name)?;
     }

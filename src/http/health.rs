@@ -109,7 +109,7 @@ pub(super) async fn health(
         Status::Down => StatusCode::SERVICE_UNAVAILABLE,
     };
     // Behind a reverse proxy everybody comes from a trusted network: with a token, only the token is trust.
-    let details = context.access.check(peer.ip(), &uri, &headers).is_ok();
+    let details = context.rules.load().access.check(peer.ip(), &uri, &headers).is_ok();
     (code, Json(HealthJson::new(&report, details))).into_response()
 }
 

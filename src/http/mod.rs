@@ -29,5 +29,5 @@ mod test_mail;
 mod tests;
 
 pub use json::{MessageJson, PageJson};
-pub use server::{Server, bind};
+pub use server::{Control, Server, bind};
 pub use side::{Side, SmtpStatus};

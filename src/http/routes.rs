@@ -95,7 +95,7 @@ fn pass(
             "a page of another site may not do this",
         ));
     }
-    context.access.check(peer.ip(), request.uri(), headers).map_err(|denied| {
+    context.rules.load().access.check(peer.ip(), request.uri(), headers).map_err(|denied| {
         debug!(%peer, ?denied, "http: refused");
         denied.problem(prompt)
     })

@@ -3,6 +3,7 @@
 //! The limits are small on purpose. Nothing that is asked here may take from the relay the memory, the files or the time
 //! that mail needs.
 
+use std::fmt;
 use std::io;
 use std::net::{self, SocketAddr};
 use std::pin::pin;
@@ -23,8 +24,8 @@ use tracing::{debug, error, warn};
 
 use super::access::Access;
 use super::routes;
-use super::side::{Context, Side};
-use crate::config::HttpConfig;
+use super::side::{Context, Rules, Side};
+use crate::config::{HttpConfig, SenderConfig};
 
 /// Connections in all. More wait in the kernel's backlog until one ends.
 const CONNECTIONS_MAX: usize = 256;
@@ -87,47 +88,82 @@ impl Server {
 
     /// Answers until `shutdown`, then lets running requests finish, for half a minute at the most.
     pub async fn run(self, side: Side, shutdown: CancellationToken) {
-        let router = routes::router(Context::new(side, self.access));
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let mut connections = JoinSet::new();
-        loop {
-            let next = async {
-                // The semaphore is never closed: a permit always comes.
-                let place = Arc::clone(&places).acquire_owned().await;
-                (place, self.listener.accept().await)
-            };
-            let (place, accepted) = tokio::select! {
-                () = shutdown.cancelled() => break,
-                next = next => next,
-                Some(ended) = connections.join_next() => {
-                    log_panic(ended);
-                    continue;
-                }
-            };
-            match accepted {
-                Ok((stream, peer)) => {
-                    let serving = serve(stream, peer, router.clone(), shutdown.clone());
-                    connections.spawn(async move {
-                        serving.await;
-                        drop(place);
-                    });
-                }
-                Err(error) if concerns_one_connection(&error) => {}
-                Err(error) => {
-                    warn!(%error, "http: a connection could not be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-        drop(self.listener);
-        let finished = async {
-            while let Some(ended) = connections.join_next().await {
+        self.start(side, shutdown).1.await;
+    }
+
+    /// The same, and with it what changes the rules while it answers.
+    pub fn start(
+        self,
+        side: Side,
+        shutdown: CancellationToken,
+    ) -> (Control, impl Future<Output = ()> + use<>) {
+        let Self { listener, address: _, access } = self;
+        let context = Context::new(side, access);
+        let control = Control { context: Arc::clone(&context) };
+        (control, answer(listener, routes::router(context), shutdown))
+    }
+}
+
+/// Changes the rules of a server that works.
+#[derive(Clone)]
+pub struct Control {
+    context: Arc<Context>,
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control").finish_non_exhaustive()
+    }
+}
+
+impl Control {
+    /// From the next request on, also over connections that are open, these hold.
+    pub fn change(&self, config: &HttpConfig, sender: SenderConfig, recipients_max: usize) {
+        let rules = Rules { access: Access::new(config), sender, recipients_max };
+        self.context.rules.store(Arc::new(rules));
+    }
+}
+
+async fn answer(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        let next = async {
+            // The semaphore is never closed: a permit always comes.
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            () = shutdown.cancelled() => break,
+            next = next => next,
+            Some(ended) = connections.join_next() => {
                 log_panic(ended);
+                continue;
             }
         };
-        if tokio::time::timeout(SHUTDOWN_MAX, finished).await.is_err() {
-            warn!("http: requests were still running at shutdown and were cut off");
+        match accepted {
+            Ok((stream, peer)) => {
+                let serving = serve(stream, peer, router.clone(), shutdown.clone());
+                connections.spawn(async move {
+                    serving.await;
+                    drop(place);
+                });
+            }
+            Err(error) if concerns_one_connection(&error) => {}
+            Err(error) => {
+                warn!(%error, "http: a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
         }
+    }
+    drop(listener);
+    let finished = async {
+        while let Some(ended) = connections.join_next().await {
+            log_panic(ended);
+        }
+    };
+    if tokio::time::timeout(SHUTDOWN_MAX, finished).await.is_err() {
+        warn!("http: requests were still running at shutdown and were cut off");
     }
 }
 

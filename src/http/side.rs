@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use super::access::Access;
@@ -23,7 +24,7 @@ pub struct Side {
     pub store: Arc<dyn Store>,
     /// Who sends test mails, and knows how the providers do.
     pub delivery: Arc<Delivery>,
-    /// The default From of test mails.
+    /// The default From of test mails, until [`Control::change`](super::Control::change) brings another.
     pub sender: SenderConfig,
     /// The listener that apps talk to.
     pub smtp: SmtpStatus,
@@ -31,7 +32,7 @@ pub struct Side {
     pub queue_backend: &'static str,
     /// `queue.max_messages`: from nine tenths of it on, `/health` says `degraded`.
     pub queue_messages_max: u64,
-    /// `smtp.max_recipients`: how many a retry may name.
+    /// `smtp.max_recipients`: how many a retry may name; it changes as `sender` does.
     pub recipients_max: usize,
     /// The time.
     pub clock: SharedClock,
@@ -76,17 +77,29 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 /// What every handler holds.
 pub(super) struct Context {
     pub(super) side: Side,
-    pub(super) access: Access,
+    /// What the configuration says, for requests from now on.
+    pub(super) rules: ArcSwap<Rules>,
     pub(super) test_mails: Limiter,
     pub(super) downloads: Arc<Semaphore>,
     reads: Semaphore,
 }
 
+/// What a request takes from the configuration.
+#[derive(Debug)]
+pub(super) struct Rules {
+    pub(super) access: Access,
+    /// The default From of test mails.
+    pub(super) sender: SenderConfig,
+    /// How many recipients a retry may name.
+    pub(super) recipients_max: usize,
+}
+
 impl Context {
     pub(super) fn new(side: Side, access: Access) -> Arc<Self> {
+        let (sender, recipients_max) = (side.sender.clone(), side.recipients_max);
         Arc::new(Self {
             side,
-            access,
+            rules: ArcSwap::from_pointee(Rules { access, sender, recipients_max }),
             test_mails: Limiter::new(TEST_MAILS_MAX, TEST_MAIL_WINDOW),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
             reads: Semaphore::new(STORE_READS_MAX),

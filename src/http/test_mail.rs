@@ -33,7 +33,7 @@ pub(super) async fn send(
         Problem::too_many(format!("too many test mails; try again in {seconds} s"), seconds)
     })?;
     let body = body::read(request, BODY_MAX).await?;
-    let TestMail { draft, provider } = TestMail::parse(&body, &context.side.sender)?;
+    let TestMail { draft, provider } = TestMail::parse(&body, &context.rules.load().sender)?;
     if let Some(name) = &provider {
         context.check_provider(name)?;
     }

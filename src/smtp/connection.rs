@@ -47,7 +47,8 @@ const OUTPUT_MAX: usize = 16 * 1024;
 /// Room for replies that a connection keeps while it waits: most replies fit.
 const OUTPUT_KEPT: usize = 256;
 
-/// What all connections of a listener work with.
+/// What connections work with. What the configuration says of it holds for a connection from its first octet to its last;
+/// those that begin later may have another one.
 pub struct Service {
     pub(super) policy: Arc<Policy>,
     pub(super) idle_timeout: Duration,
@@ -56,7 +57,7 @@ pub struct Service {
     /// For STARTTLS; there is one wherever the policy offers it.
     pub(super) tls: Option<Acceptor>,
     pub(super) memory: Arc<MemoryBudget>,
-    pub(super) notices: Notices,
+    pub(super) notices: Arc<Notices>,
     pub(super) shutdown: CancellationToken,
 }
 
@@ -70,7 +71,7 @@ impl Service {
         memory: Arc<MemoryBudget>,
         shutdown: CancellationToken,
     ) -> Self {
-        let notices = Notices::default();
+        let notices = Arc::default();
         let policy = Arc::new(policy);
         Self { policy, idle_timeout, intake, authenticator, tls: None, memory, notices, shutdown }
     }
@@ -205,6 +206,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             let Some(line) = self.input.next_line() else { break };
             if self.service.shutdown.is_cancelled() {
                 return Err(End::ShuttingDown);
+            }
+            if self.session.has_lost_its_user(&self.service.authenticator) {
+                return Err(End::Said(Reply::USER_CHANGED));
             }
             if !self.envelope.cover(&line).await {
                 self.say(&Reply::NO_MEMORY);

@@ -7,15 +7,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use super::admission::{Admission, Seat};
 use super::connection::{self, Service};
+use super::occasional::Notices;
 use super::proxy;
 use super::reply::Reply;
 use super::session::Peer;
@@ -33,7 +36,7 @@ const REFUSAL_OCTETS_MAX: usize = 16 * 1024;
 const REFUSALS_MAX: usize = 64;
 
 /// Whom addresses belong to.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Networks {
     pub(super) trusted: Vec<IpNet>,
     pub(super) proxies: Vec<IpNet>,
@@ -49,17 +52,33 @@ impl Networks {
     }
 }
 
+/// What holds for a connection, from when it is accepted to its end.
+pub(super) struct Terms {
+    pub(super) service: Service,
+    pub(super) networks: Networks,
+    /// For connections over TLS from the first octet; there is one wherever a socket for them is.
+    pub(super) implicit_tls: Option<Acceptor>,
+}
+
 /// What all doors share.
 pub(super) struct House {
-    pub(super) service: Service,
+    /// For connections that are accepted from now on.
+    pub(super) terms: ArcSwap<Terms>,
     pub(super) admission: Arc<Admission>,
-    pub(super) networks: Networks,
+    pub(super) notices: Arc<Notices>,
+    pub(super) shutdown: CancellationToken,
     refusals: Arc<Semaphore>,
 }
 
 impl House {
-    pub(super) fn new(service: Service, admission: Arc<Admission>, networks: Networks) -> Self {
-        Self { service, admission, networks, refusals: Arc::new(Semaphore::new(REFUSALS_MAX)) }
+    pub(super) fn new(terms: Terms, admission: Arc<Admission>) -> Self {
+        Self {
+            admission,
+            notices: Arc::clone(&terms.service.notices),
+            shutdown: terms.service.shutdown.clone(),
+            refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
+            terms: ArcSwap::from_pointee(terms),
+        }
     }
 }
 
@@ -76,16 +95,17 @@ impl Door {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                () = house.service.shutdown.cancelled() => break,
+                () = house.shutdown.cancelled() => break,
                 accepted = socket.accept() => match accepted {
                     Ok((stream, address)) => {
-                        let implicit_tls = implicit_tls.clone();
-                        let arrival = Arrival { stream, implicit_tls, house: Arc::clone(&house) };
+                        let terms = house.terms.load_full();
+                        let house = Arc::clone(&house);
+                        let arrival = Arrival { stream, implicit_tls, terms, house };
                         arrival.admit(address, &mut connections);
                     }
                     Err(error) if concerns_one_connection(&error) => {}
                     Err(error) => {
-                        if let Some(unlogged) = house.service.notices.accept.take() {
+                        if let Some(unlogged) = house.notices.accept.take() {
                             warn!(%error, unlogged, "cannot accept an SMTP connection");
                         }
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -104,7 +124,8 @@ impl Door {
 /// A connection that has been accepted and not been asked in yet.
 struct Arrival {
     stream: TcpStream,
-    implicit_tls: Option<Acceptor>,
+    implicit_tls: bool,
+    terms: Arc<Terms>,
     house: Arc<House>,
 }
 
@@ -114,7 +135,7 @@ impl Arrival {
         // A client that reaches an IPv6 socket over IPv4 is the same client.
         let address = address.ip().to_canonical();
         let admission = &self.house.admission;
-        if self.house.networks.is_proxy(address) {
+        if self.terms.networks.is_proxy(address) {
             match admission.enter() {
                 Ok(seat) => {
                     connections.spawn(self.welcome_through_proxy(address, seat));
@@ -123,7 +144,7 @@ impl Arrival {
             }
             return;
         }
-        let peer = Peer { address, trusted: self.house.networks.trusts(address), secure: false };
+        let peer = Peer { address, trusted: self.terms.networks.trusts(address), secure: false };
         match admission.admit(address, peer.trusted) {
             Ok(seat) => {
                 connections.spawn(self.serve(peer, seat));
@@ -136,12 +157,12 @@ impl Arrival {
     async fn welcome_through_proxy(mut self, proxy: IpAddr, mut seat: Seat) {
         let origin = tokio::select! {
             origin = proxy::read(&mut self.stream) => origin,
-            () = self.house.service.shutdown.cancelled() => return,
+            () = self.house.shutdown.cancelled() => return,
         };
         let origin = match origin {
             Ok(origin) => origin,
             Err(reason) => {
-                if let Some(unlogged) = self.house.service.notices.proxy.take() {
+                if let Some(unlogged) = self.house.notices.proxy.take() {
                     warn!(
                         peer = %proxy, %reason, unlogged,
                         "a connection from smtp.proxy_networks was closed"
@@ -151,7 +172,7 @@ impl Arrival {
             }
         };
         let address = origin.client.unwrap_or(proxy);
-        let trusted = self.house.networks.trusts(address);
+        let trusted = self.terms.networks.trusts(address);
         let peer = Peer { address, trusted, secure: origin.secure };
         match seat.claim(address, trusted) {
             Ok(()) => self.serve(peer, seat).await,
@@ -165,14 +186,18 @@ impl Arrival {
     }
 
     async fn serve(self, peer: Peer, seat: Seat) {
-        let Self { stream, implicit_tls, house } = self;
+        let Self { stream, implicit_tls, terms, house: _ } = self;
         if let Err(error) = stream.set_nodelay(true) {
             debug!(peer = %peer.address, %error, "the client has gone already");
             return;
         }
-        match implicit_tls {
-            Some(acceptor) => connection::serve_tls(stream, &acceptor, peer, &house.service).await,
-            None => connection::serve(stream, peer, &house.service).await,
+        match &terms.implicit_tls {
+            Some(acceptor) if implicit_tls => {
+                connection::serve_tls(stream, acceptor, peer, &terms.service).await;
+            }
+            // Without a certificate the socket would not have been opened.
+            None if implicit_tls => {}
+            Some(_) | None => connection::serve(stream, peer, &terms.service).await,
         }
         drop(seat);
     }
@@ -185,10 +210,10 @@ impl Arrival {
 
     /// Says why there is no seat. What is returned waits until the client has had time to read it.
     fn refuse(self, address: IpAddr, reply: &Reply) -> Option<impl Future<Output = ()> + use<>> {
-        if let Some(unlogged) = self.house.service.notices.refused.take() {
+        if let Some(unlogged) = self.house.notices.refused.take() {
             warn!(peer = %address, reason = reply.text(), unlogged, "an SMTP connection was refused");
         }
-        if self.implicit_tls.is_some() {
+        if self.implicit_tls {
             // It could not read this.
             return None;
         }

@@ -2,7 +2,7 @@
 //!
 //! `command`, `path`, `parameters`, `dsn`, `reply`, `session`, `input`, `body`, `network` and all but one function of
 //! `proxy` are pure: no socket, no clock, nothing async. They decide, and are tested as dialogues in memory. `listener`,
-//! `sockets`, `door`, `admission`, `connection`, `auth`, `tls`, `timer`, `memory` and `occasional` act.
+//! `control`, `sockets`, `door`, `admission`, `connection`, `auth`, `tls`, `timer`, `memory` and `occasional` act.
 //!
 //! Who may send is decided in `session::auth`; what is offered to a client is the one list in `session` that answers EHLO;
 //! `connection` serves any stream.
@@ -12,6 +12,7 @@ pub mod auth;
 mod body;
 mod command;
 mod connection;
+mod control;
 mod door;
 mod dsn;
 mod input;
@@ -33,6 +34,7 @@ pub mod tls;
 pub use body::{Body, Content, Fed, Kept};
 pub use command::{Command, Fault};
 pub use connection::{Service, serve};
+pub use control::{Control, Rules};
 pub use input::{AUTH_LINE_MAX, COMMAND_LINE_MAX, Input, Line};
 pub use listener::{BindError, Listener};
 pub use memory::{MemoryBudget, Reservation};

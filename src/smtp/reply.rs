@@ -120,6 +120,8 @@ impl Reply {
 
     pub const NO_MEMORY: Self =
         Self::fixed(452, 3, 1, "Too much mail is arriving at once; try again in a minute");
+    pub const USER_CHANGED: Self =
+        Self::fixed(421, 7, 0, "The user or its password has changed; connect and log in again");
     pub const SHUTTING_DOWN: Self =
         Self::fixed(421, 3, 2, "The service is shutting down; try again soon");
     pub const TOO_MANY_CONNECTIONS: Self =

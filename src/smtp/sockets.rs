@@ -9,7 +9,6 @@ use tokio::net::TcpListener;
 use crate::config::SmtpConfig;
 
 use super::listener::BindError;
-use super::tls::Acceptor;
 
 /// Connections that wait to be accepted. The system has a limit of its own (`net.core.somaxconn`, usually 4096).
 const BACKLOG: i32 = 1024;
@@ -28,21 +27,20 @@ pub struct Inherited {
 #[derive(Debug)]
 pub(super) struct ListeningSocket {
     pub(super) socket: TcpListener,
-    /// TLS begins with the first octet, or that after the PROXY header, by this.
-    pub(super) implicit_tls: Option<Acceptor>,
+    /// TLS begins with the first octet, or that after the PROXY header.
+    pub(super) implicit_tls: bool,
 }
 
-/// Opens every socket; an error names the address that failed. `tls` is there wherever a socket for implicit TLS is.
+/// Opens every socket; an error names the address that failed.
 pub(super) fn open(
     config: &SmtpConfig,
     inherited: Inherited,
-    tls: Option<&Acceptor>,
 ) -> Result<Vec<ListeningSocket>, BindError> {
     let listed = [config.listen.as_slice(), &config.listen_tls].concat();
     let mut sockets = Vec::new();
     for (key, handed, addresses, implicit_tls) in [
-        ("smtp.listen", inherited.plain, &config.listen, None),
-        ("smtp.listen_tls", inherited.tls, &config.listen_tls, tls),
+        ("smtp.listen", inherited.plain, &config.listen, false),
+        ("smtp.listen_tls", inherited.tls, &config.listen_tls, true),
     ] {
         let opened: io::Result<Vec<_>> = if handed.is_empty() {
             addresses.iter().map(|address| bind(*address, &listed)).collect()
@@ -50,11 +48,7 @@ pub(super) fn open(
             handed.into_iter().map(take_over).collect()
         };
         let opened = opened.map_err(|source| BindError { key, source })?;
-        sockets.extend(
-            opened
-                .into_iter()
-                .map(|socket| ListeningSocket { socket, implicit_tls: implicit_tls.cloned() }),
-        );
+        sockets.extend(opened.into_iter().map(|socket| ListeningSocket { socket, implicit_tls }));
     }
     Ok(sockets)
 }

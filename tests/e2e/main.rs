@@ -28,6 +28,7 @@ mod options;
 mod outcomes;
 mod postmark;
 mod real_clients;
+mod reload;
 mod routes;
 mod smarthost;
 mod systemd;

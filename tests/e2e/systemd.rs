@@ -107,6 +107,11 @@ async fn systemd_is_told_when_the_ports_are_open_and_when_the_end_begins() {
     let relay = setup.env("NOTIFY_SOCKET", &path.to_string_lossy()).start().await;
     assert_eq!(heard().await, "READY=1");
     is_served(&relay).await;
+    relay.sighup().await;
+    let reloading = heard().await;
+    let began = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
+    assert!(began.parse::<u64>().unwrap() > 0);
+    assert_eq!(heard().await, "READY=1");
     relay.stop().await;
     assert_eq!(heard().await, "STOPPING=1");
 }

@@ -218,8 +218,29 @@ impl Relay {
 
     /// Asks it to end.
     pub(crate) async fn sigterm(&self) {
-        let kill = format!("kill -TERM {}", self.pid);
+        self.signal("TERM").await;
+    }
+
+    /// Asks it to read its configuration again, and does not wait for it.
+    pub(crate) async fn sighup(&self) {
+        self.signal("HUP").await;
+    }
+
+    async fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.pid);
         tool::succeed(Command::new("sh").args(["-c", &kill]), b"").await;
+    }
+
+    /// Has it read its configuration again; what it has said about that.
+    pub(crate) async fn reload(&self) -> String {
+        let before = self.log().len();
+        self.sighup().await;
+        wait::until("the configuration is read again", async || {
+            let said = self.log().split_off(before);
+            let ended = ["configuration reloaded", "the configuration was not reloaded"];
+            ended.iter().any(|end| said.contains(end)).then_some(said)
+        })
+        .await
     }
 
     /// Waits for its end.

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use self::client::{Answer, ask};
 use self::provider::Willing;
 use self::store::FakeStore;
-use super::{Side, SmtpStatus, bind};
+use super::{Control, Side, SmtpStatus, bind};
 use crate::clock::{SharedClock, TimerClock};
 use crate::config::{self, HttpConfig, OnLoss, OnUnclear, SenderConfig};
 use crate::delivery::{Backoff, Delivery, LaneSetup, QuotaSetup, RetryRules, Settings, SetupMark};
@@ -29,6 +29,7 @@ use crate::secret::Secret;
 /// A server on a free port of this machine. It ends with the test.
 struct Running {
     address: SocketAddr,
+    control: Control,
     shutdown: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -111,8 +112,8 @@ impl Setup {
         let server = bind(&config, None).await.unwrap();
         let address = server.address();
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(server.run(side, shutdown.clone()));
-        Running { address, shutdown, task }
+        let (control, answering) = server.start(side, shutdown.clone());
+        Running { address, control, shutdown, task: tokio::spawn(answering) }
     }
 }
 
@@ -129,4 +130,24 @@ impl Running {
     async fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         ask(self.address, "POST", path, headers, body).await
     }
+}
+
+#[tokio::test]
+async fn another_token_holds_from_the_next_request_on() {
+    let running = Setup { token: "first", ..Setup::default() }.start().await;
+    let status = async |token: &str| {
+        let bearer = format!("Bearer {token}");
+        running.get_with("/api/v1/messages", &[("authorization", bearer.as_str())]).await.status
+    };
+    assert_eq!((status("first").await, status("second").await), (200, 401));
+    let config = HttpConfig {
+        listen: running.address,
+        token: Secret::new("second"),
+        trusted_networks: Vec::new(),
+    };
+    running.control.change(&config, SenderConfig::default(), 3);
+    assert_eq!((status("first").await, status("second").await), (401, 200));
+    let open = HttpConfig { token: Secret::default(), ..config };
+    running.control.change(&open, SenderConfig::default(), 3);
+    assert_eq!(running.get("/api/v1/messages").await.status, 403, "nobody is trusted now");
 }

@@ -5,6 +5,7 @@ use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::{debug, error, warn};
@@ -54,11 +55,18 @@ pub struct Authenticator {
     /// Where in `users` a name stands.
     names: HashMap<String, usize>,
     accounts: Option<Arc<dyn Accounts>>,
+    guard: Arc<Guard>,
+}
+
+/// What outlasts a change of the users.
+struct Guard {
     throttle: Throttle,
     /// Questions to a provider that got no answer: nothing slows down whoever causes them.
     unanswered: Occasional,
     turns_of_trusted: Arc<Semaphore>,
     turns_of_strangers: Arc<Semaphore>,
+    /// The users as they are now, by name, for connections that began with others.
+    current: ArcSwap<HashMap<String, Arc<UserConfig>>>,
 }
 
 struct User {
@@ -84,25 +92,61 @@ impl Authenticator {
         users: Vec<UserConfig>,
         accounts: Option<Arc<dyn Accounts>>,
     ) -> Self {
-        let users: Vec<User> = users.into_iter().map(User::new).collect();
-        let names = users.iter().enumerate();
-        let names = names.map(|(at, user)| (user.config.username.clone(), at)).collect();
-        Self {
-            mode,
-            users,
-            names,
-            accounts,
+        let guard = Guard {
             throttle: Throttle::default(),
             unanswered: Occasional::default(),
             turns_of_trusted: Arc::new(Semaphore::new(HASHES_AT_ONCE)),
             turns_of_strangers: Arc::new(Semaphore::new(HASHES_AT_ONCE)),
-        }
+            current: ArcSwap::default(),
+        };
+        let own = Self::with(mode, users, accounts, Arc::new(guard));
+        own.take_over();
+        own
+    }
+
+    /// One for other users. Failures that were counted stay counted. It compares with its own users at once; that they are
+    /// those that count, it says by [`Self::take_over`].
+    #[must_use]
+    pub(in crate::smtp) fn succeeded_by(
+        &self,
+        mode: AuthMode,
+        users: Vec<UserConfig>,
+        accounts: Option<Arc<dyn Accounts>>,
+    ) -> Self {
+        Self::with(mode, users, accounts, Arc::clone(&self.guard))
+    }
+
+    fn with(
+        mode: AuthMode,
+        users: Vec<UserConfig>,
+        accounts: Option<Arc<dyn Accounts>>,
+        guard: Arc<Guard>,
+    ) -> Self {
+        let users: Vec<User> = users.into_iter().map(User::new).collect();
+        let names = users.iter().enumerate();
+        let names = names.map(|(at, user)| (user.config.username.clone(), at)).collect();
+        Self { mode, users, names, accounts, guard }
+    }
+
+    /// From now on these are the users: see [`Self::has_lost`].
+    pub(in crate::smtp) fn take_over(&self) {
+        let by_name = |user: &User| (user.config.username.clone(), Arc::clone(&user.config));
+        self.guard.current.store(Arc::new(self.users.iter().map(by_name).collect()));
+    }
+
+    /// Whether a user who has logged in may not any more: it is not configured now, or has another password.
+    pub(in crate::smtp) fn has_lost(&self, user: &UserConfig) -> bool {
+        let current = self.guard.current.load();
+        // The pointers are the same unless something has changed since this connection began.
+        current.get(&user.username).is_none_or(|now| {
+            !std::ptr::eq(Arc::as_ptr(now), user) && !now.password.matches(user.password.expose())
+        })
     }
 
     /// Compares what `peer` presents. Takes as long for a user who does not exist as for one who does.
     pub async fn verify(&self, credentials: Credentials, peer: Peer) -> Authentication {
         let guesser = self.guesser(&credentials, peer);
-        if self.throttle.refuses(guesser, &credentials.username) {
+        if self.guard.throttle.refuses(guesser, &credentials.username) {
             return Authentication::Unavailable(TOO_MANY_FAILURES.to_owned());
         }
         let username = credentials.username.clone();
@@ -116,8 +160,8 @@ impl Authenticator {
             AuthMode::Provider => self.verify_account(&credentials, peer).await,
         };
         match result {
-            Authentication::Accepted(_) => self.throttle.succeeded(guesser, &username),
-            Authentication::Wrong => self.throttle.failed(guesser, &username),
+            Authentication::Accepted(_) => self.guard.throttle.succeeded(guesser, &username),
+            Authentication::Wrong => self.guard.throttle.failed(guesser, &username),
             Authentication::Unavailable(_) => {}
         }
         result
@@ -125,12 +169,12 @@ impl Authenticator {
 
     /// Whom it is counted for when these credentials of this peer are wrong.
     pub(in crate::smtp) fn guesser(&self, credentials: &Credentials, peer: Peer) -> Guesser {
-        self.throttle.guesser(peer, &credentials.username)
+        self.guard.throttle.guesser(peer, &credentials.username)
     }
 
     /// Failed logins of this client that are not forgotten yet.
     pub(in crate::smtp) fn failures(&self, guesser: Guesser) -> u32 {
-        self.throttle.failures(guesser)
+        self.guard.throttle.failures(guesser)
     }
 
     /// The user name, if it may stand in a log: one that somebody has made up may be a password in the wrong field.
@@ -183,12 +227,16 @@ impl Authenticator {
         username: &str,
         peer: Peer,
     ) -> Result<bool, &'static str> {
-        let turns = if peer.trusted { &self.turns_of_trusted } else { &self.turns_of_strangers };
+        let turns = if peer.trusted {
+            &self.guard.turns_of_trusted
+        } else {
+            &self.guard.turns_of_strangers
+        };
         let Ok(Ok(turn)) = timeout(TURN_PATIENCE, Arc::clone(turns).acquire_owned()).await else {
             return Err(TOO_BUSY);
         };
         // Others from this address may have failed meanwhile.
-        if self.throttle.refuses(self.throttle.guesser(peer, username), username) {
+        if self.guard.throttle.refuses(self.guard.throttle.guesser(peer, username), username) {
             return Err(TOO_MANY_FAILURES);
         }
         let comparing = tokio::task::spawn_blocking(move || {
@@ -223,7 +271,7 @@ impl Authenticator {
                 Authentication::Wrong
             }
             AccountCheck::Unknown(reason) => {
-                if let Some(unlogged) = self.unanswered.take() {
+                if let Some(unlogged) = self.guard.unanswered.take() {
                     warn!(peer = %address, provider, reason, unlogged, "the provider cannot be asked about credentials");
                 }
                 Authentication::Unavailable(PROVIDER_AWAY.to_owned())

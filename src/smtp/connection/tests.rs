@@ -72,7 +72,7 @@ impl Bench {
             authenticator,
             tls: None,
             memory: Arc::clone(&memory),
-            notices: Notices::default(),
+            notices: Arc::default(),
             shutdown: shutdown.clone(),
         };
         let (client, server) = duplex(pipe);

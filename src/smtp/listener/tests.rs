@@ -1,6 +1,7 @@
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use lettre::message::{Attachment, MultiPart, SinglePart, header::ContentType};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
@@ -8,11 +9,13 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
+use super::super::door::Networks;
 use super::super::testing::Recorder;
 use super::*;
 use crate::config::{AuthMode, Size, TlsConfig, trusted_networks};
 use crate::message::Address;
 
+mod change;
 mod flood;
 mod proxied;
 
@@ -39,6 +42,7 @@ struct Running {
     addresses: Vec<SocketAddr>,
     connections: Arc<AtomicUsize>,
     intake: Arc<Recorder>,
+    control: Control,
     shutdown: CancellationToken,
     ended: JoinHandle<()>,
 }
@@ -54,8 +58,9 @@ impl Running {
         let memory = Arc::new(MemoryBudget::new(16 << 20));
         let shutdown = CancellationToken::new();
         let as_intake = Arc::clone(&intake) as Arc<dyn Intake>;
-        let ended = tokio::spawn(listener.run(as_intake, None, memory, shutdown.clone()));
-        Self { address: addresses[0], addresses, connections, intake, shutdown, ended }
+        let (control, serving) = listener.start(as_intake, None, memory, shutdown.clone());
+        let ended = tokio::spawn(serving);
+        Self { address: addresses[0], addresses, connections, intake, control, shutdown, ended }
     }
 
     async fn connect(&self) -> Client {

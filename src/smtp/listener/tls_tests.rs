@@ -1,6 +1,7 @@
 //! TLS over sockets.
 
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
 
 use lettre::transport::smtp::client::{Certificate, Tls as Encryption, TlsParameters};
@@ -26,6 +27,7 @@ struct Running {
     connections: Arc<AtomicUsize>,
     intake: Arc<Recorder>,
     reload: Reload,
+    control: Control,
     shutdown: CancellationToken,
     ended: JoinHandle<()>,
     watching: JoinHandle<()>,
@@ -58,8 +60,20 @@ impl Running {
         let reload = watch.reload();
         let watching = tokio::spawn(watch.run(shutdown.clone()));
         let as_intake = Arc::clone(&intake) as Arc<dyn Intake>;
-        let ended = tokio::spawn(listener.run(as_intake, None, memory, shutdown.clone()));
-        Self { files, plain, implicit, connections, intake, reload, shutdown, ended, watching }
+        let (control, serving) = listener.start(as_intake, None, memory, shutdown.clone());
+        let ended = tokio::spawn(serving);
+        Self {
+            files,
+            plain,
+            implicit,
+            connections,
+            intake,
+            reload,
+            control,
+            shutdown,
+            ended,
+            watching,
+        }
     }
 
     async fn encrypted(&self, connector: &TlsConnector) -> io::Result<Client> {
@@ -225,7 +239,7 @@ async fn a_client_without_tls_on_the_port_of_tls_is_cut_off() {
 #[tokio::test]
 async fn a_client_within_the_handshake_holds_a_seat() {
     let running = Running::with(&Pair::new(), |config| {
-        config.max_connections = std::num::NonZeroUsize::MIN;
+        config.max_connections = NonZeroUsize::MIN;
     });
     let dawdler = TcpStream::connect(running.implicit).await.unwrap();
     // The server sees it when it comes to it.
@@ -274,5 +288,43 @@ async fn a_port_of_tls_that_is_taken_is_named() {
     let error = Listener::open(&config, String::from("x"), Some(acceptor), Inherited::default())
         .unwrap_err();
     assert_eq!((error.key, error.source.kind()), ("smtp.listen_tls", io::ErrorKind::AddrInUse));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn another_certificate_is_for_new_connections_and_none_leaves_the_port_of_tls_its_own() {
+    let (first, second) = (Pair::new(), Pair::new());
+    let roomy = |config: &mut SmtpConfig| {
+        let seats = NonZeroUsize::new(20).unwrap();
+        (config.max_connections, config.max_connections_per_ip) = (seats, seats);
+    };
+    let running = Running::with(&first, roomy);
+    let mut early = running.encrypted(&connector(&first.der)).await.unwrap();
+    assert!(early.line().await.starts_with("220"));
+
+    let other = Files::of(&second);
+    let mut bare = config();
+    roomy(&mut bare);
+    let changed = SmtpConfig { tls: other.config(), ..bare.clone() };
+    let acceptor = other.set_up().acceptor;
+    let rules = |config: &SmtpConfig, tls| {
+        Rules::new(config, String::from("relay.example"), tls, false).unwrap()
+    };
+    running.control.change(rules(&changed, Some(acceptor)), None, None);
+    assert!(running.encrypted(&connector(&first.der)).await.is_err(), "the old one is shown");
+    let mut late = running.encrypted(&connector(&second.der)).await.unwrap();
+    assert!(late.line().await.starts_with("220"));
+    early.send("NOOP\r\n").await;
+    assert!(early.line().await.starts_with("250"));
+
+    running.control.change(rules(&bare, None), None, None);
+    let mut still = running.encrypted(&connector(&second.der)).await.unwrap();
+    assert!(still.line().await.starts_with("220"));
+    let mut plain = BufReader::new(TcpStream::connect(running.plain).await.unwrap());
+    plain.write_all(b"STARTTLS\r\n").await.unwrap();
+    let mut lines = String::new();
+    plain.read_line(&mut lines).await.unwrap();
+    plain.read_line(&mut lines).await.unwrap();
+    assert!(lines.lines().nth(1).unwrap().starts_with("502 "), "{lines}");
     running.stop().await;
 }

@@ -4,7 +4,7 @@ use crate::config::AuthMode;
 use crate::message::{Address, senders_of};
 
 use super::{Phase, Session, Step, TlsRule};
-use crate::smtp::auth::{Authentication, Exchange, Identity, Mechanism, Progress};
+use crate::smtp::auth::{Authentication, Authenticator, Exchange, Identity, Mechanism, Progress};
 use crate::smtp::input::Line;
 use crate::smtp::reply::Reply;
 
@@ -33,6 +33,12 @@ impl Session {
         self.failed_logins += 1;
         let farewell = (self.failed_logins >= FAILURES_MAX).then_some(Reply::TOO_MANY_LOGINS);
         (reply, farewell)
+    }
+
+    /// True when the client has logged in as a user who may not any more. A transaction that it has begun comes to its end.
+    pub fn has_lost_its_user(&self, authenticator: &Authenticator) -> bool {
+        let user = self.identity.as_ref().and_then(|identity| identity.user.as_ref());
+        user.is_some_and(|user| !self.in_transaction() && authenticator.has_lost(user))
     }
 
     /// Whether header fields that give the provider orders count in this client's messages.

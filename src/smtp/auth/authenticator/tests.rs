@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use super::*;
-use crate::config::ProviderKind;
+use crate::config::{ProviderKind, SenderPattern};
 
 /// Of `correct horse`.
 const BCRYPT: &str = "$2b$04$abcdefghijklmnopqrstuujydOTSfIH/d5oUHpsygqV5X9xJLQc6e";
@@ -163,7 +163,7 @@ async fn an_address_with_many_failures_is_not_listened_to_for_a_while() {
 async fn a_check_does_not_wait_for_ever_for_its_turn() {
     let own = Authenticator::new(AuthMode::Required, users(), None);
     let all = u32::try_from(HASHES_AT_ONCE).unwrap();
-    let _turns = own.turns_of_strangers.acquire_many(all).await.unwrap();
+    let _turns = own.guard.turns_of_strangers.acquire_many(all).await.unwrap();
     let begun = tokio::time::Instant::now();
     let result = own.verify(credentials("bcrypt", "correct horse"), STRANGER).await;
     assert!(matches!(result, Authentication::Unavailable(reason) if reason == TOO_BUSY));
@@ -235,4 +235,33 @@ fn only_names_from_the_configuration_are_logged() {
     let provider = Authenticator::new(AuthMode::Provider, Vec::new(), None);
     assert_eq!(provider.known_name(&credentials("Resend", "x")), Some("resend"));
     assert_eq!(provider.known_name(&credentials("token", "token")), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_users_begin_with_the_failures_that_were_counted() {
+    let own = Authenticator::new(AuthMode::Required, users(), None);
+    for _ in 0..3 {
+        assert!(!is_right(&own, "plain", "guess").await);
+    }
+    let next = own.succeeded_by(AuthMode::Required, vec![user("new", "secret")], None);
+    assert_eq!(failures(&next), 3);
+    assert!(is_right(&next, "new", "secret").await);
+    assert!(!is_right(&next, "plain", "secret").await);
+}
+
+#[test]
+fn a_user_is_lost_by_its_end_or_another_password_and_by_nothing_else() {
+    let restricted = UserConfig {
+        senders: vec![SenderPattern::Domain("x.example".to_owned())],
+        ..user("b", "2")
+    };
+    let before = vec![user("a", "1"), user("b", "2"), user("c", "3")];
+    let own = Authenticator::new(AuthMode::Required, before.clone(), None);
+    let next = own.succeeded_by(AuthMode::Required, vec![user("a", "other"), restricted], None);
+    let lost = |own: &Authenticator| before.iter().map(|user| own.has_lost(user)).collect();
+    let nobody: Vec<bool> = lost(&own);
+    assert_eq!(nobody, [false; 3], "they are not in force yet");
+    next.take_over();
+    let some: Vec<bool> = lost(&own);
+    assert_eq!(some, [true, false, true]);
 }

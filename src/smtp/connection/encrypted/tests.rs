@@ -13,7 +13,6 @@ use crate::config::AuthMode;
 use crate::queue::Intake;
 use crate::smtp::auth::Authenticator;
 use crate::smtp::memory::MemoryBudget;
-use crate::smtp::occasional::Notices;
 use crate::smtp::session::{Policy, TlsRule};
 use crate::smtp::testing::Recorder;
 use crate::smtp::tls::testing::{Files, Pair, connector, server_name};
@@ -49,7 +48,7 @@ impl Bench {
             authenticator: Authenticator::new(AuthMode::Auto, Vec::new(), None),
             tls: Some(Files::of(&pair).set_up().acceptor),
             memory: Arc::new(MemoryBudget::new(16 << 20)),
-            notices: Notices::default(),
+            notices: Arc::default(),
             shutdown: CancellationToken::new(),
         };
         Self { pair, service: Arc::new(service), intake, peer: PEER }

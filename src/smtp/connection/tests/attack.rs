@@ -257,7 +257,7 @@ fn an_idle_connection_is_small() {
         authenticator: Authenticator::new(AuthMode::Auto, Vec::new(), None),
         tls: None,
         memory,
-        notices: Notices::default(),
+        notices: Arc::default(),
         shutdown: CancellationToken::new(),
     };
     let (_, server) = duplex(1);
