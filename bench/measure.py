@@ -6,26 +6,25 @@ import os
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections import defaultdict
 from contextlib import contextmanager
 from pathlib import Path
 
+import engine
 import large
 import probes
+from load import MESSAGE_OCTETS, WAIT_MAX, rate, say, send, wait_until
 from programs import ENVIRONMENT, Certificate, Floor, Mailferry, Postfix, ProviderSink
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-MESSAGE_OCTETS = 4096
 SESSIONS = (1, 16, 100)
 PACE_PER_SECOND = 200
 IDLE_CONNECTIONS = 1_000
 LARGE_OCTETS = 25 * 1024 * 1024
 # What ARCHITECTURE.md promises: 256 MiB of delivery, 75 MiB of sessions, over a process that does nothing.
 LARGE_BUDGET_MIB = 256 + 75
-WAIT_MAX = 180
 
 
 def main() -> None:
@@ -49,11 +48,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, help="rounds of interleaved runs (default: 5, quick: 2)")
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS), help="measure these groups only")
     parser.add_argument("--binary", type=Path, help="measure this program instead of building target/release/mailferry")
+    parser.add_argument("--million", type=int, help="how many wait in the group million (default: 1,000,000, quick: 20,000)")
     parser.add_argument("--dir", default="/var/tmp", help="where stores and queues go: the disk that is measured (default: /var/tmp)")
     parser.add_argument("--json", metavar="FILE", help="also write every sample there")
     options = parser.parse_args()
     options.rounds = options.rounds or (2 if options.quick else 5)
     options.backlog = 10_000 if options.quick else 100_000
+    options.million = options.million or (20_000 if options.quick else 1_000_000)
     options.scale = 0.25 if options.quick else 1.0
     options.binary = (options.binary or REPOSITORY / "target/release/mailferry").resolve()
     if not options.binary.exists():
@@ -259,30 +260,34 @@ class Bench:
         return json.loads(done.stdout)
 
     def secure_command(self, what: str, port: int, mode: str, *rest) -> list[str]:
-        client = REPOSITORY / "target/release/examples/bench-secure"
-        return [str(client), what, f"127.0.0.1:{port}", mode, str(self.certificate.file), *map(str, rest)]
+        return [str(self.example("bench-secure")), what, f"127.0.0.1:{port}", mode, str(self.certificate.file), *map(str, rest)]
+
+    def example(self, name: str) -> Path:
+        """A program of bench/, built with the one that is measured or for release."""
+        beside = self.options.binary.parent / "examples" / name
+        return beside if beside.exists() else REPOSITORY / "target/release/examples" / name
 
     # mailferry in the three conditions that are measured
 
-    def mailferry(self, provider_port: int, certificate: Certificate | None = None) -> Mailferry:
-        return Mailferry(self.folder(), self.options.binary, provider_port, certificate)
+    def mailferry(self, provider_port: int, certificate: Certificate | None = None, **settings) -> Mailferry:
+        return Mailferry(self.folder(), self.options.binary, provider_port, certificate, **settings)
 
     @contextmanager
-    def delivering(self):
+    def delivering(self, batch_max: int = 1, warm_up: int = 200, **settings):
         """With a provider that takes everything; warmed up."""
-        mailferry = self.mailferry(self.sink.port)
+        mailferry = self.mailferry(self.sink.port, delivery=f"batch_max = {batch_max}", **settings)
         try:
             mailferry.start()
-            send(mailferry.port, 16, 200)
+            send(mailferry.port, min(16, warm_up), warm_up)
             wait_until(lambda: mailferry.waiting() == 0, "the warm-up is delivered")
             yield mailferry
         finally:
             self.end(mailferry)
 
     @contextmanager
-    def set_aside(self, certificate: Certificate | None = None):
+    def set_aside(self, certificate: Certificate | None = None, batch_max: int = 1):
         """With a provider that refuses the key and is therefore left alone; warmed up."""
-        mailferry = self.mailferry(self.sink.refusing_port, certificate)
+        mailferry = self.mailferry(self.sink.refusing_port, certificate, delivery=f"batch_max = {batch_max}")
         try:
             mailferry.start()
             send(mailferry.port, 16, 200)
@@ -340,7 +345,7 @@ class Bench:
                 met = judge(statistics.median(judged), target)
                 verdict = "pass" if met else "**miss**"
             cells = [
-                figure.format(backlog=options.backlog),
+                figure.format(backlog=options.backlog, million=options.million, drained=self.count(engine.DRAINED)),
                 spread(samples[measured], unit),
                 f"{reference[0]} {spread(samples[reference[1]], reference[2])}" if reference else "",
                 spread(samples[ratio], "") if ratio else "",
@@ -363,9 +368,13 @@ GROUPS = {
     "memory-large": Bench.memory_large,
     "start": Bench.start,
     "backlog": Bench.backlog,
+    "drain": engine.drain,
+    "paced": engine.paced,
+    "engine": engine.rules,
+    "million": engine.million,
 }
 # Too long to repeat in every round, and steady.
-ONCE = {Bench.backlog}
+ONCE = {Bench.backlog, engine.million}
 
 # figure, sample, unit, (what it is compared with, its sample, unit), sample of the ratio, target
 ROWS = [
@@ -404,6 +413,22 @@ ROWS = [
     ("start to greeting, empty store", "start empty ms", "ms", None, None, ("≤", 50)),
     ("start to greeting, empty store, with a certificate", "start tls ms", "ms", None, None, None),
     ("start to greeting, {backlog:,} waiting", "start backlog ms", "ms", None, None, ("≤", 200)),
+    ("backlog of {drained:,} drained, one message a call", "drain", "/s", ("fresh mail, end to end", "fresh", "/s"),
+     "drain / fresh", ("≥", 0.9)),
+    ("backlog of {drained:,} drained in batches", "drain batches", "/s", ("fresh mail, end to end", "fresh", "/s"),
+     "drain batches / fresh", ("≥", 2)),
+    ("1,000 messages through 2 calls/s", "paced s", "s", None, None, ("≤", 6)),
+    ("end to end with routes, limits, quotas and a second provider", "rules all", "/s", ("without", "rules none", "/s"),
+     "rules all / none", ("≥", 0.95)),
+    ("start to greeting, {million:,} waiting", "start million ms", "ms", None, None, ("≤", 1000)),
+    ("memory above idle, {million:,} waiting", "rss million above idle", "MiB", ("idle", "rss million idle", "MiB"), None, ("≤", 16)),
+    *((f"{figure} beside {{million:,}} waiting", f"{what} million", "/s", ("beside 1,000", f"{what} few", "/s"),
+       f"{what} cost", ("≤", 1.3)) for figure, what in (("end to end", "passed on"), ("accept", "kept"))),
+    *((f"CPU per 1,000 messages, {figure}, beside {{million:,}} waiting", f"{what} million cpu per 1000", "s",
+       ("beside 1,000", f"{what} few cpu per 1000", "s"), f"{what} cpu", ("≤", 1.3))
+      for figure, what in (("end to end", "passed on"), ("accept", "kept"))),
+    ("/health, {million:,} waiting", "health million ms", "ms", ("1,000 waiting", "health few ms", "ms"), "health million / few", None),
+    ("memory, highest, {million:,} waiting and other mail passing", "rss million busy", "MiB", None, None, None),
     ("release binary", "binary MiB", "MiB", None, None, ("≤", 20)),
 ]  # fmt: skip
 
@@ -421,36 +446,6 @@ def spread(values: list[float], unit: str) -> str:
     if len(values) == 1:
         return f"{middle}{unit}"
     return f"{middle}{unit} ({show(min(values))} to {show(max(values))})"
-
-
-def send(port: int, sessions: int, count: int) -> None:
-    """Sends `count` messages over `sessions` connections that stay open, with Postfix's load generator."""
-    done = subprocess.run(
-        ["smtp-source", "-d", "-s", str(sessions), "-m", str(count), "-l", str(MESSAGE_OCTETS),
-         "-f", "a@example.org", "-t", "b@example.org", f"127.0.0.1:{port}"],
-        env=ENVIRONMENT, capture_output=True, text=True, timeout=WAIT_MAX,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise SystemExit(f"smtp-source failed: {done.stderr.strip()}")
-
-
-def rate(port: int, sessions: int, count: int) -> float:
-    """Messages per second, each with its 250."""
-    started = time.perf_counter()
-    send(port, sessions, count)
-    return count / (time.perf_counter() - started)
-
-
-def wait_until(condition, meaning: str) -> None:
-    deadline = time.perf_counter() + WAIT_MAX
-    while not condition():
-        if time.perf_counter() > deadline:
-            raise SystemExit(f"waited {WAIT_MAX} s in vain until {meaning}")
-        time.sleep(0.01)
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

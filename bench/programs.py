@@ -110,7 +110,9 @@ class ProviderSink(Program):
         self.own_requests = 0
 
     def command(self):
-        # `return` reads and drops the request body, so connections stay open.
+        # `return` reads and drops the request body, so connections stay open. A batch is answered with a hundred names, however
+        # many messages it has: what stands beyond the last means nothing.
+        batch = ",".join(f'{{"id":"$request_id-{n}"}}' for n in range(100))
         (self.folder / "nginx.conf").write_text(f"""
 daemon off;
 worker_processes 1;
@@ -132,6 +134,7 @@ http {{
     server {{
         listen 127.0.0.1:{self.port} backlog=4096;
         location = /emails {{ return 200 '{{"id":"$request_id"}}'; }}
+        location = /emails/batch {{ return 200 '{{"data":[{batch}]}}'; }}
         location = /count {{ stub_status; }}
     }}
     server {{
@@ -157,8 +160,19 @@ http {{
 class Mailferry(Program):
     """The program that all this is about, with Resend's API at `provider_port` and an empty store."""
 
-    def __init__(self, folder: Path, binary: Path, provider_port: int, certificate: "Certificate | None"):
+    def __init__(
+        self,
+        folder: Path,
+        binary: Path,
+        provider_port: int,
+        certificate: "Certificate | None" = None,
+        delivery: str = "batch_max = 1",
+        limits: str = "",
+        extra: str = "",
+    ):
+        """`delivery`, `limits`: lines for its section and the provider's; `extra`: further sections."""
         super().__init__(folder)
+        self.delivery, self.limits, self.extra = delivery, limits, extra
         self.binary = binary
         self.certificate = certificate
         self.provider_port = provider_port
@@ -179,12 +193,15 @@ max_connections_per_ip = 1200
 [http]
 listen = "127.0.0.1:{self.http_port}"
 [delivery]
-batch_max = 1
+{self.delivery}
 [queue]
 url = "sqlite:{self.folder}/mailferry.db"
+max_messages = 5000000
 [providers.resend]
 api_key = "re_bench"
 base_url = "http://127.0.0.1:{self.provider_port}"
+{self.limits}
+{self.extra}
 """)
         return [str(self.binary), "--config", str(self.folder / "mailferry.toml"), "serve"]
 

@@ -11,6 +11,7 @@ mod accounts;
 mod attack;
 mod auth;
 mod brevo;
+mod chaos;
 mod chunks;
 mod cli_flow;
 mod clients;

@@ -3,6 +3,7 @@
 mod accounts;
 mod at_once;
 mod batches;
+mod chaos;
 mod failover;
 mod known;
 mod limits;

@@ -32,6 +32,21 @@ impl MemoryStore {
         Self { queue: Mutex::default(), messages_max }
     }
 
+    /// What a durable store finds when it is opened again: whoever had claimed something is no more.
+    #[cfg(test)]
+    pub(crate) fn restart(&self) {
+        let mut queue = self.queue();
+        let held =
+            |(id, record): (&QueueId, &Record)| (record.state == State::Sending).then_some(*id);
+        let held: Vec<QueueId> = queue.records.iter().filter_map(held).collect();
+        for id in held {
+            queue.change(id, |record| {
+                record.state = State::Queued;
+                record.due = record.message.received_at;
+            });
+        }
+    }
+
     /// A panic elsewhere leaves the queue as it was: every change checks first and then goes through.
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
