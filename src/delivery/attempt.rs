@@ -72,6 +72,9 @@ impl Engine {
             drop(turn.take());
             let prepared =
                 prepared.inspect_err(|obstacle| self.note_unfit(job, &name, obstacle))?;
+            if !self.note_start(job, &way).await {
+                return Err(Obstacle::Interrupted);
+            }
             let (now, others) = rest.split_at(prepared.len());
             let Some(later) = self.make(&way, job, &prepared, now).await? else {
                 // The provider refuses the batch, which says nothing about its members.
@@ -132,7 +135,7 @@ impl Engine {
     }
 
     /// The parsed message with the From rules applied; parsed once, however many providers are asked.
-    fn parsed(&self, job: &mut Job) -> Arc<Email> {
+    pub(super) fn parsed(&self, job: &mut Job) -> Arc<Email> {
         let message = &job.claim.message;
         let email = job.email.get_or_insert_with(|| {
             let mut email = Email::parse(&message.raw);

@@ -15,8 +15,10 @@ use super::lane::{Lane, LaneId, LaneSetup};
 use super::roster::{NoLane, Roster};
 use super::standing::Admission;
 use super::status::{ProviderState, ProviderStatus};
+use super::waiting::{Batching, Departure};
 use crate::clock::Timestamp;
 use crate::provider::{Provider, SendError};
+use crate::queue::Turn;
 
 /// The queue is read when this many messages fit, so that one read brings many.
 const ROOM_MIN: usize = 32;
@@ -39,11 +41,14 @@ pub(super) enum Placement {
     Back { job: Box<Job>, due: Timestamp, why: Option<String> },
     /// No provider is left that it could use.
     Nobody(Box<Job>),
+    /// It may have arrived, and must not be sent again.
+    Held(Box<Job>),
 }
 
 #[derive(Debug)]
 pub(super) struct Board {
-    roster: Roster,
+    pub(super) roster: Roster,
+    pub(super) batching: Batching,
     /// The default order of preference.
     route: Vec<LaneId>,
     /// The orders of users who have their own.
@@ -53,7 +58,7 @@ pub(super) struct Board {
     /// Clients bring accounts: the queue may hold mail for any.
     accounts_expected: bool,
     /// The shortest wait of a message that found no open lane.
-    wait_min: Duration,
+    pub(super) wait_min: Duration,
     pub(super) rng: Rng,
 }
 
@@ -72,9 +77,10 @@ pub(super) struct Ways {
 
 impl Board {
     /// Closed lanes are checked by `checks`.
-    pub(super) fn new(ways: Ways, checks: Backoff, rng: Rng) -> Self {
+    pub(super) fn new(ways: Ways, checks: Backoff, batching: Batching, rng: Rng) -> Self {
         let mut board = Self {
             roster: Roster::new(ways.lanes, ways.maker, checks),
+            batching,
             route: Vec::new(),
             user_routes: HashMap::new(),
             routed: BTreeSet::new(),
@@ -126,6 +132,9 @@ impl Board {
     /// The lanes that a message may use, in the order of preference, closed ones included. That of a brought account
     /// must have been made.
     pub(super) fn candidates(&self, job: &Job) -> Vec<LaneId> {
+        if let Some(lane) = job.bound {
+            return vec![lane];
+        }
         let claim = &job.claim;
         let wanted: Vec<LaneId> = match &job.way {
             // Whatever an operator may have named: it goes by this account or not at all.
@@ -159,17 +168,24 @@ impl Board {
         self.accounts_expected || self.roster.has_accounts()
     }
 
-    /// Whether a fresh message may go on from memory: something that it may use takes mail.
-    pub(super) fn takes(&self, user: Option<&str>, way: &Way, now: Timestamp) -> bool {
-        let shared = self.is_shared();
-        let takes = |id: LaneId| {
-            let lane = self.roster.lane(id);
-            lane.is_open(now) && !(shared && lane.is_crowded())
-        };
+    /// Whether a fresh message may go on from memory: the lane that it would take has room for it.
+    pub(super) fn takes(&self, user: Option<&str>, way: &Way, turn: Turn, now: Timestamp) -> bool {
         match way {
-            Way::Route => self.route_of(user).iter().any(|id| takes(*id)),
-            Way::Account(brought) => self.roster.of(brought).is_none_or(takes),
+            Way::Route | Way::Account(_) => match self.likely(user, way, now) {
+                Some(id) => !self.roster.lane(id).is_crowded(turn, self.batching),
+                None => matches!(way, Way::Account(brought) if self.roster.of(brought).is_none()),
+            },
             Way::Locked(_) => false,
+        }
+    }
+
+    /// The lane that a fresh message would take, as things stand.
+    pub(super) fn likely(&self, user: Option<&str>, way: &Way, now: Timestamp) -> Option<LaneId> {
+        let open = |id: &LaneId| self.is_open(*id, now);
+        match way {
+            Way::Route => self.route_of(user).iter().copied().find(open),
+            Way::Account(brought) => self.roster.of(brought).filter(open),
+            Way::Locked(_) => None,
         }
     }
 
@@ -200,20 +216,25 @@ impl Board {
         let mut opens: Option<Timestamp> = None;
         for id in candidates {
             let lane = self.roster.lane(id);
+            let gathers = lane.gathers(&job, self.batching, now);
             match lane.admission(now) {
                 Admission::Closed(at) => opens = earlier(opens, at),
-                Admission::Open if lane.waiting.is_empty() && lane.is_free(now) => {
+                Admission::Open
+                    if gathers.is_none() && lane.goes_first(now) && lane.is_free(now) =>
+                {
                     self.roster.change(id, |lane| lane.take_slot(now));
                     return Placement::Run(id, Box::new(job));
                 }
-                Admission::Open | Admission::Soon(_) if shared && lane.is_crowded() => {
+                Admission::Open | Admission::Soon(_)
+                    if shared && lane.is_crowded(job.turn, self.batching) =>
+                {
                     let earliest = lane.drained(now).max(now + self.wait_min);
                     let due = self.turn(id, earliest);
                     return Placement::Back { job: Box::new(job), due, why: None };
                 }
                 admission @ (Admission::Open | Admission::Soon(_)) => {
                     let for_time = lane.has_slot() || admission != Admission::Open;
-                    self.roster.change(id, |lane| lane.waiting.push_back(job));
+                    self.roster.change(id, |lane| lane.waiting.push(job, gathers));
                     return Placement::Parked { for_time };
                 }
             }
@@ -247,35 +268,32 @@ impl Board {
         self.roster.change(lane, |lane| lane.turn(earliest, rng))
     }
 
-    /// A waiting message whose lane has a free slot now; the slot is taken for it.
-    pub(super) fn next_ready(&mut self, now: Timestamp) -> Option<(LaneId, Job)> {
-        let id = self.roster.first_ready(now)?;
-        let job = self.roster.change(id, |lane| {
-            let job = lane.waiting.pop_front()?;
-            lane.take_slot(now);
-            Some(job)
-        });
-        Some((id, job?))
+    /// What can leave now, because its lane has a free slot; the slot is taken for it.
+    pub(super) fn next_ready(&mut self, now: Timestamp) -> Option<(LaneId, Departure)> {
+        let batching = self.batching;
+        let id = self.roster.first_ready(batching, now)?;
+        let departure = self.roster.change(id, |lane| lane.depart(batching, now));
+        Some((id, departure?))
+    }
+
+    /// These had their turn at this lane and could not use it; they have it again.
+    pub(super) fn put_back(&mut self, lane: LaneId, jobs: Vec<Job>) {
+        self.roster.change(lane, |lane| lane.waiting.put_back(jobs));
     }
 
     /// Takes the messages off closed lanes, to be placed anew.
     pub(super) fn displaced(&mut self, now: Timestamp) -> Vec<Job> {
-        self.take_waiting(|lane| {
-            if lane.is_open(now) { Vec::new() } else { lane.waiting.drain(..).collect() }
-        })
+        self.take_waiting(|lane| if lane.is_open(now) { Vec::new() } else { lane.waiting.drain() })
     }
 
     /// Takes the messages off the front that have waited until their lease ends.
     pub(super) fn outstayed(&mut self, now: Timestamp) -> Vec<Job> {
-        self.take_waiting(|lane| {
-            let next = || lane.waiting.pop_front_if(|job| job.lease_ends(now));
-            std::iter::from_fn(next).collect()
-        })
+        self.take_waiting(|lane| lane.waiting.take_first_while(|job| job.lease_ends(now)))
     }
 
     /// Takes all waiting messages, for the shutdown.
     pub(super) fn drain(&mut self) -> Vec<Job> {
-        self.take_waiting(|lane| lane.waiting.drain(..).collect())
+        self.take_waiting(|lane| lane.waiting.drain())
     }
 
     fn take_waiting(&mut self, take: impl Fn(&mut Lane) -> Vec<Job>) -> Vec<Job> {
@@ -388,7 +406,8 @@ impl Board {
 
     /// How many more messages it is worth to have in memory.
     pub(super) fn room(&self, now: Timestamp) -> usize {
-        let routed = self.routed.iter().map(|id| self.roster.lane(*id).room(now)).max();
+        let routed =
+            self.routed.iter().map(|id| self.roster.lane(*id).room(self.batching, now)).max();
         let accounts = self.reads_for_accounts() && self.roster.account_jobs() < ACCOUNT_JOBS_MAX;
         routed.unwrap_or(0).max(if accounts { ACCOUNT_ROOM } else { 0 })
     }

@@ -12,7 +12,7 @@ use super::job::Job;
 use super::status::{Cause, NotSent};
 use crate::clock::Timestamp;
 use crate::message::{IndexFields, Message, QueueId, Submission};
-use crate::queue::{Claim, Entry, Intake, Refusal, Store, StoreError, WayKey};
+use crate::queue::{Claim, Entry, Intake, Refusal, Store, StoreError, Turn, WayKey};
 
 /// The number of the claim that a message is born with (`Store::insert`).
 const BIRTH_LEASE: i64 = 1;
@@ -73,18 +73,33 @@ impl Engine {
         way: Way,
     ) -> Result<QueueId, StoreError> {
         let id = message.id;
-        let open = !self.closing.load(Ordering::Relaxed)
-            && self.board().takes(message.user.as_deref(), &way, self.now());
+        let (open, ahead) = {
+            let (now, user) = (self.now(), message.user.as_deref());
+            let on_unclear = self.policy().on_unclear;
+            let board = self.board();
+            let open = !self.closing.load(Ordering::Relaxed)
+                && board.takes(user, &way, Turn::of(&message), now);
+            let lane = if open { board.likely(user, &way, now) } else { None };
+            (open, lane.and_then(|lane| board.ahead(lane, on_unclear, now)))
+        };
         let room = if open { self.memory.try_take(message.raw.len()) } else { None };
         let lease = room.is_some().then(|| self.lease());
         let expires = lease.as_ref().map(|lease| lease.expires);
+        let provider = ahead.filter(|_| lease.is_some());
         let way_key = WayKey::default();
-        let entry = Entry { message: Arc::clone(&message), way: way_key, lease, provider: None };
+        let entry = Entry {
+            message: Arc::clone(&message),
+            way: way_key,
+            lease,
+            provider: provider.clone(),
+        };
         store.insert(entry).await?;
         self.log().accepted(&message);
         match expires {
             Some(expires) => {
-                self.dispatch(Job::new(Claim::fresh(message, BIRTH_LEASE), expires, way, room));
+                let mut job = Job::new(Claim::fresh(message, BIRTH_LEASE), expires, way, room);
+                job.begun = provider;
+                self.dispatch(job);
             }
             None => {
                 self.backlog.store(true, Ordering::Relaxed);

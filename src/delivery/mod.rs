@@ -17,8 +17,11 @@ mod brought;
 mod calls;
 mod caught;
 mod course;
+mod crew;
+mod doubt;
 mod engine;
 mod events;
+mod fair;
 mod health;
 mod intake;
 mod job;
@@ -26,6 +29,7 @@ mod known;
 mod lane;
 mod mark;
 mod memory;
+mod offering;
 mod pace;
 mod policy;
 mod pump;
@@ -35,6 +39,8 @@ mod standing;
 mod status;
 #[cfg(test)]
 mod tests;
+mod units;
+mod waiting;
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -120,7 +126,7 @@ impl Delivery {
         let policy = Policy::of(&settings);
         let instance = Arc::clone(&settings.instance);
         let (ways, checks) = settings.ways();
-        let board = Board::new(ways, checks, rng);
+        let board = Board::new(ways, checks, policy.batching(), rng);
         Self(Arc::new(Engine::new(board, store, policy, clock, instance)))
     }
 

@@ -3,7 +3,9 @@
 mod accounts;
 mod at_once;
 mod batches;
+mod doubts;
 mod failover;
+mod fairness;
 mod known;
 mod losses;
 mod outcomes;
@@ -12,3 +14,4 @@ mod room;
 mod routes;
 pub(in crate::delivery) mod scripted;
 mod steering;
+mod together;

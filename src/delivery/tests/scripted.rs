@@ -55,6 +55,29 @@ pub(in crate::delivery) struct Scripted {
     probe_interval: Duration,
     /// How the next batches end as a whole; each member has a place in `script` when there is none.
     batches: Mutex<VecDeque<SendError>>,
+    /// What it recognises: requests by their key, and what it answered.
+    answered: Mutex<HashMap<String, Known>>,
+    /// How many copies of each call it has sent.
+    copies: Mutex<HashMap<String, usize>>,
+    /// So many of the next answers are lost after it has taken what came.
+    lost: AtomicUsize,
+    /// So many of the next requests are taken and never answered.
+    silent: AtomicUsize,
+    /// Refuses the call to this recipient; a batch with it as a whole, or only this member.
+    poison: Option<(&'static str, bool)>,
+    /// Writes its requests otherwise.
+    in_capitals: bool,
+    /// Cannot be joined with others.
+    unjoinable: Option<&'static str>,
+}
+
+/// The body of a request, and what was answered for each of its members.
+type Known = (Bytes, Vec<Result<Receipt, SendError>>);
+
+/// Takes one away, if there is one.
+fn takes_one(counter: &AtomicUsize) -> bool {
+    let less = |count: usize| count.checked_sub(1);
+    counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
 }
 
 pub(super) fn error(verdict: Verdict) -> SendError {
@@ -90,7 +113,101 @@ impl Scripted {
             started: tokio::time::Instant::now(),
             probe_interval: Duration::ZERO,
             batches: Mutex::default(),
+            answered: Mutex::default(),
+            copies: Mutex::default(),
+            lost: AtomicUsize::new(0),
+            silent: AtomicUsize::new(0),
+            poison: None,
+            in_capitals: false,
+            unjoinable: None,
         }
+    }
+
+    /// One that knows a repeat of a request and answers as it did before.
+    pub(super) fn recognising(mut self) -> Self {
+        let window = Duration::from_hours(24);
+        self.capabilities.idempotency = Idempotency::Replays { window };
+        self
+    }
+
+    /// One that refuses what is for this recipient, and with it the batch where it takes all or nothing.
+    pub(super) fn refusing(mut self, recipient: &'static str, all_or_nothing: bool) -> Self {
+        self.poison = Some((recipient, all_or_nothing));
+        self
+    }
+
+    /// The same one after a change that makes its requests other ones.
+    pub(super) fn in_capitals(mut self) -> Self {
+        self.in_capitals = true;
+        self
+    }
+
+    pub(super) fn not_joining(mut self, recipient: &'static str) -> Self {
+        self.unjoinable = Some(recipient);
+        self
+    }
+
+    /// The next answers are lost, though what was asked is done.
+    pub(super) fn lose_answers(&self, count: usize) {
+        self.lost.store(count, Ordering::Relaxed);
+    }
+
+    /// The next requests are taken and never answered.
+    pub(super) fn fall_silent(&self, count: usize) {
+        self.silent.store(count, Ordering::Relaxed);
+    }
+
+    /// How many copies each call that was taken has had at the most, and how many calls those are.
+    pub(super) fn copies(&self) -> (usize, usize) {
+        let copies = self.copies.lock().unwrap();
+        (copies.values().copied().max().unwrap_or_default(), copies.len())
+    }
+
+    /// What it makes of a request.
+    async fn answer(
+        &self,
+        request: &Call,
+        key: &IdempotencyKey,
+        number: usize,
+        joined: bool,
+    ) -> Result<Vec<Result<Receipt, SendError>>, SendError> {
+        let recognises = self.capabilities.idempotency != Idempotency::None;
+        let before = self.answered.lock().unwrap().get(key.as_str()).cloned();
+        if let Some((body, answer)) = before.filter(|_| recognises) {
+            assert_eq!(body, request.body, "another request under the same key");
+            return if takes_one(&self.lost) { Err(self.no_answer()) } else { Ok(answer) };
+        }
+        let text = String::from_utf8_lossy(&request.body).into_owned();
+        let members: Vec<&str> = text.split(';').collect();
+        if let Some((poison, true)) = self.poison
+            && joined
+            && members.contains(&poison)
+        {
+            return Err(error(Verdict::Rejected));
+        }
+        let answers = members.iter().enumerate().map(|(member, recipients)| {
+            if self.poison.is_some_and(|(poison, _)| poison == *recipients) {
+                return Err(error(Verdict::Rejected));
+            }
+            let id = if joined { format!("{number}.{}", member + 1) } else { number.to_string() };
+            self.next_answer(&id)
+        });
+        let answers: Vec<_> = answers.collect();
+        for (recipients, _) in members.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()) {
+            *self.copies.lock().unwrap().entry((*recipients).to_owned()).or_default() += 1;
+        }
+        if answers.iter().any(Result::is_ok) {
+            let known = (request.body.clone(), answers.clone());
+            self.answered.lock().unwrap().insert(key.as_str().to_owned(), known);
+        }
+        if takes_one(&self.silent) {
+            std::future::pending::<()>().await;
+        }
+        if takes_one(&self.lost) { Err(self.no_answer()) } else { Ok(answers) }
+    }
+
+    fn no_answer(&self) -> SendError {
+        SendError { unclear: true, ..error(Verdict::Temporary { retry_after: None }) }
     }
 
     pub(super) fn that_cannot_carry_it() -> Self {
@@ -200,7 +317,11 @@ impl Provider for Scripted {
         }
         let recipients: Vec<&str> = letter.addressing.recipients().collect();
         assert!(self.fatal.is_none_or(|fatal| !recipients.contains(&fatal)), "as told");
-        let body = Bytes::from(recipients.join(","));
+        let mut body = recipients.join(",");
+        if self.in_capitals {
+            body.make_ascii_uppercase();
+        }
+        let body = Bytes::from(body);
         Ok(Call { losses: self.losses.clone(), ..Call::new(body, "text/plain") })
     }
 
@@ -219,7 +340,13 @@ impl Provider for Scripted {
             });
             seen.len()
         };
-        self.next_answer(&number.to_string())
+        let mut answers = self.answer(call, key, number, false).await?;
+        answers.pop().unwrap()
+    }
+
+    fn can_join(&self, call: &Call) -> bool {
+        self.capabilities.batch.is_some()
+            && self.unjoinable.is_none_or(|recipient| call.body != recipient.as_bytes())
     }
 
     fn join(&self, calls: &[Call]) -> Option<Call> {
@@ -247,7 +374,7 @@ impl Provider for Scripted {
         if let Some(error) = self.batches.lock().unwrap().pop_front() {
             return Err(error);
         }
-        Ok((1..=members).map(|member| self.next_answer(&format!("{number}.{member}"))).collect())
+        self.answer(joined, key, number, true).await
     }
 
     fn probe_interval(&self) -> Duration {
@@ -344,6 +471,12 @@ impl World {
             pass(Duration::from_millis(500)).await;
         }
         panic!("{id} is still {}", self.show(id).await.summary.state);
+    }
+
+    /// The process dies: whatever was under way never comes to an end.
+    pub(super) fn crash(self) -> Arc<MemoryStore> {
+        self.running.abort();
+        self.store
     }
 
     pub(super) async fn stop(self) -> Arc<MemoryStore> {
