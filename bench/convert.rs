@@ -15,7 +15,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mailferry::clock::{SystemClock, Timestamp};
-use mailferry::config::{ProviderConfig, ProviderKind, SmarthostConfig};
+use mailferry::config::{ProviderConfig, ProviderKind, Quota, SmarthostConfig};
 use mailferry::message::{Addressing, Email, Envelope, QueueId};
 use mailferry::provider::{Form, HttpClient, Letter, Provider, build};
 use mailferry::secret::Secret;
@@ -98,6 +98,8 @@ fn provider(kind: ProviderKind) -> Result<Arc<dyn Provider>, Fault> {
         api_key: Secret::new("key"),
         base_url: Some("http://127.0.0.1:9".parse()?),
         rate: None,
+        daily_quota: Quota::default(),
+        monthly_quota: Quota::default(),
         concurrency: NonZeroUsize::MIN,
         timeout: Duration::from_secs(1),
         region: Some("eu-west-1".to_owned()),

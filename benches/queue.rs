@@ -1,6 +1,8 @@
 //! What the queue in a file costs: messages accepted and settled per second, the time and the CPU of each, and how a
-//! large backlog starts and is handed out. `cargo bench --bench queue [FOLDER]`; the folder chooses the disk.
+//! large backlog starts and is handed out. `cargo bench --bench queue [FOLDER]`; the folder chooses the disk. With
+//! `-- --million` only the last part is run: 1,000,000 messages of 1,000 senders that wait.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use mailferry::clock::Timestamp;
 use mailferry::message::{Envelope, IndexFields, Message, QueueId};
 use mailferry::queue::{
     Attempt, Claim, Entry, Filter, Lease, Next, Outcome, Portion, RecipientState, Settlement,
-    SqliteStore, State, Store,
+    SqliteStore, State, Store, WayKey,
 };
 use tokio::time::Instant;
 
@@ -31,6 +33,9 @@ async fn main() -> Result<(), Fault> {
     let folder = folder.map_or_else(std::env::temp_dir, PathBuf::from);
     let folder = tempfile::tempdir_in(folder)?;
     let mut out = io::stdout();
+    if std::env::args().any(|argument| argument == "--million") {
+        return crowd(&folder.path().join("crowd.db"), &mut out).await;
+    }
 
     let fsync = fdatasync_time(folder.path())?;
     writeln!(out, "fdatasync of 4 KiB: {fsync:?}")?;
@@ -140,11 +145,27 @@ async fn backlog(path: &Path, out: &mut impl io::Write) -> Result<(), Fault> {
         let page = store.list(filter).await?;
         writeln!(out, "list {name}: {:?} ({} shown)", started.elapsed(), page.messages.len())?;
     }
+    let filter = Filter { name: Some("nobody@app.example.org".to_owned()), ..Filter::default() };
+    let started = Instant::now();
+    store.list(filter).await?;
+    writeln!(out, "search by name: {:?}", started.elapsed())?;
+    drain(&store, &Portion::any(200, 4 << 20, 0), usize::MAX, "drain", out).await
+}
+
+/// Claims and settles up to so many messages.
+async fn drain(
+    store: &SqliteStore,
+    portion: &Portion,
+    messages: usize,
+    name: &str,
+    out: &mut impl io::Write,
+) -> Result<(), Fault> {
     let (started, cpu) = (Instant::now(), cpu_time());
-    let mut drained = 0;
-    let portion = Portion::any(200, 4 << 20, 0);
-    loop {
+    let (mut drained, mut longest) = (0, Duration::ZERO);
+    while drained < messages {
+        let asked = Instant::now();
         let claims = store.claim(portion.clone(), future(), lease()).await?;
+        longest = longest.max(asked.elapsed());
         if claims.is_empty() {
             break;
         }
@@ -157,11 +178,89 @@ async fn backlog(path: &Path, out: &mut impl io::Write) -> Result<(), Fault> {
     let (elapsed, cpu) = (started.elapsed(), cpu_time().saturating_sub(cpu));
     writeln!(
         out,
-        "drain: {:.0} claim+settle/s, cpu {:.1} us each, resident {} KiB",
+        "{name}: {:.0} claim+settle/s, cpu {:.1} us each, longest claim {longest:?}, resident {} KiB",
         f64::from(u32::try_from(drained)?) / elapsed.as_secs_f64(),
         cpu.as_secs_f64() * 1e6 / drained as f64,
         resident_kib()
     )?;
+    Ok(())
+}
+
+/// A million messages wait in one way: for a provider that is down, then to be handed out; beside a thousand in another
+/// file, which is what it is compared with.
+async fn crowd(path: &Path, out: &mut impl io::Write) -> Result<(), Fault> {
+    let down = WayKey::new("down", 1);
+    for waiting in [1_000, 1_000_000] {
+        let path = path.with_extension(format!("{waiting}.db"));
+        drop(SqliteStore::open(&path, 2_000_000)?);
+        fill(&path, waiting, &down)?;
+        let (started, memory) = (Instant::now(), resident_kib());
+        let store = Arc::new(SqliteStore::open(&path, 2_000_000)?);
+        writeln!(out, "{waiting} waiting: open {:?}", started.elapsed())?;
+        for _ in 0..2 {
+            let started = Instant::now();
+            store.counts().await?;
+            writeln!(out, "counts {:?}", started.elapsed())?;
+        }
+        let ways = BTreeMap::from([(down.clone(), 0)]);
+        let closed = Portion { ways, ..Portion::any(200, 4 << 20, 0) };
+        let started = Instant::now();
+        store.claim(closed.clone(), now(), lease()).await?;
+        writeln!(out, "claim, way closed: {:?}", started.elapsed())?;
+        let any = Portion::any(200, 4 << 20, 0);
+        let early = Timestamp::UNIX_EPOCH;
+        for _ in 0..2 {
+            let started = Instant::now();
+            store.claim(any.clone(), early, lease()).await?;
+            writeln!(out, "claim, nothing due: {:?}", started.elapsed())?;
+        }
+        let started = Instant::now();
+        store.next_due(&any).await?;
+        writeln!(out, "next_due: {:?}", started.elapsed())?;
+        let (started, cpu) = (Instant::now(), cpu_time());
+        let pairs = run(&store, 100, 50_000).await?.len();
+        let (elapsed, cpu) = (started.elapsed(), cpu_time().saturating_sub(cpu));
+        writeln!(
+            out,
+            "100 tasks: {:.0} insert+settle/s, cpu {:.1} us each",
+            pairs as f64 / elapsed.as_secs_f64(),
+            cpu.as_secs_f64() * 1e6 / pairs as f64
+        )?;
+        let some = usize::try_from(waiting)?.min(20_000);
+        drain(&store, &any, some, "drain", out).await?;
+        let started = Instant::now();
+        store.counts().await?;
+        writeln!(
+            out,
+            "counts after it {:?}, resident {memory} -> {} KiB",
+            started.elapsed(),
+            resident_kib()
+        )?;
+    }
+    Ok(())
+}
+
+/// Writes so many messages of a thousand senders past the store, which would take its time.
+fn fill(path: &Path, messages: u32, way: &WayKey) -> Result<(), Fault> {
+    let file = rusqlite::Connection::open(path)?;
+    let received_at = now().as_millisecond() - 3_600_000;
+    file.execute_batch("PRAGMA synchronous = OFF; BEGIN")?;
+    file.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) \
+         INSERT INTO bodies (n, message, raw) SELECT i, \
+         unhex(format('%012x7%03x8%015x', ?2 + i, i % 4096, i)), zeroblob(300) FROM n",
+        (messages, received_at),
+    )?;
+    file.execute(
+        "INSERT INTO messages (id, state, due_at, lease, deferrals, received_at, trying_since, sender, recipients, \
+         smtp_utf8, header_from, subject, message_id, size, body, body_rows, way, bulk, share) \
+         SELECT message, 0, ?1 + n, 0, 0, ?1 + n, ?1 + n, 'app@example.org', \
+         '[{\"address\":\"ada.lovelace@example.net\",\"state\":\"queued\"}]', 0, \
+         'The App <app@example.org>', 'Please confirm your address', n || '@app.example.org', 300, n, 1, \
+         ?2, 0, (n * 7919) % 1000 FROM bodies",
+        (received_at, way.as_str()),
+    )?;
+    file.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)")?;
     Ok(())
 }
 

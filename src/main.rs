@@ -46,7 +46,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
         }
         Command::Queue(args) => {
             let config = load(Purpose::Tool)?.config;
-            cli::queue::must_exist(&config)?;
+            cli::queue::check(&args, &config)?;
             cli::queue::run(&args, app::store(&config), &SystemClock)
         }
         Command::Health(args) => cli::health::run(args, || load(Purpose::Tool)),

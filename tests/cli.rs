@@ -68,6 +68,7 @@ fn every_command_has_help_with_an_example() {
         &["queue", "show"],
         &["queue", "retry"],
         &["queue", "cancel"],
+        &["queue", "export"],
         &["health"],
         &["hash-password"],
         &["config"],
@@ -98,7 +99,16 @@ fn a_command_line_that_makes_no_sense_is_usage() {
         (&["send"], "--to"),
         (&["send", "--to", "nobody"], "local@domain"),
         (&["queue"], "list"),
-        (&["queue", "cancel", "17"], "17"),
+        (&["queue", "cancel"], "<ID>"),
+        (&["queue", "retry", "x", "--to", "nobody"], "local@domain"),
+        (&["queue", "retry", "--failed", "--to", "ada@example.org"], "--to"),
+        (&["queue", "retry", "x", "--failed"], "--failed"),
+        (&["queue", "export"], "<ID|--all>"),
+        (&["queue", "export", "--all"], "--directory"),
+        (&["queue", "export", "x", "--state", "failed"], "--all"),
+        (&["queue", "export", "x", "--output", "a", "--directory", "b"], "--directory"),
+        (&["queue", "export", "x", "y"], "need --directory"),
+        (&["queue", "export", "x", "--json"], "--json needs"),
         (&["queue", "list", "--state", "lost"], "queued, sending, delivered"),
         (&["queue", "list", "--limit", "0"], "1..=1000"),
         (&["health", "--url", "8025"], "http://127.0.0.1:8025"),
@@ -376,9 +386,20 @@ fn retry_wants_an_id_or_all_failed_ones() {
     let ended = run(&["queue", "retry"]);
     assert_eq!(ended.code, 2);
     assert!(ended.err.contains("<ID|--failed>"), "{}", ended.err);
-    let ended = run(&["queue", "retry", "12"]);
-    assert_eq!(ended.code, 2);
-    assert!(ended.err.contains("an id is a text such as"), "{}", ended.err);
+}
+
+#[test]
+fn retry_wants_a_provider_that_is_configured() {
+    for which in ["--failed", "01937b5e-8f00-7000-8000-000000000000"] {
+        let retry = ["queue", "retry", which, "--provider", "resent"];
+        let ended = Setup::new().run(&retry, &[KEY]);
+        assert_eq!(ended.code, 2);
+        let said = "no provider \"resent\"; did you mean resend? configured: resend";
+        assert!(ended.err.contains(said), "{}", ended.err);
+        let ended = Setup::new().run(&retry, &[]);
+        assert_eq!(ended.code, 2);
+        assert!(ended.err.contains("none is configured"), "{}", ended.err);
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! A process that is killed in the middle of its work has kept every message that it had acknowledged.
 //!
 //! The test starts itself a second time as the victim, which puts messages in from many tasks and prints what was
-//! acknowledged; then it kills the victim and looks into the file.
+//! acknowledged; then it kills the victim and looks into the file. What the victim had begun to send is in doubt then,
+//! and a batch is settled as a whole or not at all.
 
 #[cfg(test)]
 mod tests {
@@ -16,12 +17,23 @@ mod tests {
     use mailferry::clock::{Clock as _, SystemClock, Timestamp};
     use mailferry::message::{Envelope, IndexFields, Message, QueueId};
     use mailferry::queue::{
-        Claim, Entry, Lease, Next, RecipientState, Settlement, SqliteStore, State, Store as _,
+        BatchId, Claim, Entry, Lease, Next, Portion, RecipientState, Settlement, SqliteStore,
+        Start, State, Store as _,
     };
 
     const NAME: &str = "tests::a_killed_process_has_kept_each_acknowledged_message";
     const VICTIM: &str = "QUEUE_CRASH_FILE";
     const ROUNDS: usize = 6;
+    /// Members of each batch.
+    const MEMBERS: u32 = 5;
+
+    /// What the victim has said of a message, in this order.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    enum News {
+        Kept,
+        Begun,
+        Delivered,
+    }
 
     #[test]
     fn a_killed_process_has_kept_each_acknowledged_message() {
@@ -36,19 +48,17 @@ mod tests {
         for round in 0..ROUNDS {
             let news = kill_after(&path, 50 + round * 130);
             assert!(news.len() >= 50, "the victim worked");
-            for (id, state) in news {
-                // A settlement is acknowledged after its insert: the later word counts.
-                let known = acknowledged.entry(id).or_insert(state);
-                if state == State::Delivered {
-                    *known = state;
-                }
+            for (id, word) in news {
+                // The later word counts.
+                let known = acknowledged.entry(id).or_insert(word);
+                *known = word.max(*known);
             }
-            runtime.block_on(check(&path, &acknowledged));
+            runtime.block_on(check(&path, &mut acknowledged));
         }
     }
 
     /// Starts a victim, kills it after that many acknowledgements, and returns all that it gave.
-    fn kill_after(path: &Path, acknowledgements: usize) -> Vec<(QueueId, State)> {
+    fn kill_after(path: &Path, acknowledgements: usize) -> Vec<(QueueId, News)> {
         let mut victim = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", NAME, "--nocapture"])
             .env(VICTIM, path)
@@ -70,30 +80,38 @@ mod tests {
         news
     }
 
-    fn read(line: &str) -> Option<(QueueId, State)> {
+    fn read(line: &str) -> Option<(QueueId, News)> {
         let mut words = line.rsplit(' ');
-        let state = match words.next()? {
-            "kept." => State::Queued,
-            "delivered." => State::Delivered,
+        let word = match words.next()? {
+            "kept." => News::Kept,
+            "begun." => News::Begun,
+            "delivered." => News::Delivered,
             _ => return None,
         };
-        Some((words.next()?.parse().ok()?, state))
+        Some((words.next()?.parse().ok()?, word))
     }
 
-    async fn check(path: &Path, acknowledged: &HashMap<QueueId, State>) {
+    async fn check(path: &Path, acknowledged: &mut HashMap<QueueId, News>) {
         let store = SqliteStore::open(path, u64::MAX).unwrap();
-        for (id, state) in acknowledged {
+        for (id, word) in acknowledged.iter() {
             let details = store.show(*id).await.unwrap().expect("an acknowledged message is there");
             // What was under way when the process died is queued again, or was settled without a word.
-            assert!(
-                details.summary.state == *state || details.summary.state == State::Delivered,
-                "{id} is {}",
-                details.summary.state
-            );
+            let state = details.summary.state;
+            match word {
+                News::Delivered => assert_eq!(state, State::Delivered, "{id}"),
+                News::Kept => {
+                    assert!(matches!(state, State::Queued | State::Delivered), "{id} is {state}");
+                }
+                News::Begun => assert!(
+                    state == State::Delivered || details.summary.in_doubt,
+                    "{id} is {state}, and nobody knows that it may have arrived"
+                ),
+            }
             assert_eq!(store.content(*id).await.unwrap(), Some(content(*id)));
         }
         let counts = store.counts().await.unwrap();
         assert_eq!((counts.sending, counts.failed), (0, 0));
+        repeat_batches(&store, acknowledged).await;
         drop(store);
         let file = rusqlite::Connection::open(path).unwrap();
         let verdict: String =
@@ -101,33 +119,102 @@ mod tests {
         assert_eq!(verdict, "ok");
     }
 
-    /// The victim: 16 tasks, each message inserted, every other one settled. Ends by itself if nobody kills it.
+    /// Claims all that is left and settles it, as a daemon does after a crash: batches come back whole, in their order.
+    async fn repeat_batches(store: &SqliteStore, acknowledged: &mut HashMap<QueueId, News>) {
+        let now = SystemClock.now();
+        let lease = Lease { owner: Arc::from("heir"), expires: now + Duration::from_secs(300) };
+        let portion = Portion::any(100_000, u64::MAX, usize::MAX);
+        let claims = store.claim(portion, now, lease).await.unwrap();
+        assert_eq!(store.counts().await.unwrap().queued, 0, "all of it");
+        let mut claims = claims.iter();
+        let mut settlements = Vec::new();
+        while let Some(claim) = claims.next() {
+            settlements.push(delivered(claim, now));
+            let Some(place) = claim.doubt.as_ref().and_then(|doubt| doubt.place) else { continue };
+            assert_eq!((place.number, place.of), (0, MEMBERS), "whole, from its beginning");
+            for number in 1..place.of {
+                let member = claims.next().expect("the batch is whole");
+                let of = member.doubt.as_ref().and_then(|doubt| doubt.place).unwrap();
+                assert_eq!((of.batch, of.number), (place.batch, number));
+                settlements.push(delivered(member, now));
+            }
+        }
+        for settlement in &settlements {
+            acknowledged.insert(settlement.id, News::Delivered);
+        }
+        for settled in store.settle_all(settlements).await.unwrap() {
+            settled.unwrap();
+        }
+    }
+
+    /// The victim: 12 tasks with single messages, 4 with batches. Ends by itself if nobody kills it.
     async fn work_until_killed(path: &Path) {
         let store = Arc::new(SqliteStore::open(path, u64::MAX).unwrap());
         let tasks: Vec<_> = (0..16)
-            .map(|_| {
+            .map(|n| {
                 let store = Arc::clone(&store);
                 tokio::spawn(async move {
-                    for n in 0..5_000 {
-                        let now = SystemClock.now();
-                        let message = Arc::new(message(now));
-                        let expires = now + Duration::from_secs(300);
-                        let lease = Lease { owner: Arc::from("victim"), expires };
-                        store.insert(Entry::held(Arc::clone(&message), lease)).await.unwrap();
-                        say(&format!("{} kept.", message.id));
-                        if n % 2 == 0 {
-                            let id = message.id;
-                            let claim = Claim::fresh(message, 1);
-                            store.settle(delivered(&claim, now)).await.unwrap();
-                            say(&format!("{id} delivered."));
-                        }
-                    }
+                    if n % 4 == 0 { batches(&store).await } else { singles(&store).await }
                 })
             })
             .collect();
         for task in tasks {
             task.await.unwrap();
         }
+    }
+
+    /// Each message inserted, two of three begun, every third one settled.
+    async fn singles(store: &SqliteStore) {
+        for n in 0..5_000 {
+            let claim = insert(store).await;
+            let id = claim.message.id;
+            if n % 3 > 0 {
+                store.begin(start(std::slice::from_ref(&claim), None)).await.unwrap();
+                say(&format!("{id} begun."));
+            }
+            if n % 3 > 1 {
+                store.settle(delivered(&claim, SystemClock.now())).await.unwrap();
+                say(&format!("{id} delivered."));
+            }
+        }
+    }
+
+    /// Messages that are begun together and settled together.
+    async fn batches(store: &SqliteStore) {
+        for _ in 0..1_000 {
+            let mut claims = Vec::new();
+            for _ in 0..MEMBERS {
+                claims.push(insert(store).await);
+            }
+            let batch = BatchId(claims[0].message.id);
+            store.begin(start(&claims, Some(batch))).await.unwrap();
+            for claim in &claims {
+                say(&format!("{} begun.", claim.message.id));
+            }
+            let now = SystemClock.now();
+            let settlements = claims.iter().map(|claim| delivered(claim, now)).collect();
+            for settled in store.settle_all(settlements).await.unwrap() {
+                settled.unwrap();
+            }
+            for claim in &claims {
+                say(&format!("{} delivered.", claim.message.id));
+            }
+        }
+    }
+
+    async fn insert(store: &SqliteStore) -> Claim {
+        let now = SystemClock.now();
+        let message = Arc::new(message(now));
+        let expires = now + Duration::from_secs(300);
+        let lease = Lease { owner: Arc::from("victim"), expires };
+        store.insert(Entry::held(Arc::clone(&message), lease)).await.unwrap();
+        say(&format!("{} kept.", message.id));
+        Claim::fresh(message, 1)
+    }
+
+    fn start(claims: &[Claim], batch: Option<BatchId>) -> Start {
+        let claims = claims.iter().map(|claim| (claim.message.id, claim.lease)).collect();
+        Start { claims, provider: "resend".to_owned(), batch, at: SystemClock.now() }
     }
 
     fn say(line: &str) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use mailferry::clock::SystemClock;
-use mailferry::config::{ProviderConfig, ProviderKind, Rewrite, SenderConfig, SmarthostConfig};
+use mailferry::config::{ProviderConfig, ProviderKind, Quota, Rewrite, SenderConfig, SmarthostConfig};
 use mailferry::message::{Address, Addressing, Email, Envelope};
 use mailferry::provider::{Call, Form, HttpClient, Letter, Provider, Unfit, build};
 use mailferry::secret::Secret;
@@ -249,6 +249,8 @@ fn config(kind: ProviderKind) -> ProviderConfig {
         api_key: Secret::new("key"),
         base_url: None,
         rate: None,
+        daily_quota: Quota::default(),
+        monthly_quota: Quota::default(),
         concurrency: NonZeroUsize::MIN,
         timeout: Duration::from_secs(60),
         region: Some("eu-west-1".to_owned()),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::AppError;
 use crate::clock::SharedClock;
 use crate::config::{AuthMode, Config, Mode, ProviderConfig, QueueUrl};
-use crate::delivery::{AccountSettings, LaneMaker, LaneSetup, SetupMark};
+use crate::delivery::{AccountSettings, LaneMaker, LaneSetup, QuotaSetup, SetupMark};
 use crate::provider::{self, HttpClient, Provider};
 use crate::seal::SealKey;
 use crate::secret::Secret;
@@ -42,7 +42,8 @@ pub(super) fn lane(own: ProviderConfig, provider: Arc<dyn Provider>, in_route: b
     let mark = mark(&own);
     let configured = own.rate.map(|rate| provider::Rate { calls: rate.calls, per: rate.per });
     LaneSetup {
-        rate: configured.or(provider.capabilities().rate),
+        rate: configured,
+        quotas: QuotaSetup { daily: own.daily_quota.0, monthly: own.monthly_quota.0 },
         in_route,
         mark,
         concurrency: own.concurrency,

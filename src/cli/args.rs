@@ -77,7 +77,8 @@ Examples:
 Examples:
   mailferry queue list --state failed
   mailferry queue show 01937b5e-8f00-7000-8000-000000000000
-  mailferry queue retry 01937b5e-8f00-7000-8000-000000000000 --provider sendgrid")]
+  mailferry queue retry 01937b5e-8f00-7000-8000-000000000000 --provider sendgrid
+  mailferry queue export 01937b5e-8f00-7000-8000-000000000000 > message.eml")]
     Queue(QueueArgs),
 
     /// Ask a running server whether it is healthy
@@ -171,7 +172,7 @@ Examples:
   mailferry queue list --search alice@example.org --limit 5")]
     List(ListArgs),
 
-    /// Show one message with its recipients and attempts
+    /// Show one message with its recipients and attempts, and what will happen next
     #[command(after_help = "\
 Examples:
   mailferry queue show 01937b5e-8f00-7000-8000-000000000000 --json
@@ -183,34 +184,80 @@ Examples:
 
     /// Try queued, failed or cancelled messages again now
     ///
-    /// Their span of time (delivery.give_up_after) begins anew.
+    /// Their span of time (delivery.give_up_after) begins anew. A running server notices within two seconds.
+    /// With --to the message goes to these addresses instead of to those who have not got it; its header stays as it
+    /// is. So a wrong address is corrected, and a delivered message is sent once more.
+    /// With --failed, messages that may have arrived are left alone: name them to have them sent nevertheless.
+    /// Exits with 1 when one could not be retried or was left alone.
     #[command(group = clap::ArgGroup::new("which").required(true), after_help = "\
 Examples:
   mailferry queue retry 01937b5e-8f00-7000-8000-000000000000 --provider sendgrid
+  mailferry queue retry '<20261121100000.1@example.org>' --to alice@example.org
   mailferry queue retry --failed")]
-    Retry {
-        /// The messages
-        #[arg(group = "which")]
-        id: Vec<QueueId>,
-
-        /// All messages that have failed
-        #[arg(long, group = "which")]
-        failed: bool,
-
-        /// By this provider and no other
-        #[arg(long, value_name = "NAME")]
-        provider: Option<String>,
-    },
+    Retry(RetryArgs),
 
     /// Stop messages that are queued
     #[command(after_help = "\
 Example:
   mailferry queue cancel 01937b5e-8f00-7000-8000-000000000000")]
     Cancel {
-        /// The messages
+        /// The messages: ids, Message-IDs, or what a provider called them
         #[arg(required = true)]
-        id: Vec<QueueId>,
+        id: Vec<String>,
     },
+
+    /// Write raw messages, octet by octet as they are stored
+    ///
+    /// One message goes to standard output or to the file of --output, several go into a folder, each as ID.eml.
+    /// A message whose content is past queue.keep_bodies cannot be exported. Files are readable by their owner only.
+    #[command(group = clap::ArgGroup::new("which").required(true), after_help = "\
+Examples:
+  mailferry queue export 01937b5e-8f00-7000-8000-000000000000 > message.eml
+  mailferry queue export '<20261121100000.1@example.org>' --output message.eml
+  mailferry queue export --all --state failed --directory failed-mail")]
+    Export(ExportArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct RetryArgs {
+    /// The messages: ids, Message-IDs, or what a provider called them
+    #[arg(group = "which")]
+    pub id: Vec<String>,
+
+    /// All messages that have failed, except those that may have arrived
+    #[arg(long, group = "which")]
+    pub failed: bool,
+
+    /// By this provider and no other
+    #[arg(long, value_name = "NAME")]
+    pub provider: Option<String>,
+
+    /// To this address instead; may be repeated
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "failed")]
+    pub to: Vec<Address>,
+}
+
+#[derive(Args, Debug)]
+pub struct ExportArgs {
+    /// The messages: ids, Message-IDs, or what a provider called them
+    #[arg(group = "which")]
+    pub id: Vec<String>,
+
+    /// All messages whose content is kept
+    #[arg(long, group = "which", requires = "directory")]
+    pub all: bool,
+
+    /// With --all: only messages in this state: queued, sending, delivered, failed, cancelled
+    #[arg(long, requires = "all")]
+    pub state: Option<State>,
+
+    /// Write one message into this file; - is standard output [default: -]
+    #[arg(long, value_name = "FILE", conflicts_with = "directory")]
+    pub output: Option<PathBuf>,
+
+    /// Write each message into this folder, which is made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

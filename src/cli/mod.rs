@@ -12,10 +12,11 @@ pub mod queue;
 pub mod send;
 
 pub use args::{
-    CheckArgs, Cli, Command, DevArgs, HealthArgs, ListArgs, QueueAction, QueueArgs, SendArgs,
+    CheckArgs, Cli, Command, DevArgs, ExportArgs, HealthArgs, ListArgs, QueueAction, QueueArgs,
+    RetryArgs, SendArgs,
 };
 pub use dev::DevStore;
-pub use output::{complain, out};
+pub use output::{complain, out, out_raw};
 
 use std::ffi::OsString;
 use std::fmt;

@@ -226,6 +226,8 @@ fn read_one(name: &str, kind: ProviderKind, reader: &mut Reader) -> ProviderConf
         api_key: Secret::default(),
         base_url: None,
         rate: None,
+        daily_quota: reader.get(&path("daily_quota")),
+        monthly_quota: reader.get(&path("monthly_quota")),
         concurrency: reader.get(&path("concurrency")),
         timeout: reader.get(&path("timeout")),
         region: None,

@@ -35,7 +35,7 @@ pub use load::{LoadOptions, Loaded, Purpose};
 pub use log::{LogConfig, LogFormat};
 pub use names::unknown_name;
 pub use password::{PasswordFault, PasswordForm};
-pub use providers::{ProviderConfig, ProviderKind};
+pub use providers::{ProviderConfig, ProviderKind, Quota};
 pub use queue::{QueueConfig, QueueUrl};
 pub use reader::{Effective, render};
 pub use routes::RouteConfig;

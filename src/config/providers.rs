@@ -1,7 +1,7 @@
 //! `[providers.NAME]`: the accounts at email services.
 
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use url::Url;
@@ -23,6 +23,9 @@ pub struct ProviderConfig {
     pub base_url: Option<Url>,
     /// Instead of the service's published limit.
     pub rate: Option<RateLimit>,
+    /// Recipients that it may serve in a day and in a month.
+    pub daily_quota: Quota,
+    pub monthly_quota: Quota,
     /// Calls in flight.
     pub concurrency: NonZeroUsize,
     /// For one call, from connecting to the last byte of the answer.
@@ -41,6 +44,10 @@ pub struct ProviderConfig {
     /// webhook: what they are signed with.
     pub secret: Secret,
 }
+
+/// Recipients that an account may serve; `None`, written as 0: as many as it takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quota(pub Option<NonZeroU64>);
 
 /// The services of SPEC 5, in their order of preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

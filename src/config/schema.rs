@@ -38,7 +38,6 @@ const NETWORKS: &str = r#"["127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/1
 /// The lists of tables (`[[smtp.users]]`). Their items are numbered from 0: `smtp.users[0]`.
 pub(super) const LISTS: [&str; 2] = ["smtp.users", "routes"];
 
-const NO_QUOTA: &str = "a quota that the provider reports as used up is respected in any case";
 const NO_HOOK: &str = "watch the log, /health or `mailferry queue list --state failed`";
 const NO_CONDITIONS: &str = "a route is used by the users that name it in smtp.users.route";
 
@@ -102,8 +101,8 @@ pub const KEYS: &[Key] = &[
     secret("providers.*.secret"),
     key("providers.*.base_url", r#""""#),
     key("providers.*.rate", r#""""#),
-    later("providers.*.daily_quota", "0", NO_QUOTA),
-    later("providers.*.monthly_quota", "0", NO_QUOTA),
+    key("providers.*.daily_quota", "0"),
+    key("providers.*.monthly_quota", "0"),
     key("providers.*.concurrency", "8"),
     key("providers.*.timeout", r#""30s""#),
     key("routes.*.name", r#""""#),

@@ -1,7 +1,7 @@
 //! From the value of a key to the type that the code uses, and back to what is shown.
 
 use std::net::{IpAddr, SocketAddr};
-use std::num::{NonZeroU16, NonZeroUsize};
+use std::num::{NonZeroU16, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use figment::value::Value;
 use ipnet::{IpNet, Ipv4Net};
 use url::Url;
 
+use super::providers::Quota;
 use super::units::{self, RateLimit, Size};
 use crate::message::Address;
 use crate::secret::Secret;
@@ -214,6 +215,22 @@ impl Setting for NonZeroU16 {
 
     fn show(&self) -> String {
         self.to_string()
+    }
+}
+
+impl Setting for Quota {
+    const EXPECTED: &'static str = "a whole number, 0 for none";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok().map(NonZeroU64::new).map(Self)
+    }
+
+    fn from_value(value: &Value) -> Result<Self, String> {
+        number(value)
+    }
+
+    fn show(&self) -> String {
+        self.0.map_or(0, NonZeroU64::get).to_string()
     }
 }
 

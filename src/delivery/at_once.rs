@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::brought::Way;
 use super::course::Obstacle;
@@ -19,6 +19,10 @@ use crate::queue::{Claim, Next};
 /// How long somebody who waits for the answer waits for memory: as long as a call may take.
 const ROOM_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long in all somebody waits until limits allow the call. Clients wait some minutes for the end of a message, hasty ones
+/// a minute; the call itself takes its time as well.
+const SEAT_PATIENCE: Duration = Duration::from_secs(30);
+
 impl Engine {
     /// Asks one provider after the other until one takes the message or may have it: the open ones first, then those
     /// that are closed, whose state this may correct. The record, where there is one, ends as delivered or failed.
@@ -33,6 +37,7 @@ impl Engine {
         let mut asked = None;
         let mut problem = (Cause::NoProvider, "no provider is configured".to_owned());
         let size = job.claim.message.raw.len();
+        let deadline = Instant::now() + SEAT_PATIENCE;
         job.room = timeout(ROOM_PATIENCE, self.memory.take(size)).await.ok().flatten();
         let lanes = if job.room.is_some() {
             self.lanes_at_once(&job, provider).map_err(|no_lane| no_lane.to_string())
@@ -44,15 +49,16 @@ impl Engine {
             Vec::new()
         });
         for lane in lanes {
-            let name = {
-                let mut board = self.board();
-                if !board.force(lane, self.now()) {
-                    continue;
+            let Some(seat) = self.seat(lane, deadline).await else { continue };
+            let name = self.board().name(lane).to_owned();
+            let result = match seat {
+                Ok(()) => {
+                    let result = self.attempt(&mut job, lane).await;
+                    self.board().release(lane);
+                    result
                 }
-                board.name(lane).to_owned()
+                Err(late) => Err(Obstacle::Error(late)),
             };
-            let result = self.attempt(&mut job, lane).await;
-            self.board().release(lane);
             match (result, job.failure()) {
                 (Ok(()), None) => {
                     self.settle(&mut job, Next::Delivered).await;

@@ -30,9 +30,12 @@ impl Engine {
     }
 
     async fn deliver(&self, job: &mut Job, lane: LaneId) -> Result<(), Obstacle> {
-        let (provider, name) = {
-            let board = self.board();
-            (board.provider(lane), board.name(lane).to_owned())
+        let (provider, name, per_call) = {
+            let mut board = self.board();
+            let provider = board.provider(lane);
+            let service = provider.capabilities().recipients_per_call;
+            let per_call = board.limits(lane, |limits| limits.recipients_per_call(service));
+            (provider, board.name(lane).to_owned(), per_call)
         };
         let capabilities = provider.capabilities();
         let pending = job.pending();
@@ -40,8 +43,7 @@ impl Engine {
         let size = job.claim.message.raw.len();
         let mut turn = Some(self.memory.turn(size).await);
         let email = self.parsed(job);
-        let calls =
-            Addressing::split(&email, &pending, capabilities.recipients_per_call, structured);
+        let calls = Addressing::split(&email, &pending, per_call, structured);
         let whole = calls.len() == 1 && pending.len() == job.claim.recipients.len();
         let way = Lane { lane, provider: &*provider, name: &name, whole };
         drop(email);

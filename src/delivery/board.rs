@@ -12,6 +12,7 @@ use super::Backoff;
 use super::brought::{LaneMaker, Way};
 use super::job::Job;
 use super::lane::{Lane, LaneId, LaneSetup};
+use super::limits::Limits;
 use super::roster::{NoLane, Roster};
 use super::standing::Admission;
 use super::status::{ProviderState, ProviderStatus};
@@ -217,7 +218,7 @@ impl Board {
         for id in candidates {
             let lane = self.roster.lane(id);
             let gathers = lane.gathers(&job, self.batching, now);
-            match lane.admission(now) {
+            match lane.admits(&job, now) {
                 Admission::Closed(at) => opens = earlier(opens, at),
                 Admission::Open
                     if gathers.is_none() && lane.goes_first(now) && lane.is_free(now) =>
@@ -239,7 +240,7 @@ impl Board {
                 }
             }
         }
-        let (due, why) = (self.due_when_closed(first, opens, now), self.why_closed(&job));
+        let (due, why) = (self.due_when_closed(first, opens, now), self.why_closed(&job, now));
         Placement::Back { job: Box::new(job), due, why }
     }
 
@@ -306,14 +307,30 @@ impl Board {
         self.roster.drop_unused(now);
     }
 
-    /// A slot is taken although the lane may be full or closed: somebody wants an answer now. False when the lane has
-    /// been dropped meanwhile.
-    pub(super) fn force(&mut self, lane: LaneId, now: Timestamp) -> bool {
-        let exists = self.roster.contains(lane);
-        if exists {
-            self.roster.change(lane, |lane| lane.take_slot(now));
-        }
-        exists
+    /// A slot is taken although the lane may be closed: somebody wants an answer now. Not sooner than its limits allow: else
+    /// returns when to come again. `beyond`: also where no slot is free. `None` when the lane has been dropped meanwhile.
+    pub(super) fn seat(
+        &mut self,
+        lane: LaneId,
+        beyond: bool,
+        now: Timestamp,
+    ) -> Option<Result<(), Timestamp>> {
+        self.roster.contains(lane).then(|| self.roster.change(lane, |lane| lane.seat(beyond, now)))
+    }
+
+    /// Lanes that wait until it is known what they have served before the start.
+    pub(super) fn unlearned(&self) -> Vec<LaneId> {
+        self.roster.unlearned()
+    }
+
+    /// True while the lane is there: one that is not held may be dropped.
+    pub(super) fn has(&self, lane: LaneId) -> bool {
+        self.roster.contains(lane)
+    }
+
+    /// Looks at the limits of a lane, or changes them.
+    pub(super) fn limits<T>(&mut self, lane: LaneId, change: impl FnOnce(&mut Limits) -> T) -> T {
+        self.roster.change(lane, |lane| change(&mut lane.limits))
     }
 
     /// The slot of a lane is free again.
@@ -326,20 +343,19 @@ impl Board {
 
     /// When the next call of a message that has its slot already may be made; it is counted when that is now.
     pub(super) fn pace(&mut self, lane: LaneId, now: Timestamp) -> Result<(), Timestamp> {
-        self.roster.change(lane, |lane| match &mut lane.pace {
-            Some(pace) if pace.next(now) > now => Err(pace.next(now)),
-            Some(pace) => {
-                pace.count(now);
+        self.limits(lane, |limits| match limits.paced(now) {
+            at if at > now => Err(at),
+            _ => {
+                limits.began(now);
                 Ok(())
             }
-            None => Ok(()),
         })
     }
 
     /// A call succeeded. True when the provider was closed before.
     pub(super) fn succeeded(&mut self, lane: LaneId, now: Timestamp) -> bool {
         self.roster.change(lane, |lane| {
-            let recovered = lane.standing.succeeded(now);
+            let recovered = lane.succeeded(now);
             if recovered {
                 lane.forget_turns();
             }
@@ -350,7 +366,7 @@ impl Board {
     /// A call failed. True when the provider closes by this.
     pub(super) fn failed(&mut self, lane: LaneId, error: &SendError, now: Timestamp) -> bool {
         let rng = &mut self.rng;
-        self.roster.change(lane, |lane| lane.standing.failed(error, now, rng))
+        self.roster.change(lane, |lane| lane.failed(error, now, rng))
     }
 
     pub(super) fn is_open(&self, lane: LaneId, now: Timestamp) -> bool {
@@ -388,6 +404,7 @@ impl Board {
         let rng = &mut self.rng;
         self.roster.change(id, |lane| {
             lane.checking = false;
+            lane.hear(now);
             lane.standing.checked(result, now, rng);
         });
     }
@@ -430,7 +447,7 @@ impl Board {
     /// True when a new message could be delivered now. An account that nobody has brought yet counts as good, unless the
     /// services of all that are in use are down: what one account has against it says nothing about the next.
     pub(super) fn is_ready(&self, now: Timestamp) -> bool {
-        let state = |lane: &Lane| lane.standing.state(now);
+        let state = |lane: &Lane| lane.state(now);
         let mut accounts = self.roster.accounts().peekable();
         let accounts_may = self.accounts_expected
             && (accounts.peek().is_none()
@@ -444,10 +461,9 @@ impl Board {
     }
 
     /// The newest error of the lanes that a message could have used.
-    pub(super) fn why_closed(&self, job: &Job) -> Option<String> {
+    pub(super) fn why_closed(&self, job: &Job, now: Timestamp) -> Option<String> {
         let candidates = self.candidates(job).into_iter();
-        let errors =
-            candidates.filter_map(|id| Some((id, self.roster.lane(id).standing.last_error()?)));
+        let errors = candidates.filter_map(|id| Some((id, self.roster.lane(id).trouble(now)?)));
         let (id, (_, error)) = errors.max_by_key(|(_, (at, _))| *at)?;
         Some(format!("{}: {error}", self.name(id)))
     }

@@ -8,6 +8,7 @@ use super::engine::Engine;
 use super::events::Event;
 use super::job::Job;
 use super::lane::LaneId;
+use super::limits::{served, served_of_joined};
 use crate::clock::Timestamp;
 use crate::config::OnUnclear;
 use crate::message::{Address, Addressing, Email};
@@ -106,9 +107,12 @@ impl Engine {
             return Ok(Some(later.into_iter().collect()));
         }
         let Some(joined) = lane.provider.join(calls) else { return Ok(None) };
-        let key = IdempotencyKey::of(job.claim.message.id, &joined);
+        let leave = self.leave(lane.lane, addressings)?;
+        let anew = job.times_anew(addressings.iter().flat_map(Addressing::recipients));
+        let key = IdempotencyKey::of(job.claim.message.id, &joined).anew(anew);
         let (timing, result) =
             self.timed(lane.provider.send_joined(&joined, calls.len(), &key)).await;
+        leave.used(job, lane.name, served_of_joined(lane.provider, &result, addressings));
         match result {
             Ok(results) => {
                 self.note_results(lane.lane, &results);
@@ -140,8 +144,11 @@ impl Engine {
         call: &Call,
         addressing: &Addressing,
     ) -> Result<Option<SendError>, Obstacle> {
-        let key = IdempotencyKey::of(job.claim.message.id, call);
+        let leave = self.leave(lane.lane, std::slice::from_ref(addressing))?;
+        let anew = job.times_anew(addressing.recipients());
+        let key = IdempotencyKey::of(job.claim.message.id, call).anew(anew);
         let (timing, result) = self.timed(lane.provider.send(call, &key)).await;
+        leave.used(job, lane.name, served(lane.provider, &result, addressing));
         let answer = match &result {
             Ok(_) => {
                 self.note_success(lane.lane);

@@ -16,6 +16,7 @@ use super::doubt::{self, Answer, Doubt};
 use super::engine::{AfterAttempt, Engine, follow};
 use super::job::Job;
 use super::lane::{BATCH_BYTES_MAX, LaneId};
+use super::limits::served_of_joined;
 use crate::message::{Addressing, QueueId};
 use crate::provider::{Call, Form, Idempotency, IdempotencyKey, Receipt, SendError, Verdict};
 use crate::queue::{BatchId, Next, Outcome, Place, StoreError};
@@ -65,12 +66,32 @@ impl Engine {
         };
         match boarding {
             Boarding::Ready(mut crew, joined, batch) => {
+                let leave = match self.leave(lane, &crew.addressings) {
+                    Ok(leave) => leave,
+                    Err(obstacle) if repeat => {
+                        return self.unit_waits(&way, crew.jobs, &obstacle, Answer::Silent).await;
+                    }
+                    // A quota may have room for some of them; the limits decide about each.
+                    Err(_) => {
+                        let apart = |mut job: Job| {
+                            (job.alone, job.begun) = (true, None);
+                            job
+                        };
+                        drop((joined, room));
+                        let jobs = crew.jobs.into_iter().map(apart).collect();
+                        return self.go_singly(lane, jobs).await;
+                    }
+                };
                 // What the calls hold is in the joined one.
                 crew.calls.iter_mut().for_each(|call| call.body = Bytes::new());
                 let key = IdempotencyKey::of(batch.0, &joined);
                 let sending = caught(provider.send_joined(&joined, crew.jobs.len(), &key));
                 let (timing, result) = self.timed(sending).await;
                 let result = result.unwrap_or_else(|| Err(of_a_panic(&name)));
+                if let Some(first) = crew.jobs.first_mut() {
+                    let served = served_of_joined(&*provider, &result, &crew.addressings);
+                    leave.used(first, &name, served);
+                }
                 drop((joined, room));
                 self.arrive(&way, *crew, batch, result, timing).await;
             }
@@ -81,23 +102,28 @@ impl Engine {
             }
             Boarding::Apart(jobs) => {
                 drop(room);
-                let mut jobs = jobs.into_iter();
-                let first = jobs.next();
-                self.board().put_back(lane, jobs.collect());
-                if self.closing.load(Ordering::Relaxed) {
-                    self.empty();
-                }
-                match first {
-                    Some(first) => Arc::clone(&self).run(lane, first).await,
-                    None => {
-                        self.board().release(lane);
-                        self.after_release();
-                    }
-                }
+                self.go_singly(lane, jobs).await;
             }
             Boarding::Over(jobs) => {
                 self.board().release(lane);
                 jobs.into_iter().for_each(|job| self.hand_back(job));
+                self.after_release();
+            }
+        }
+    }
+
+    /// The first of these takes the slot, the others have their turn again.
+    async fn go_singly(self: &Arc<Self>, lane: LaneId, jobs: Vec<Job>) {
+        let mut jobs = jobs.into_iter();
+        let first = jobs.next();
+        self.board().put_back(lane, jobs.collect());
+        if self.closing.load(Ordering::Relaxed) {
+            self.empty();
+        }
+        match first {
+            Some(first) => Arc::clone(self).run(lane, first).await,
+            None => {
+                self.board().release(lane);
                 self.after_release();
             }
         }

@@ -9,7 +9,7 @@ use super::lane::LaneId;
 use super::memory::{Room, is_large};
 use crate::clock::Timestamp;
 use crate::message::{Address, Email};
-use crate::queue::{Attempt, Claim, Outcome, Place, RecipientState, Turn};
+use crate::queue::{Attempt, Claim, Outcome, Place, RecipientState, RecipientStatus, Turn, Usage};
 
 /// No call is begun when less than this is left of the lease: what is due again goes to somebody else as well.
 const LEASE_MARGIN: Duration = Duration::from_mins(2);
@@ -26,6 +26,8 @@ pub(super) struct Job {
     pub(super) email: Option<Arc<Email>>,
     /// Calls that are not recorded in the queue yet.
     pub(super) attempts: Vec<Attempt>,
+    /// What counts for quotas and is not recorded in the queue yet.
+    pub(super) usage: Vec<Usage>,
     /// What providers called the message in this delivery.
     pub(super) receipts: Vec<String>,
     /// Providers that cannot or shall not be asked again for this message, by name.
@@ -79,6 +81,7 @@ impl Job {
             way,
             email: None,
             attempts: Vec::new(),
+            usage: Vec::new(),
             receipts: Vec::new(),
             passed_over,
             room,
@@ -94,7 +97,9 @@ impl Job {
     /// outside. What that provider has refused before was perhaps refused because of its company, or spoilt it.
     pub(super) fn may_join(&self, provider: &str) -> bool {
         let refused = |past: &(String, Outcome)| past.0 == provider && past.1 == Outcome::Rejected;
+        let sent_anew = self.claim.recipients.iter().any(|recipient| recipient.again > 0);
         !self.alone
+            && !sent_anew
             && self.doubt.is_none()
             && !is_large(self.size())
             && !self.claim.history.iter().any(refused)
@@ -149,6 +154,26 @@ impl Job {
         let waiting = |state| state == RecipientState::Queued;
         let recipients = self.claim.recipients.iter();
         recipients.filter(|r| waiting(r.state)).map(|r| r.address.clone()).collect()
+    }
+
+    /// How often these have had the message sent anew: what makes the call another than the earlier ones.
+    pub(super) fn times_anew<'a>(&self, addresses: impl Iterator<Item = &'a str>) -> u32 {
+        let mut anew =
+            self.claim.recipients.iter().filter(|recipient| recipient.again > 0).peekable();
+        if anew.peek().is_none() {
+            return 0;
+        }
+        let addresses: Vec<&str> = addresses.collect();
+        let meant = |recipient: &&RecipientStatus| {
+            addresses.iter().any(|address| recipient.address.same_mailbox(address))
+        };
+        anew.filter(meant).map(|recipient| recipient.again).max().unwrap_or(0)
+    }
+
+    /// How many recipients are still to be served.
+    pub(super) fn waiting(&self) -> usize {
+        let recipients = self.claim.recipients.iter();
+        recipients.filter(|recipient| recipient.state == RecipientState::Queued).count()
     }
 
     /// Settles all recipients that are among `addresses`.

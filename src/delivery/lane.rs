@@ -7,14 +7,15 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::Backoff;
+use super::board::earlier;
 use super::job::Job;
+use super::limits::{Limits, QuotaSetup};
 use super::mark::SetupMark;
-use super::pace::Pace;
 use super::standing::{Admission, Standing};
-use super::status::ProviderStatus;
+use super::status::{ProviderState, ProviderStatus};
 use super::waiting::{Batching, Departure, Waiting};
 use crate::clock::Timestamp;
-use crate::provider::{Batch, Provider, Rate};
+use crate::provider::{Batch, Provider, Rate, SendError, Verdict};
 use crate::queue::Turn;
 
 /// Messages that are read from the queue to wait in memory for one open lane, where it takes them one by one.
@@ -31,6 +32,9 @@ const TURN_MIN: Duration = Duration::from_millis(20);
 const TURN_MAX: Duration = Duration::from_secs(1);
 const SPREAD_MAX: Duration = Duration::from_mins(5);
 
+/// How soon somebody who found no free slot, and does not stand in a line for one, looks again.
+const SEAT_WAIT: Duration = Duration::from_millis(50);
+
 /// A provider and how it may be used.
 #[derive(Clone, Debug)]
 pub struct LaneSetup {
@@ -40,8 +44,10 @@ pub struct LaneSetup {
     pub provider: Arc<dyn Provider>,
     /// Calls in flight at the most.
     pub concurrency: NonZeroUsize,
-    /// Calls per time; `None`: as fast as it answers.
+    /// Calls per time, as configured; `None`: what the service says or publishes, else as fast as it answers.
     pub rate: Option<Rate>,
+    /// Recipients that it may serve.
+    pub quotas: QuotaSetup,
     /// Takes part in the default route. Otherwise only mail that names it goes there.
     pub in_route: bool,
     /// Of all that it is configured by: with the same mark it is the same account, used in the same way.
@@ -55,7 +61,7 @@ pub(super) type LaneId = usize;
 pub(super) struct Lane {
     pub(super) setup: LaneSetup,
     pub(super) standing: Standing,
-    pub(super) pace: Option<Pace>,
+    pub(super) limits: Limits,
     pub(super) in_flight: usize,
     pub(super) waiting: Waiting,
     /// A check is under way; whoever makes it knows the lane by its number.
@@ -79,7 +85,12 @@ impl Lane {
     pub(super) fn new(setup: LaneSetup, checks: Backoff, now: Timestamp) -> Self {
         Self {
             standing: Standing::new(checks.at_least(setup.provider.probe_interval())),
-            pace: setup.rate.map(Pace::new),
+            limits: Limits::new(
+                setup.rate,
+                setup.concurrency,
+                setup.quotas,
+                setup.provider.capabilities(),
+            ),
             in_flight: 0,
             waiting: Waiting::new(),
             checking: false,
@@ -95,12 +106,13 @@ impl Lane {
 
     /// Whether it takes mail.
     pub(super) fn admission(&self, now: Timestamp) -> Admission {
-        if self.retired { Admission::Closed(None) } else { self.standing.admission(now) }
+        self.admission_of(|| 1, now)
     }
 
     /// When it changes by itself.
     pub(super) fn next_change(&self) -> Option<Timestamp> {
-        self.standing.next_change().filter(|_| !self.retired)
+        let change = earlier(self.standing.next_change(), self.limits.next_change());
+        change.filter(|_| !self.retired)
     }
 
     /// True while it takes mail, now or soon.
@@ -108,9 +120,22 @@ impl Lane {
         !matches!(self.admission(now), Admission::Closed(_))
     }
 
+    /// Whether this message may go there now.
+    pub(super) fn admits(&self, job: &Job, now: Timestamp) -> Admission {
+        let service = self.setup.provider.capabilities().recipients_per_call;
+        self.admission_of(|| job.waiting().min(service), now)
+    }
+
+    fn admission_of(&self, recipients: impl FnOnce() -> usize, now: Timestamp) -> Admission {
+        if self.retired {
+            return Admission::Closed(None);
+        }
+        self.standing.admission(now).and(self.limits.admission(recipients, now))
+    }
+
     /// True when a call may begin, as far as slots and rate go.
     pub(super) fn is_free(&self, now: Timestamp) -> bool {
-        self.has_slot() && self.pace.as_ref().is_none_or(|pace| pace.next(now) <= now)
+        self.has_slot() && self.limits.free_at(now) <= now
     }
 
     /// True when a message that waits can go now.
@@ -157,7 +182,7 @@ impl Lane {
 
     /// True when a call more may be in flight.
     pub(super) fn has_slot(&self) -> bool {
-        self.in_flight < self.setup.concurrency.get()
+        self.in_flight < self.limits.calls_max()
     }
 
     pub(super) fn take_slot(&mut self, now: Timestamp) {
@@ -165,9 +190,20 @@ impl Lane {
         self.used = now;
         self.called = now;
         self.standing.began(now);
-        if let Some(pace) = &mut self.pace {
-            pace.count(now);
+        self.limits.began(now);
+    }
+
+    /// Takes a slot for somebody who waits for the answer, or says when to come again.
+    pub(super) fn seat(&mut self, beyond: bool, now: Timestamp) -> Result<(), Timestamp> {
+        let at = self.limits.free_at(now);
+        if at > now {
+            return Err(at);
         }
+        if !beyond && !self.has_slot() {
+            return Err(now + SEAT_WAIT);
+        }
+        self.take_slot(now);
+        Ok(())
     }
 
     /// Messages of this lane that are in memory.
@@ -235,19 +271,62 @@ impl Lane {
         self.returns = Timestamp::MIN;
     }
 
+    /// A call succeeded. True when the provider was closed before.
+    pub(super) fn succeeded(&mut self, now: Timestamp) -> bool {
+        self.hear(now);
+        self.limits.succeeded();
+        self.standing.succeeded(now)
+    }
+
+    /// A call failed. True when the provider closes by this.
+    pub(super) fn failed(&mut self, error: &SendError, now: Timestamp, rng: &mut Rng) -> bool {
+        self.hear(now);
+        self.limits.failed(error, self.in_flight, now);
+        let closes = self.standing.failed(error, now, rng);
+        if let (Verdict::Throttled { .. }, Admission::Soon(at) | Admission::Closed(Some(at))) =
+            (error.verdict, self.standing.admission(now))
+        {
+            // Also for the further calls of messages that have their slot.
+            self.limits.rest(Some(at.duration_since(now).unsigned_abs()), now);
+        }
+        closes
+    }
+
+    /// What the service says of its limits is taken over.
+    pub(super) fn hear(&mut self, now: Timestamp) {
+        if let Some(heard) = self.setup.provider.heard() {
+            self.limits.hear(&heard, now);
+        }
+    }
+
+    /// The state that `/health` shows.
+    pub(super) fn state(&self, now: Timestamp) -> ProviderState {
+        match self.standing.state(now) {
+            ProviderState::Up | ProviderState::Throttled if self.limits.full(now).is_some() => {
+                ProviderState::Exhausted
+            }
+            state => state,
+        }
+    }
+
+    /// What is the matter with it, or was last: a full quota, else the newest error.
+    pub(super) fn trouble(&self, now: Timestamp) -> Option<(Timestamp, String)> {
+        let full = self.limits.full(now).map(|full| (now, full.to_string()));
+        full.or_else(|| self.standing.last_error().cloned())
+    }
+
     /// What the outside is told.
     pub(super) fn status(&self, now: Timestamp) -> ProviderStatus {
         ProviderStatus {
             name: self.setup.name.clone(),
-            state: self.standing.state(now),
+            state: self.state(now),
             last_success: self.standing.last_success(),
-            last_error: self.standing.last_error().cloned(),
+            last_error: self.trouble(now),
         }
     }
 
     fn turn_length(&self) -> Duration {
-        let rate = self.setup.rate.map_or(TURN_MIN, |rate| rate.per / rate.calls.max(1));
-        rate.clamp(TURN_MIN, TURN_MAX)
+        self.limits.interval().unwrap_or(TURN_MIN).clamp(TURN_MIN, TURN_MAX)
     }
 }
 
@@ -271,6 +350,7 @@ mod tests {
             provider: Arc::new(Scripted::new()),
             concurrency: NonZeroUsize::MIN,
             rate,
+            quotas: QuotaSetup::default(),
             in_route: true,
             mark: SetupMark::default(),
         };

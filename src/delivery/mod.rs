@@ -5,7 +5,7 @@
 //! and nowhere else.
 //!
 //! The decisions are plain functions: [`standing`] (does a provider take mail), [`board`] with [`roster`] and [`lane`]
-//! (which lane), [`course`] (what follows for the message), [`pace`] and [`backoff`] (when). `engine`, `attempt`, `calls`,
+//! (which lane), [`course`] (what follows for the message), [`limits`] and [`backoff`] (when). `engine`, `attempt`, `calls`,
 //! `health`, `pump`, `settle`, `at_once` and `intake` carry them out. [`brought`] says by which way a message goes,
 //! `known` whether a provider takes an account.
 
@@ -27,10 +27,10 @@ mod intake;
 mod job;
 mod known;
 mod lane;
+mod limits;
 mod mark;
 mod memory;
 mod offering;
-mod pace;
 mod policy;
 mod pump;
 mod roster;
@@ -54,6 +54,7 @@ pub use backoff::Backoff;
 pub use brought::{AccountSettings, LaneMaker};
 pub use course::RetryRules;
 pub use lane::LaneSetup;
+pub use limits::QuotaSetup;
 pub use mark::SetupMark;
 pub use status::{Cause, NotSent, ProviderState, ProviderStatus, Sent};
 

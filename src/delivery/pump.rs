@@ -52,6 +52,7 @@ impl Engine {
     /// One look at everything; returns when the next is due. `queue_due` remembers when the queue has something, so that
     /// it is not asked before.
     async fn turn(self: &Arc<Self>, queue_due: &mut Option<Timestamp>) -> Option<Timestamp> {
+        self.learn_usage(None).await;
         let (checks, outstayed, displaced) = {
             let now = self.now();
             if queue_due.is_some_and(|due| due <= now) {
@@ -176,7 +177,7 @@ impl Engine {
                 let mut job = Job::new(claim, expires, way, None);
                 let (down_since, why) = {
                     let board = self.board();
-                    (board.all_down_since(&job), board.why_closed(&job))
+                    (board.all_down_since(&job), board.why_closed(&job, now))
                 };
                 let in_vain =
                     down_since.is_some_and(|since| course::waits_in_vain(&job, since, rules, now));

@@ -180,6 +180,14 @@ impl Roster {
         self.waiting.iter().copied().collect()
     }
 
+    /// Lanes that wait until it is known what they have served before the start.
+    pub(super) fn unlearned(&self) -> Vec<LaneId> {
+        let lanes = self.configured.iter().chain(&self.waiting).copied();
+        let unknown: BTreeSet<LaneId> =
+            lanes.filter(|id| self.lane(*id).limits.is_unknown()).collect();
+        unknown.into_iter().collect()
+    }
+
     /// The first lane with a message that can go now.
     pub(super) fn first_ready(&self, batching: Batching, now: Timestamp) -> Option<LaneId> {
         let ready = |id: &LaneId| self.lane(*id).is_ready(batching, now);
@@ -192,7 +200,7 @@ impl Roster {
         let later = (Bound::Excluded((now, LaneId::MAX)), Bound::Unbounded);
         let standing = self.changing.range(later).next().map(|(at, _)| *at);
         let waiting = || self.waiting.iter().map(|id| self.lane(*id));
-        let paced = waiting().filter_map(|lane| lane.pace.as_ref()).map(|pace| pace.next(now));
+        let paced = waiting().map(|lane| lane.limits.free_at(now));
         let lingering = waiting().filter_map(|lane| lane.waiting.lingers());
         let coming = paced.chain(lingering).filter(|at| *at > now).min();
         earlier(standing, coming)
@@ -262,7 +270,7 @@ impl Roster {
         }
         self.tidied = now;
         let unused = |lane: &Lane| {
-            let rests = lane.standing.next_change().is_some_and(|at| at > now + LONG_REST);
+            let rests = lane.next_change().is_some_and(|at| at > now + LONG_REST);
             lane.is_idle() && !rests && lane.used + IDLE_MAX <= now
         };
         let lanes = &self.lanes;
@@ -328,10 +336,8 @@ impl Roster {
     /// worst first.
     pub(super) fn status(&self, now: Timestamp) -> Vec<ProviderStatus> {
         let configured = self.configured().map(|lane| lane.status(now));
-        let mut accounts: Vec<(u8, Timestamp, &Lane)> = self
-            .accounts()
-            .map(|lane| (severity(lane.standing.state(now)), lane.used, lane))
-            .collect();
+        let mut accounts: Vec<(u8, Timestamp, &Lane)> =
+            self.accounts().map(|lane| (severity(lane.state(now)), lane.used, lane)).collect();
         accounts.sort_by(|a, b| (b.0, b.1, &a.2.setup.name).cmp(&(a.0, a.1, &b.2.setup.name)));
         let shown = accounts.iter().take(SHOWN_MAX).map(|(_, _, lane)| lane.status(now));
         configured.chain(shown).collect()

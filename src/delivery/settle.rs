@@ -90,7 +90,7 @@ impl Engine {
             next,
             at: now,
             way: None,
-            usage: Vec::new(),
+            usage: std::mem::take(&mut job.usage),
         };
         job.claim
             .history

@@ -36,6 +36,20 @@ pub(super) enum Admission {
     Closed(Option<Timestamp>),
 }
 
+impl Admission {
+    /// Both this and the other must let a call through.
+    pub(super) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Open, it) | (it, Self::Open) => it,
+            (Self::Closed(one), Self::Closed(two)) => Self::Closed(one.max(two)),
+            (Self::Closed(at), Self::Soon(_)) | (Self::Soon(_), Self::Closed(at)) => {
+                Self::Closed(at)
+            }
+            (Self::Soon(one), Self::Soon(two)) => Self::Soon(one.max(two)),
+        }
+    }
+}
+
 /// Why a provider is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trouble {

@@ -94,7 +94,7 @@ impl Board {
             Admission::Closed(opens) => {
                 let soonest = now + self.wait_min;
                 let due = sooner(opens.unwrap_or(soonest).max(soonest), until, now);
-                let why = unit.first().and_then(|job| self.why_closed(job));
+                let why = unit.first().and_then(|job| self.why_closed(job, now));
                 UnitPlacement::Back { unit, due, why }
             }
             Admission::Open

@@ -54,7 +54,7 @@ impl Address {
     }
 
     /// A text that is equal for two spellings of one mailbox, and for nothing else.
-    pub(super) fn mailbox_key(&self) -> String {
+    pub(crate) fn mailbox_key(&self) -> String {
         Self::key_of(self.as_str())
     }
 

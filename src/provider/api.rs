@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,7 +15,7 @@ use super::exchange::{Answer, HttpClient};
 use super::form;
 use super::refusal::{json, without_secrets};
 use super::{
-    Call, Capabilities, IdempotencyKey, Letter, Provider, Receipt, SendError, Unfit, Verdict,
+    Call, Capabilities, Heard, IdempotencyKey, Letter, Provider, Receipt, SendError, Unfit, Verdict,
 };
 use crate::clock::{SharedClock, Timestamp};
 
@@ -50,6 +51,19 @@ pub(super) trait Api: fmt::Debug + Send + Sync + 'static {
     fn answer_joined(&self, answer: &Answer, members: usize, now: Timestamp) -> Joined {
         let _ = members;
         self.answer(answer, now).map(|receipt| vec![Ok(receipt)])
+    }
+
+    /// What the answer to a call says of the limits of such calls.
+    fn heard(&self, answer: &Answer, now: Timestamp) -> Option<Heard> {
+        let _ = (answer, now);
+        None
+    }
+
+    /// What the answer to the question about the account's health says of the limits of calls; not of those of such
+    /// questions.
+    fn heard_of_account(&self, answer: &Answer, now: Timestamp) -> Option<Heard> {
+        let _ = (answer, now);
+        None
     }
 
     /// The request that asks for the account's health, without credentials.
@@ -116,6 +130,8 @@ pub(super) struct HttpProvider<A> {
     pub(super) clock: SharedClock,
     /// For one call, from connecting to the last octet of the answer.
     pub(super) timeout: Duration,
+    /// What the newest answer has said of limits, until somebody asks.
+    pub(super) heard: Mutex<Option<Heard>>,
 }
 
 impl<A: Api> HttpProvider<A> {
@@ -124,9 +140,28 @@ impl<A: Api> HttpProvider<A> {
         self.client.exchange(request, self.timeout).await
     }
 
+    /// Offers a call, single or joined.
+    async fn offer(&self, request: Request<Bytes>) -> Result<Answer, SendError> {
+        let answer = self.ask(request).await?;
+        self.keep(self.api.heard(&answer, self.clock.now()));
+        Ok(answer)
+    }
+
+    fn keep(&self, heard: Option<Heard>) {
+        if heard.is_some() {
+            *self.newest() = heard;
+        }
+    }
+
+    /// No code that holds it can panic, so a poisoned lock is taken over.
+    fn newest(&self) -> MutexGuard<'_, Option<Heard>> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Asks about the account's health.
     async fn ask_for_health(&self) -> Result<Answer, SendError> {
         let answer = self.ask(self.api.question()).await?;
+        self.keep(self.api.heard_of_account(&answer, self.clock.now()));
         match self.api.further_question(&answer) {
             Some(further) => Ok(self.ask(further).await.unwrap_or(answer)),
             None => Ok(answer),
@@ -176,7 +211,7 @@ impl<A: Api> Provider for HttpProvider<A> {
     }
 
     async fn send(&self, call: &Call, key: &IdempotencyKey) -> Result<Receipt, SendError> {
-        let outcome = match self.ask(self.api.dispatch(call, key)).await {
+        let outcome = match self.offer(self.api.dispatch(call, key)).await {
             Ok(answer) => self.api.answer_to(call, &answer, self.clock.now()),
             Err(error) => Err(error),
         };
@@ -204,7 +239,7 @@ impl<A: Api> Provider for HttpProvider<A> {
     }
 
     async fn send_joined(&self, joined: &Call, members: usize, key: &IdempotencyKey) -> Joined {
-        let outcome = match self.ask(self.api.dispatch_joined(joined, key)).await {
+        let outcome = match self.offer(self.api.dispatch_joined(joined, key)).await {
             Ok(answer) => self.api.answer_joined(&answer, members, self.clock.now()),
             Err(error) => Err(error),
         };
@@ -212,6 +247,10 @@ impl<A: Api> Provider for HttpProvider<A> {
         outcome
             .map(|results| results.into_iter().map(each).collect())
             .map_err(|error| self.censored(error))
+    }
+
+    fn heard(&self) -> Option<Heard> {
+        self.newest().take()
     }
 
     async fn probe(&self) -> Result<(), SendError> {

@@ -50,6 +50,16 @@ pub enum MessageIdFate {
     Replaced,
 }
 
+/// When the day ends over which a service counts a daily quota.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QuotaDay {
+    /// At 00:00 UTC.
+    #[default]
+    Utc,
+    /// It counts the last 24 hours.
+    Rolling,
+}
+
 /// What a provider can do and bear.
 #[derive(Clone, Debug)]
 pub struct Capabilities {
@@ -63,6 +73,9 @@ pub struct Capabilities {
     pub idempotency: Idempotency,
     /// The published limit; `None` where the account decides or it is far above what matters.
     pub rate: Option<Rate>,
+    /// When its day ends. UTC is documented for Resend, the rolling day for SES; others do not say, or have no daily quota,
+    /// and count as UTC.
+    pub quota_day: QuotaDay,
     /// Whether local parts outside ASCII (SMTPUTF8) are taken.
     pub non_ascii_local_parts: bool,
     /// Whether calls can be joined, and how many.

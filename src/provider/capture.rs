@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::{
     Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Provider,
-    Receipt, SendError, Unfit,
+    QuotaDay, Receipt, SendError, Unfit,
 };
 
 /// A provider without a service behind it. The mail stays in the queue's records, where it can be read.
@@ -23,6 +23,7 @@ impl Capture {
                 recipients_per_call: usize::MAX,
                 idempotency: Idempotency::None,
                 rate: None,
+                quota_day: QuotaDay::Utc,
                 non_ascii_local_parts: true,
                 batch: None,
                 message_id: MessageIdFate::Kept,

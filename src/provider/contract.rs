@@ -9,7 +9,7 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Capabilities, Receipt, SendError, encoded};
+use super::{Capabilities, Heard, Receipt, SendError, encoded};
 use crate::clock::Timestamp;
 use crate::message::{Addressing, Email, Envelope, Loss, QueueId};
 
@@ -87,6 +87,9 @@ pub struct Unfit {
     pub reason: String,
 }
 
+/// The longest key, in characters, all of them ASCII.
+const KEY_CHARS_MAX: usize = 256;
+
 /// Names a request, so that a provider can recognise a repeat.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey {
@@ -113,6 +116,18 @@ impl IdempotencyKey {
             Some(key) => Self { message: id, text: key.clone() },
             None => Self::new(id, &call.body),
         }
+    }
+
+    /// The key of the same call when it is made anew on purpose, for the `times`th time, so that the provider does not
+    /// take it for a repeat. The same key where it is 0.
+    #[must_use]
+    pub fn anew(mut self, times: u32) -> Self {
+        if times > 0 {
+            let suffix = format!("-anew-{times}");
+            self.text.truncate(KEY_CHARS_MAX.saturating_sub(suffix.len()));
+            self.text.push_str(&suffix);
+        }
+        self
     }
 
     /// The text of the key: 1 to 256 ASCII characters.
@@ -166,6 +181,11 @@ pub trait Provider: fmt::Debug + Send + Sync {
         self.send(joined, key).await.map(|receipt| vec![Ok(receipt)])
     }
 
+    /// What the service said of its limits beside its newest answer; once.
+    fn heard(&self) -> Option<Heard> {
+        None
+    }
+
     /// Asks, without sending mail, whether the account works again. `Ok` means that it may; only a clear sign that
     /// the key is still refused, or no answer at all, is an error.
     async fn probe(&self) -> Result<(), SendError>;
@@ -179,5 +199,24 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// this does not: `Ok` is a clear yes, `Misconfigured` a clear no, and everything else cannot be told now.
     async fn vouch(&self) -> Result<(), SendError> {
         self.probe().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_made_anew_has_a_key_of_its_own_that_is_not_too_long() {
+        let id: QueueId = "01937b5e-8f00-7000-8000-000000000001".parse().unwrap();
+        let call = Call::new("x", "text/plain");
+        let first = IdempotencyKey::of(id, &call);
+        assert_eq!(first.clone().anew(0), first);
+        let (second, third) = (first.clone().anew(1), first.clone().anew(2));
+        assert!(first != second && second != third && first != third);
+        let own = Call { key: Some("k".repeat(256)), ..call };
+        let anew = IdempotencyKey::of(id, &own).anew(u32::MAX);
+        assert_eq!(anew.as_str().len(), 256);
+        assert!(anew.as_str().ends_with("k-anew-4294967295"));
     }
 }

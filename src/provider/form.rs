@@ -36,7 +36,7 @@ mod tests {
     use super::*;
     use crate::message::{Email, Protection};
     use crate::provider::samples::Sample;
-    use crate::provider::{Idempotency, MessageIdFate};
+    use crate::provider::{Idempotency, MessageIdFate, QuotaDay};
 
     fn provider(form: Form, message_id: MessageIdFate) -> Capabilities {
         Capabilities {
@@ -45,6 +45,7 @@ mod tests {
             recipients_per_call: 1,
             idempotency: Idempotency::None,
             rate: None,
+            quota_day: QuotaDay::Utc,
             non_ascii_local_parts: false,
             batch: None,
             message_id,

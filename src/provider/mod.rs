@@ -17,6 +17,7 @@ mod fields;
 mod filename;
 mod files;
 mod form;
+mod heard;
 mod key;
 mod mailgun;
 mod multipart;
@@ -38,12 +39,13 @@ mod fake;
 mod samples;
 
 pub use answer::{LeftOut, Receipt, SendError, Verdict};
-pub use capabilities::{Batch, Capabilities, Form, Idempotency, MessageIdFate, Rate};
+pub use capabilities::{Batch, Capabilities, Form, Idempotency, MessageIdFate, QuotaDay, Rate};
 pub use contract::{Call, IdempotencyKey, Letter, Provider, Unfit};
 pub use endpoint::BuildError;
 pub use exchange::{ClientError, HttpClient};
+pub use heard::Heard;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use self::api::{Api, HttpProvider};
 use self::brevo::Brevo;
@@ -88,5 +90,11 @@ fn over_http(
     client: &HttpClient,
     clock: SharedClock,
 ) -> Arc<dyn Provider> {
-    Arc::new(HttpProvider { api, client: client.clone(), clock, timeout: config.timeout })
+    Arc::new(HttpProvider {
+        api,
+        client: client.clone(),
+        clock,
+        timeout: config.timeout,
+        heard: Mutex::default(),
+    })
 }

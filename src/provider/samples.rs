@@ -10,7 +10,7 @@ use url::Url;
 use super::Letter;
 use super::exchange::Answer;
 use crate::clock::Timestamp;
-use crate::config::{ProviderConfig, ProviderKind, SmarthostConfig};
+use crate::config::{ProviderConfig, ProviderKind, Quota, SmarthostConfig};
 use crate::message::{Addressing, Attachment, Email, Envelope, Mailbox, QueueId};
 use crate::secret::Secret;
 
@@ -40,6 +40,8 @@ pub(crate) fn config(kind: ProviderKind) -> ProviderConfig {
         api_key: Secret::new("sk_topsecret_0123456789"),
         base_url: None,
         rate: None,
+        daily_quota: Quota::default(),
+        monthly_quota: Quota::default(),
         concurrency: NonZeroUsize::MIN,
         timeout: Duration::from_secs(30),
         region: (kind != ProviderKind::Mailgun).then(|| "eu-west-1".to_owned()),

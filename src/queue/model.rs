@@ -88,12 +88,22 @@ pub struct RecipientStatus {
     /// Why, where there is something to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// How often an operator has had it sent anew to somebody who had got it. The call is then no repeat of an earlier
+    /// one, and must not look like one to a provider that recognises repeats.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub again: u32,
+}
+
+/// The form of the attribute wants a reference.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl RecipientStatus {
     /// A recipient that waits.
     pub fn queued(address: Address) -> Self {
-        Self { address, state: RecipientState::Queued, reason: None }
+        Self { address, state: RecipientState::Queued, reason: None, again: 0 }
     }
 }
 
@@ -288,7 +298,7 @@ pub struct Retry {
     /// The only provider to use.
     pub provider: Option<String>,
     /// Who shall get the message, instead of everybody who has not got it; also addresses that it was not for. Then a
-    /// delivered message can be sent again as well.
+    /// delivered message can be sent again as well. Who is not named and has not got it is cancelled.
     pub recipients: Vec<Address>,
 }
 
@@ -406,6 +416,8 @@ pub struct Summary {
     pub way: WayKey,
     /// Nobody knows whether its last call has brought it.
     pub in_doubt: bool,
+    /// While it is in doubt: the provider that may have it.
+    pub maybe_at: Option<String>,
 }
 
 /// A message with its attempts, oldest first.

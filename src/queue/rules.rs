@@ -1,5 +1,8 @@
 //! What may become of a message: the rules that all stores share, as plain functions.
 
+use std::collections::HashSet;
+use std::time::Duration;
+
 use super::model::{Next, RecipientState, RecipientStatus, Retry, Settlement, State, WayKey};
 use super::store::{LARGE, Portion, StoreError};
 use crate::clock::Timestamp;
@@ -16,6 +19,14 @@ pub(super) const HISTORY_MAX: usize = 100;
 
 /// How many messages one slice of a sweep looks after at the most.
 pub(super) const SWEEP_MAX: usize = 500;
+
+/// How long it is kept what providers have taken: the longest quota is a month's.
+const USAGE_KEPT: Duration = Duration::from_secs(35 * 24 * 3_600);
+
+/// The first hour of those that are kept for quotas, counted from 1970.
+pub(super) fn usage_from(now: Timestamp) -> i64 {
+    now.checked_sub(USAGE_KEPT).unwrap_or(Timestamp::MIN).as_second().div_euclid(3_600)
+}
 
 /// The number of messages on a page.
 pub(super) fn page_length(limit: usize) -> usize {
@@ -240,29 +251,57 @@ pub(super) fn may_cancel(id: QueueId, state: State, in_batch: bool) -> Result<()
     Err(StoreError::WrongState { id, state, hint })
 }
 
-/// A retry: those who are named wait again, also who was not among the recipients; without names everybody who has not
-/// got the message.
-pub(super) fn reopen(recipients: &mut Vec<RecipientStatus>, named: &[Address]) {
+/// A retry of a message in this state: those who are named wait again, also who was not among the recipients; without
+/// names everybody who has not got the message.
+///
+/// With names the others are out of it, who failed as well (their reason stays): whoever corrects an address does not want
+/// to see the message fail for the wrong one. Later retries without names leave them out, too, unless the whole message
+/// was cancelled.
+pub(super) fn reopen(recipients: &mut Vec<RecipientStatus>, state: State, named: &[Address]) {
+    if !named.is_empty() {
+        return reopen_for(recipients, named);
+    }
+    let failed_or_waits = |state| matches!(state, RecipientState::Failed | RecipientState::Queued);
+    let also_cancelled = state == State::Cancelled
+        || !recipients.iter().any(|recipient| failed_or_waits(recipient.state));
+    for recipient in recipients {
+        match recipient.state {
+            RecipientState::Failed | RecipientState::Queued => wait_again(recipient),
+            RecipientState::Cancelled if also_cancelled => wait_again(recipient),
+            RecipientState::Cancelled | RecipientState::Delivered => {}
+        }
+    }
+}
+
+fn reopen_for(recipients: &mut Vec<RecipientStatus>, named: &[Address]) {
+    let named_keys: HashSet<String> = named.iter().map(Address::mailbox_key).collect();
+    let mut found = HashSet::new();
     for recipient in recipients.iter_mut() {
-        let wanted = match recipient.state {
-            _ if !named.is_empty() => {
-                named.iter().any(|a| a.same_mailbox(recipient.address.as_str()))
+        let key = recipient.address.mailbox_key();
+        let is_named = named_keys.contains(&key);
+        found.insert(key);
+        match recipient.state {
+            RecipientState::Delivered if is_named => {
+                recipient.again = recipient.again.saturating_add(1);
+                wait_again(recipient);
             }
-            RecipientState::Failed | RecipientState::Cancelled | RecipientState::Queued => true,
-            RecipientState::Delivered => false,
-        };
-        if wanted {
-            recipient.state = RecipientState::Queued;
-            recipient.reason = None;
-        } else if recipient.state == RecipientState::Queued {
-            recipient.state = RecipientState::Cancelled;
+            _ if is_named => wait_again(recipient),
+            RecipientState::Queued | RecipientState::Failed => {
+                recipient.state = RecipientState::Cancelled;
+            }
+            RecipientState::Delivered | RecipientState::Cancelled => {}
         }
     }
     for address in named {
-        if !recipients.iter().any(|recipient| recipient.address.same_mailbox(address.as_str())) {
+        if found.insert(address.mailbox_key()) {
             recipients.push(RecipientStatus::queued(address.clone()));
         }
     }
+}
+
+fn wait_again(recipient: &mut RecipientStatus) {
+    recipient.state = RecipientState::Queued;
+    recipient.reason = None;
 }
 
 /// A cancellation: nobody waits any more.
@@ -286,6 +325,45 @@ mod tests {
         assert_eq!(search_text(Some(" 확인 ")).as_deref(), Some("확인"));
         let long = "한".repeat(SEARCH_MAX + 1);
         assert_eq!(search_text(Some(&long)).map(|text| text.chars().count()), Some(SEARCH_MAX));
+    }
+
+    #[test]
+    fn a_retry_reopens_who_is_named_and_adds_who_was_not_there() {
+        let recipient = |address: &str, state| RecipientStatus {
+            state,
+            ..RecipientStatus::queued(address.parse().unwrap())
+        };
+        let mut recipients = vec![
+            recipient("has@x.kr", RecipientState::Delivered),
+            recipient("failed@x.kr", RecipientState::Failed),
+            recipient("waits@x.kr", RecipientState::Queued),
+        ];
+        let named: Vec<Address> =
+            ["has@X.KR", "new@x.kr", "new@X.kr"].iter().map(|a| a.parse().unwrap()).collect();
+        reopen(&mut recipients, State::Failed, &named);
+        let shown: Vec<_> =
+            recipients.iter().map(|r| (r.address.as_str(), r.state, r.again)).collect();
+        assert_eq!(
+            shown,
+            [
+                ("has@x.kr", RecipientState::Queued, 1),
+                ("failed@x.kr", RecipientState::Cancelled, 0),
+                ("waits@x.kr", RecipientState::Cancelled, 0),
+                ("new@x.kr", RecipientState::Queued, 0),
+            ]
+        );
+        recipients[3].state = RecipientState::Failed;
+        let states = |recipients: &[RecipientStatus]| {
+            recipients.iter().map(|recipient| recipient.state).collect::<Vec<_>>()
+        };
+        let (waits, out) = (RecipientState::Queued, RecipientState::Cancelled);
+
+        reopen(&mut recipients, State::Failed, &[]);
+        assert_eq!(states(&recipients), [waits, out, out, waits], "who was left out stays out");
+        assert_eq!(recipients[0].again, 1, "it has not got it yet: this is no sending anew");
+        stop(&mut recipients);
+        reopen(&mut recipients, State::Cancelled, &[]);
+        assert_eq!(states(&recipients), [waits; 4]);
     }
 
     #[test]

@@ -186,3 +186,22 @@ fn what_becomes_a_part_of_an_address_must_be_what_it_seems() {
         assert!(!errors[0].contains("c2hvcnQ") && !errors[0].contains("pw@"), "{errors:?}");
     }
 }
+
+#[test]
+fn a_quota_is_a_number_of_recipients_and_0_is_none() {
+    let none = with_key().load();
+    let resend = &none.config.providers[0];
+    assert_eq!((resend.daily_quota.0, resend.monthly_quota.0), (None, None));
+    let loaded = with_key()
+        .toml("[providers.resend]\ndaily_quota = 100\n")
+        .env("MAILFERRY__PROVIDERS__RESEND__MONTHLY_QUOTA", "3000")
+        .load();
+    let resend = &loaded.config.providers[0];
+    let quotas = [resend.daily_quota, resend.monthly_quota].map(|quota| quota.0.map(u64::from));
+    assert_eq!(quotas, [Some(100), Some(3_000)]);
+    for bad in ["-1", "'many'", "1.5"] {
+        let errors =
+            with_key().toml(&format!("[providers.resend]\ndaily_quota = {bad}\n")).errors();
+        assert!(errors[0].contains("is not a whole number, 0 for none"), "{errors:?}");
+    }
+}

@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use mailferry::clock::SystemClock;
-use mailferry::config::{ProviderConfig, ProviderKind, SmarthostConfig};
+use mailferry::config::{ProviderConfig, ProviderKind, Quota, SmarthostConfig};
 use mailferry::provider::{Call, HttpClient, IdempotencyKey, Provider, build};
 use mailferry::secret::Secret;
 use serde_json::Value;
@@ -30,6 +30,8 @@ pub(crate) fn config(kind: ProviderKind, base_url: &str) -> ProviderConfig {
         api_key: Secret::new("key-of-the-test"),
         base_url: (kind != ProviderKind::Webhook).then(|| base_url.parse().unwrap()),
         rate: None,
+        daily_quota: Quota::default(),
+        monthly_quota: Quota::default(),
         concurrency: NonZeroUsize::MIN,
         timeout: Duration::from_secs(60),
         region: (kind != ProviderKind::Mailgun).then(|| REGION.to_owned()),

@@ -1,24 +1,28 @@
 //! `mailferry queue`: looks at and acts on the queue, beside the running server.
 
+mod change;
+mod export;
+mod find;
 mod json;
 mod table;
 
 use std::sync::Arc;
 
-use super::{Exit, QueueAction, QueueArgs, complain, out};
+use bytes::Bytes;
+
+use super::{Exit, QueueAction, QueueArgs, complain, out, out_raw};
 use crate::clock::Clock;
-use crate::config::{Config, QueueUrl};
-use crate::message::QueueId;
-use crate::queue::{Details, Filter, Retry, State, Store, StoreError};
+use crate::config::{self, Config, QueueUrl};
+use crate::queue::{Filter, Store, StoreError};
 
-/// How many messages are read at a time, so that a long queue needs little memory.
-const PAGE: usize = 500;
-
-/// How many messages of one name are shown.
-const NAMED_MAX: usize = 20;
-
+/// Whether this can be asked of this configuration; if not, says why.
+///
 /// Looking must not make an empty queue where there is none: a wrong file name would look like "no mail".
-pub fn must_exist(config: &Config) -> Result<(), Exit> {
+pub fn check(args: &QueueArgs, config: &Config) -> Result<(), Exit> {
+    if let Err(error) = check_usage(args, config) {
+        complain(&format!("mailferry: {error}\n"));
+        return Err(Exit::Usage);
+    }
     let QueueUrl::Sqlite(file) = &config.queue.url;
     if file.exists() {
         return Ok(());
@@ -31,16 +35,37 @@ pub fn must_exist(config: &Config) -> Result<(), Exit> {
     Err(Exit::Failed)
 }
 
+fn check_usage(args: &QueueArgs, config: &Config) -> Result<(), String> {
+    match &args.action {
+        QueueAction::Retry(retry) => {
+            let known: Vec<&str> = config.providers.iter().map(|own| own.name.as_str()).collect();
+            match retry.provider.as_deref().filter(|name| !known.contains(name)) {
+                Some(name) => Err(config::unknown_name("provider", name, &known)),
+                None => Ok(()),
+            }
+        }
+        QueueAction::Export(args_of_it) => {
+            export::usage(args_of_it, args.json).map_or(Ok(()), |fault| Err(fault.to_owned()))
+        }
+        QueueAction::List(_) | QueueAction::Show { .. } | QueueAction::Cancel { .. } => Ok(()),
+    }
+}
+
 /// Does what is asked, and prints it.
 pub fn run(
     args: &QueueArgs,
     store: Result<Arc<dyn Store>, StoreError>,
     clock: &dyn Clock,
 ) -> Result<(), Exit> {
-    let done = match store {
+    let mut done = match store {
         Ok(store) => super::wait(act(args, store.as_ref(), clock))?,
-        Err(error) => Answer { text: String::new(), errors: vec![error.to_string()] },
+        Err(error) => Answer { errors: vec![error.to_string()], ..Answer::default() },
     };
+    if let Some(raw) = &done.raw
+        && let Err(error) = out_raw(raw)
+    {
+        done.errors.push(format!("standard output cannot be written: {error}"));
+    }
     out(&done.text);
     for error in &done.errors {
         complain(&format!("mailferry: {error}\n"));
@@ -52,6 +77,8 @@ pub fn run(
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Answer {
     text: String,
+    /// A message as it is.
+    raw: Option<Bytes>,
     errors: Vec<String>,
 }
 
@@ -73,10 +100,8 @@ async fn act(args: &QueueArgs, store: &dyn Store, clock: &dyn Clock) -> Answer {
                 Err(error) => answer.errors.push(error.to_string()),
             }
         }
-        QueueAction::Show { id } => match named(store, id).await {
-            Ok(found) if found.is_empty() => {
-                answer.errors.push(format!("there is no message {id}"));
-            }
+        QueueAction::Show { id } => match find::all(store, id).await {
+            Ok(found) if found.is_empty() => answer.errors.push(find::none(id)),
             Ok(found) if args.json => answer.text = found.iter().map(json::details).collect(),
             Ok(found) => {
                 let texts = found.iter().map(|details| table::details(details, clock.now()));
@@ -84,72 +109,24 @@ async fn act(args: &QueueArgs, store: &dyn Store, clock: &dyn Clock) -> Answer {
             }
             Err(error) => answer.errors.push(error.to_string()),
         },
-        QueueAction::Retry { id: ids, failed, provider } => {
-            let ids = if *failed { all_failed(store).await } else { Ok(ids.clone()) };
-            let ids = ids.unwrap_or_else(|error| {
-                answer.errors.push(error.to_string());
-                Vec::new()
-            });
-            for id in ids {
-                let retry = Retry { provider: provider.clone(), ..Retry::default() };
-                let done = store.retry(id, retry, clock.now()).await;
-                answer.add(id, done, "is due now", args.json);
-            }
-        }
-        QueueAction::Cancel { id: ids } => {
-            for id in ids {
-                let done = store.cancel(*id, clock.now()).await;
-                answer.add(*id, done, "is cancelled", args.json);
-            }
-        }
+        QueueAction::Retry(retry) => answer = change::retry(retry, store, clock, args.json).await,
+        QueueAction::Cancel { id } => answer = change::cancel(id, store, clock, args.json).await,
+        QueueAction::Export(all) => answer = export::export(all, store, args.json).await,
     }
     answer
 }
 
-/// The messages of this name, newest first: one by its id in the queue, maybe several by a Message-ID.
-async fn named(store: &dyn Store, name: &str) -> Result<Vec<Details>, StoreError> {
-    // The ids of some providers look like ours.
-    if let Ok(id) = name.parse()
-        && let Some(details) = store.show(id).await?
-    {
-        return Ok(vec![details]);
-    }
-    let filter = Filter { name: Some(name.to_owned()), limit: NAMED_MAX, ..Filter::default() };
-    let mut found = Vec::new();
-    for summary in store.list(filter).await?.messages {
-        found.extend(store.show(summary.id).await?);
-    }
-    Ok(found)
-}
-
-/// Every message that has failed, oldest first: the order in which they were to leave.
-async fn all_failed(store: &dyn Store) -> Result<Vec<QueueId>, StoreError> {
-    let mut ids = Vec::new();
-    let mut before = None;
-    loop {
-        let filter =
-            Filter { state: Some(State::Failed), before, limit: PAGE, ..Filter::default() };
-        let page = store.list(filter).await?;
-        ids.extend(page.messages.iter().map(|message| message.id));
-        before = page.next;
-        if before.is_none() {
-            ids.reverse();
-            return Ok(ids);
-        }
-    }
-}
-
 impl Answer {
     /// One line for one message that was acted on.
-    fn add(&mut self, id: QueueId, done: Result<(), StoreError>, what: &str, as_json: bool) {
+    fn acted(&mut self, id: &str, done: Result<(), String>, what: &str, as_json: bool) {
         match (&done, as_json) {
             (Ok(()), false) => self.text.push_str(&format!("{id} {what}\n")),
-            (Ok(()) | Err(_), true) => self.text.push_str(&json::acted(id, done.as_ref().err())),
+            (Ok(()) | Err(_), true) => {
+                self.text.push_str(&json::acted(id, done.as_ref().err().map(String::as_str)));
+            }
             (Err(_), false) => {}
         }
-        if let Err(error) = done {
-            self.errors.push(error.to_string());
-        }
+        self.errors.extend(done.err());
     }
 }
 

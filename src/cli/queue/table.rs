@@ -3,7 +3,7 @@
 use crate::cli::output::{said_by, tidy};
 use crate::clock::Timestamp;
 use crate::message::{Dsn, Notify, Ret};
-use crate::queue::{Details, Page, RecipientState, RecipientStatus, Summary};
+use crate::queue::{Details, Page, RecipientState, RecipientStatus, State, Summary};
 
 const ADDRESS_WIDTH: usize = 60;
 const TEXT_WIDTH: usize = 100;
@@ -26,6 +26,9 @@ pub(super) fn page(page: &Page) -> String {
         if let Some(error) = summary.error.as_ref().filter(|error| !error.is_empty()) {
             let error = said_by(summary.provider.as_deref(), error);
             text.push_str(&format!("    {}\n", tidy(&error, TEXT_WIDTH)));
+        }
+        if summary.in_doubt {
+            text.push_str(&format!("    {}\n", tidy(&doubt(summary), TEXT_WIDTH)));
         }
     }
     if let Some(next) = page.next {
@@ -60,16 +63,17 @@ pub(super) fn details(details: &Details, now: Timestamp) -> String {
     row("state", summary.state.name());
     row("error", summary.error.as_deref().unwrap_or_default());
     row("received", &format!("{:.0}", summary.received_at));
-    if let Some(next) = summary.next_attempt_at {
-        let when = format!("{next:.0}");
-        row("next attempt", if next > now { &when } else { "as soon as a provider takes it" });
+    if summary.in_doubt {
+        row("doubt", &doubt(summary));
     }
+    row("next", &next_step(summary, now));
     row("sender", &sender(summary));
     row("from", &summary.index.header_from);
     row("subject", &summary.index.subject);
     row("message id", &summary.index.message_id);
     row("size", &format!("{} bytes", summary.size));
     row("user", summary.user.as_deref().unwrap_or_default());
+    row("route", summary.way.name());
     row("provider", summary.provider.as_deref().unwrap_or_default());
     for attempt in &details.attempts {
         if let Some(name) = &attempt.provider_message_id {
@@ -115,6 +119,38 @@ pub(super) fn details(details: &Details, now: Timestamp) -> String {
         }
     }
     text
+}
+
+/// That nobody knows how the last call ended.
+fn doubt(summary: &Summary) -> String {
+    let provider = summary.maybe_at.as_deref().unwrap_or("its provider");
+    format!("it may have arrived at {provider}: nobody knows how the last call ended")
+}
+
+/// What happens to the message now, or what can be done.
+fn next_step(summary: &Summary, now: Timestamp) -> String {
+    let id = summary.id;
+    let by = summary.maybe_at.as_deref().filter(|_| summary.in_doubt);
+    match summary.state {
+        State::Queued => {
+            let when = match summary.next_attempt_at.filter(|next| *next > now) {
+                Some(next) => format!("tried at {next:.0}"),
+                None => "tried as soon as a provider takes it".to_owned(),
+            };
+            by.map_or(when.clone(), |provider| format!("{when}, first by {provider} again"))
+        }
+        State::Sending => "on its way to a provider: the outcome is about to come".to_owned(),
+        State::Failed => match by {
+            Some(provider) => format!(
+                "nothing by itself: look at {provider} whether it arrived; if not, `mailferry queue retry {id}`"
+            ),
+            None => format!("nothing by itself; `mailferry queue retry {id}` tries it again"),
+        },
+        State::Cancelled => {
+            format!("nothing by itself; `mailferry queue retry {id}` has it sent nevertheless")
+        }
+        State::Delivered => String::new(),
+    }
 }
 
 /// The parameters of RFC 3461, as a client says them.

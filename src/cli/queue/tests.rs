@@ -1,179 +1,17 @@
+mod one_message;
+
 use std::sync::Mutex;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use self::one_message::{AT_RESEND, ID, OTHER, OneMessage, RAW, id, summary};
 use super::*;
-use crate::cli::ListArgs;
+use crate::cli::{ExportArgs, ListArgs, RetryArgs};
 use crate::clock::{SystemClock, Timestamp};
-use crate::message::{
-    Address, Dsn, IndexFields, Loss, Notify, OriginalRecipient, QueueId, RecipientDsn, Ret,
-};
-use crate::queue::{
-    Attempt, Claim, Counts, Details, Entry, Lease, Outcome, Page, Portion, RecipientState,
-    RecipientStatus, Retried, Retry, Settlement, Start, State, Summary, Usage, WayKey,
-};
-
-const ID: &str = "01937b5e-8f00-7000-8000-000000000001";
-const OTHER: &str = "01937b5e-8f00-7000-8000-000000000002";
-/// What Resend called it.
-const AT_RESEND: &str = "49a3999c-0ce1-4ea6-ab68-afcd6dc2e794";
-
-/// A queue with one failed message, which remembers what it was asked.
-#[derive(Default)]
-struct OneMessage {
-    asked: Mutex<Vec<String>>,
-}
-
-impl OneMessage {
-    fn note(&self, what: String) {
-        self.asked.lock().unwrap().push(what);
-    }
-
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
-    }
-}
-
-fn id() -> QueueId {
-    ID.parse().unwrap()
-}
-
-fn summary() -> Summary {
-    Summary {
-        id: id(),
-        state: State::Failed,
-        received_at: "2026-11-21T10:00:00Z".parse().unwrap(),
-        sender: Some("app@example.org".parse().unwrap()),
-        recipients: vec![
-            RecipientStatus {
-                address: "ada@example.com".parse().unwrap(),
-                state: RecipientState::Failed,
-                reason: Some("no such user".to_owned()),
-            },
-            RecipientStatus::queued("bob@example.com".parse().unwrap()),
-        ],
-        index: IndexFields {
-            header_from: "App <app@example.org>".to_owned(),
-            subject: "Verify\u{1b}[2J\r\nyour mail".to_owned(),
-            message_id: "1@example.org".to_owned(),
-            bulk: false,
-        },
-        size: 4096,
-        user: None,
-        provider: Some("resend".to_owned()),
-        provider_message_id: None,
-        next_attempt_at: None,
-        error: Some("422: no such user".to_owned()),
-        way: WayKey::default(),
-        in_doubt: false,
-    }
-}
-
-#[async_trait]
-impl Store for OneMessage {
-    async fn list(&self, filter: Filter) -> Result<Page, StoreError> {
-        self.note(format!("list {:?} {:?} {}", filter.state, filter.text, filter.limit));
-        let next = filter.before.is_none().then(id);
-        let known = filter.name.is_none_or(|name| ["<1@example.org>", AT_RESEND].contains(&&*name));
-        Ok(Page { messages: if known { vec![summary()] } else { Vec::new() }, next })
-    }
-
-    async fn show(&self, wanted: QueueId) -> Result<Option<Details>, StoreError> {
-        let attempts = vec![Attempt {
-            at: "2026-11-21T10:00:01Z".parse().unwrap(),
-            provider: "resend".to_owned(),
-            outcome: Outcome::Rejected,
-            error: Some("422: no such user".to_owned()),
-            provider_message_id: None,
-            latency_ms: 87,
-            recipients: Vec::new(),
-            losses: vec![Loss::slight("header X", "reserved")],
-        }];
-        let bob = "bob@example.com".parse::<Address>().unwrap();
-        let ada = "ada@example.com".parse::<Address>().unwrap();
-        let original = OriginalRecipient {
-            address_type: "rfc822".to_owned(),
-            address: "all@example.com".to_owned(),
-        };
-        let notify = Some(vec![Notify::Failure, Notify::Delay]);
-        let dsn = Some(Box::new(Dsn {
-            ret: Some(Ret::Hdrs),
-            envelope_id: Some("QQ314159".to_owned()),
-            recipients: vec![
-                RecipientDsn { notify, original: Some(original), ..bob.into() },
-                RecipientDsn { notify: Some(Vec::new()), ..ada.into() },
-            ],
-        }));
-        Ok((wanted == id()).then(|| Details { summary: summary(), attempts, dsn }))
-    }
-
-    async fn retry(
-        &self,
-        wanted: QueueId,
-        retry: Retry,
-        _now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.note(format!("retry {wanted} {:?}", retry.provider));
-        if wanted == id() { Ok(()) } else { Err(StoreError::NotFound(wanted)) }
-    }
-
-    async fn retry_failed(
-        &self,
-        before: Option<QueueId>,
-        _now: Timestamp,
-    ) -> Result<Retried, StoreError> {
-        self.note(format!("retry failed before {before:?}"));
-        Ok(Retried { retried: 1, ..Retried::default() })
-    }
-
-    async fn cancel(&self, wanted: QueueId, _now: Timestamp) -> Result<(), StoreError> {
-        self.note(format!("cancel {wanted}"));
-        let hint = "only queued messages can be cancelled";
-        Err(StoreError::WrongState { id: wanted, state: State::Failed, hint })
-    }
-
-    async fn insert(&self, _: Entry) -> Result<(), StoreError> {
-        Err(StoreError::Unavailable("not asked for".to_owned()))
-    }
-
-    async fn claim(&self, _: Portion, _: Timestamp, _: Lease) -> Result<Vec<Claim>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn begin(&self, _: Start) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn settle_all(
-        &self,
-        _: Vec<Settlement>,
-    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn next_due(&self, _: &Portion) -> Result<Option<Timestamp>, StoreError> {
-        Ok(None)
-    }
-
-    async fn usage(&self, _: i64) -> Result<Vec<Usage>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn content(&self, _: QueueId) -> Result<Option<Bytes>, StoreError> {
-        Ok(None)
-    }
-
-    async fn counts(&self) -> Result<Counts, StoreError> {
-        Ok(Counts::default())
-    }
-
-    async fn sweep(&self, _: Duration, _: Duration, _: Timestamp) -> Result<usize, StoreError> {
-        Ok(0)
-    }
-}
+use crate::message::Address;
+use crate::queue::{Details, Retried, State, Summary};
 
 async fn ask(store: &OneMessage, action: QueueAction, json: bool) -> Answer {
     act(&QueueArgs { action, json }, store, &SystemClock).await
@@ -257,29 +95,231 @@ async fn a_providers_id_that_looks_like_ours_is_found_as_well() {
     assert!(named.text.contains(ID), "{:?}", named.errors);
 }
 
-#[tokio::test]
-async fn each_message_is_acted_on_even_when_one_fails() {
-    let store = OneMessage::default();
-    let ids = || vec![OTHER.parse().unwrap(), id()];
-    let retry = QueueAction::Retry { id: ids(), failed: false, provider: Some("ses".to_owned()) };
-    let answer = ask(&store, retry, false).await;
-    assert_eq!(answer.text, format!("{ID} is due now\n"));
-    assert_eq!(answer.errors, [format!("there is no message {OTHER}")]);
-    assert_eq!(store.asked()[1], format!("retry {ID} Some(\"ses\")"));
+fn retry_of(ids: &[&str]) -> RetryArgs {
+    let id = ids.iter().map(|id| (*id).to_owned()).collect();
+    RetryArgs { id, failed: false, provider: None, to: Vec::new() }
+}
 
-    let answer = ask(&store, QueueAction::Cancel { id: vec![id()] }, true).await;
-    let acted: Value = serde_json::from_str(&answer.text).unwrap();
-    assert_eq!((&acted["id"], &acted["ok"]), (&Value::from(ID), &Value::from(false)));
-    assert!(answer.errors[0].contains("only queued messages"), "{:?}", answer.errors);
+fn all_failed(provider: Option<&str>) -> QueueAction {
+    let provider = provider.map(str::to_owned);
+    QueueAction::Retry(RetryArgs { failed: true, provider, ..retry_of(&[]) })
+}
+
+/// The documents of an answer, one per line.
+fn documents(answer: &Answer) -> Vec<Value> {
+    answer.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[tokio::test]
-async fn all_failed_messages_are_found_page_by_page() {
+async fn each_message_is_acted_on_even_when_one_fails() {
     let store = OneMessage::default();
-    let retry = QueueAction::Retry { id: Vec::new(), failed: true, provider: None };
-    let answer = ask(&store, retry, false).await;
-    assert_eq!(answer.errors, [""; 0]);
-    let page = format!("list Some(Failed) None {PAGE}");
-    let again = format!("retry {ID} None");
-    assert_eq!(store.asked(), [page.clone(), page, again.clone(), again]);
+    let args = RetryArgs { provider: Some("ses".to_owned()), ..retry_of(&["stranger", ID]) };
+    let answer = ask(&store, QueueAction::Retry(args), false).await;
+    assert_eq!(answer.text, format!("{ID} is due now\n"));
+    assert_eq!(answer.errors, ["there is no message stranger"]);
+    assert_eq!(store.asked()[1], format!("retry {ID} Some(\"ses\") []"));
+
+    let cancel = QueueAction::Cancel { id: vec![OTHER.to_owned(), ID.to_owned()] };
+    let answer = ask(&store, cancel, true).await;
+    let acted = documents(&answer);
+    assert_eq!(
+        acted[0],
+        json!({ "id": OTHER, "ok": false, "error": format!("there is no message {OTHER}") })
+    );
+    assert_eq!((&acted[1]["id"], &acted[1]["ok"]), (&json!(ID), &json!(false)));
+    assert!(answer.errors[1].contains("only queued messages"), "{:?}", answer.errors);
+}
+
+#[tokio::test]
+async fn a_message_is_retried_by_any_of_its_names_and_to_others() {
+    let store = OneMessage::default();
+    let to = ["bob@right.example", "eve@x.kr", "bob@RIGHT.example"];
+    let to: Vec<Address> = to.iter().map(|address| address.parse().unwrap()).collect();
+    let args = RetryArgs { to, ..retry_of(&["<1@example.org>"]) };
+    let answer = ask(&store, QueueAction::Retry(args), true).await;
+    assert_eq!(documents(&answer), [json!({ "id": ID, "ok": true })]);
+    let asked = store.asked();
+    assert_eq!(
+        asked.last().unwrap(),
+        &format!("retry {ID} None [\"bob@right.example\", \"eve@x.kr\"]")
+    );
+}
+
+#[tokio::test]
+async fn a_name_that_several_messages_have_is_not_acted_on() {
+    let store = OneMessage { namesakes: 1, ..OneMessage::default() };
+    for action in [
+        QueueAction::Retry(retry_of(&["<1@example.org>"])),
+        QueueAction::Cancel { id: vec!["<1@example.org>".to_owned()] },
+    ] {
+        let answer = ask(&store, action, false).await;
+        let error = &answer.errors[0];
+        assert!(error.starts_with("2 messages are called <1@example.org>"), "{error}");
+        assert!(error.contains(ID), "{error}");
+    }
+    assert!(store.asked().iter().all(|asked| asked.starts_with("list")), "{:?}", store.asked());
+    let blank = ask(&store, QueueAction::Cancel { id: vec![" ".to_owned()] }, false).await;
+    assert_eq!(blank.errors.len(), 1, "a blank name is nobody's");
+}
+
+#[tokio::test]
+async fn all_failed_messages_are_retried_slice_by_slice() {
+    let last = Retried { retried: 1, without_content: 2, ..Retried::default() };
+    let first = Retried { retried: 2, in_doubt: 1, next: Some(id()), ..Retried::default() };
+    let slices = || Mutex::new(vec![last, first]);
+
+    let store = OneMessage { slices: slices(), ..OneMessage::default() };
+    let answer = ask(&store, all_failed(None), false).await;
+    assert_eq!(answer.text, "3 failed messages are due now\n");
+    assert!(
+        answer.errors[0].starts_with("1 failed message may have arrived and was left alone"),
+        "{:?}",
+        answer.errors
+    );
+    let gone = "2 failed messages were left alone: the content is not kept any more";
+    assert_eq!(answer.errors[1..], [gone]);
+    let asked = ["None".to_owned(), format!("Some({:?})", id())];
+    assert_eq!(store.asked(), asked.map(|before| format!("retry failed before {before}")));
+
+    let store = OneMessage { slices: slices(), ..OneMessage::default() };
+    let answer = ask(&store, all_failed(None), true).await;
+    let expected = json!({
+        "ok": false, "retried": 3, "in_doubt": 1, "without_content": 2, "refused": 0
+    });
+    assert_eq!(documents(&answer), [expected]);
+
+    let nothing = ask(&OneMessage::default(), all_failed(None), false).await;
+    assert_eq!((nothing.text.as_str(), nothing.errors.len()), ("no message has failed\n", 0));
+}
+
+#[tokio::test]
+async fn all_failed_messages_can_go_by_one_provider_except_those_in_doubt() {
+    let store = OneMessage::default();
+    let answer = ask(&store, all_failed(Some("ses")), false).await;
+    assert_eq!((answer.text.as_str(), answer.errors.len()), ("2 failed messages are due now\n", 0));
+    let page = "list Some(Failed) None 500".to_owned();
+    let again = format!("retry {ID} Some(\"ses\") []");
+    assert_eq!(store.asked(), [page.clone(), again.clone(), page, again]);
+
+    let store = OneMessage { maybe_at: Some("resend"), ..OneMessage::default() };
+    let answer = ask(&store, all_failed(Some("ses")), true).await;
+    assert_eq!(documents(&answer)[0]["in_doubt"], 2);
+    assert!(store.asked().iter().all(|asked| asked.starts_with("list")), "{:?}", store.asked());
+}
+
+#[tokio::test]
+async fn a_message_in_doubt_is_shown_with_who_may_have_it_and_what_to_do() {
+    let store = OneMessage { maybe_at: Some("resend"), ..OneMessage::default() };
+    let shown = ask(&store, QueueAction::Show { id: ID.to_owned() }, false).await.text;
+    for line in [
+        "doubt         it may have arrived at resend: nobody knows how the last call ended",
+        &format!(
+            "next          nothing by itself: look at resend whether it arrived; if not, \
+             `mailferry queue retry {ID}`"
+        ),
+        "route         bulk",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line:?}\n{shown}");
+    }
+    let listed = ask(&store, list(), false).await.text;
+    assert!(listed.contains("\n    it may have arrived at resend: "), "{listed}");
+    let json = ask(&store, QueueAction::Show { id: ID.to_owned() }, true).await;
+    let document = &documents(&json)[0];
+    assert_eq!((&document["in_doubt"], &document["route"]), (&json!(true), &json!("bulk")));
+}
+
+#[test]
+fn what_comes_next_is_said_for_every_state() {
+    let now: Timestamp = "2026-11-21T10:00:00Z".parse().unwrap();
+    let later = Some(now + Duration::from_secs(90));
+    let queued = Summary { state: State::Queued, next_attempt_at: later, ..summary() };
+    let doubted = Summary { in_doubt: true, maybe_at: Some("ses".to_owned()), ..queued.clone() };
+    let due = Summary { next_attempt_at: Some(now), ..queued.clone() };
+    for (summary, words) in [
+        (queued, "tried at 2026-11-21T10:01:30Z"),
+        (doubted, "tried at 2026-11-21T10:01:30Z, first by ses again"),
+        (due, "tried as soon as a provider takes it"),
+        (Summary { state: State::Sending, ..summary() }, "on its way to a provider"),
+        (summary(), "nothing by itself; `mailferry queue retry"),
+        (
+            Summary { state: State::Cancelled, ..summary() },
+            "nothing by itself; `mailferry queue retry",
+        ),
+    ] {
+        let state = summary.state;
+        let text = table::details(&Details { summary, attempts: Vec::new(), dsn: None }, now);
+        assert!(text.contains(&format!("next          {words}")), "{state} {text}");
+    }
+    let delivered = Summary { state: State::Delivered, ..summary() };
+    let text =
+        table::details(&Details { summary: delivered, attempts: Vec::new(), dsn: None }, now);
+    assert!(!text.contains("\nnext "), "{text}");
+}
+
+fn export_of(ids: &[&str]) -> ExportArgs {
+    let id = ids.iter().map(|id| (*id).to_owned()).collect();
+    ExportArgs { id, all: false, state: None, output: None, directory: None }
+}
+
+#[tokio::test]
+async fn one_message_is_exported_octet_by_octet() {
+    let store = OneMessage::default();
+    let answer = ask(&store, QueueAction::Export(export_of(&["<1@example.org>"])), false).await;
+    assert_eq!(answer, Answer { raw: Some(Bytes::from_static(RAW)), ..Answer::default() });
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("one.eml");
+    let args = ExportArgs { output: Some(file.clone()), ..export_of(&[ID]) };
+    let answer = ask(&store, QueueAction::Export(args), true).await;
+    let expected = json!({ "id": ID, "ok": true, "file": file, "size": RAW.len() });
+    assert_eq!(documents(&answer), [expected]);
+    assert_eq!(std::fs::read(&file).unwrap(), RAW);
+
+    let nowhere = folder.path().join("none").join("one.eml");
+    let args = ExportArgs { output: Some(nowhere), ..export_of(&[ID]) };
+    let answer = ask(&store, QueueAction::Export(args), false).await;
+    assert!(answer.errors[0].contains("one.eml cannot be written"), "{:?}", answer.errors);
+    let gone = OneMessage { content_gone: true, ..OneMessage::default() };
+    let answer = ask(&gone, QueueAction::Export(export_of(&[ID])), false).await;
+    assert_eq!(answer.raw, None);
+    assert!(answer.errors[0].contains("not kept any more (queue.keep_bodies)"));
+}
+
+#[tokio::test]
+async fn many_messages_are_exported_into_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("made").join("here");
+    let file = directory.join(format!("{ID}.eml"));
+    let several = ExportArgs { directory: Some(directory.clone()), ..export_of(&[ID, OTHER]) };
+    let answer = ask(&OneMessage::default(), QueueAction::Export(several), false).await;
+    assert_eq!(answer.text, format!("{ID} is in {} ({} bytes)\n", file.display(), RAW.len()));
+    assert_eq!(answer.errors, [format!("there is no message {OTHER}")]);
+    assert_eq!(std::fs::read(&file).unwrap(), RAW);
+
+    let all = || ExportArgs {
+        all: true,
+        state: Some(State::Failed),
+        directory: Some(directory.clone()),
+        ..export_of(&[])
+    };
+    let answer = ask(&OneMessage::default(), QueueAction::Export(all()), true).await;
+    let expected =
+        json!({ "ok": true, "exported": 2, "without_content": 0, "directory": directory });
+    assert_eq!(documents(&answer), [expected]);
+    let gone = OneMessage { content_gone: true, ..OneMessage::default() };
+    let answer = ask(&gone, QueueAction::Export(all()), false).await;
+    assert!(answer.errors.is_empty(), "that contents go is how it should be");
+    assert!(answer.text.contains("of 2 the content is not kept"), "{}", answer.text);
+}
+
+#[test]
+fn an_export_that_cannot_be_meant_is_usage() {
+    let fault = |args: &ExportArgs, json| export::usage(args, json);
+    assert!(fault(&export_of(&[ID, OTHER]), false).unwrap().contains("--directory"));
+    assert!(fault(&export_of(&[ID]), true).unwrap().contains("--json needs"));
+    let dash = ExportArgs { output: Some("-".into()), ..export_of(&[ID]) };
+    assert!(fault(&dash, true).unwrap().contains("--json needs"));
+    assert_eq!(fault(&dash, false), None);
+    let folder = ExportArgs { directory: Some("x".into()), ..export_of(&[ID, OTHER]) };
+    assert_eq!(fault(&folder, true), None);
 }

@@ -11,8 +11,8 @@ use super::scripted::{Scripted, World, pass, rules, settings, submission};
 use crate::clock::{SharedClock, TimerClock};
 use crate::config::ProviderKind;
 use crate::delivery::{
-    AccountSettings, Cause, Delivery, LaneMaker, LaneSetup, ProviderState, RetryRules, Settings,
-    SetupMark,
+    AccountSettings, Cause, Delivery, LaneMaker, LaneSetup, ProviderState, QuotaSetup, RetryRules,
+    Settings, SetupMark,
 };
 use crate::message::{Account, QueueId, Submission};
 use crate::provider::{Provider, Rate, Verdict};
@@ -51,6 +51,7 @@ impl Service {
                 provider: provider as Arc<dyn Provider>,
                 concurrency: NonZeroUsize::new(4).unwrap(),
                 rate: own.rate,
+                quotas: QuotaSetup::default(),
                 in_route: false,
                 mark: SetupMark::default(),
             })

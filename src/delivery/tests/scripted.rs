@@ -1,5 +1,7 @@
 //! A provider that answers as it is told, and a delivery around it.
 
+mod service;
+
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SharedClock, TimerClock};
 use crate::config::{OnLoss, OnUnclear, SenderConfig};
-use crate::delivery::{Backoff, Delivery, LaneSetup, RetryRules, Settings, SetupMark};
+use crate::delivery::{Backoff, Delivery, LaneSetup, QuotaSetup, RetryRules, Settings, SetupMark};
 use crate::message::{Envelope, Loss, QueueId, Submission};
 use crate::provider::{
-    Batch, Call, Capabilities, Form, Idempotency, IdempotencyKey, LeftOut, Letter, MessageIdFate,
-    Provider, Receipt, SendError, Unfit, Verdict,
+    Batch, Call, Capabilities, Form, Heard, Idempotency, IdempotencyKey, LeftOut, Letter,
+    MessageIdFate, Provider, QuotaDay, Receipt, SendError, Unfit, Verdict,
 };
 use crate::queue::{Details, Intake, MemoryStore, State, Store};
 
@@ -53,6 +55,8 @@ pub(in crate::delivery) struct Scripted {
     started: tokio::time::Instant,
     /// How rarely it wants to be asked whether it works.
     probe_interval: Duration,
+    /// What it says of its limits with every answer.
+    heard: Mutex<Option<Heard>>,
     /// How the next batches end as a whole; each member has a place in `script` when there is none.
     batches: Mutex<VecDeque<SendError>>,
     /// What it recognises: requests by their key, and what it answered.
@@ -74,12 +78,6 @@ pub(in crate::delivery) struct Scripted {
 /// The body of a request, and what was answered for each of its members.
 type Known = (Bytes, Vec<Result<Receipt, SendError>>);
 
-/// Takes one away, if there is one.
-fn takes_one(counter: &AtomicUsize) -> bool {
-    let less = |count: usize| count.checked_sub(1);
-    counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
-}
-
 pub(super) fn error(verdict: Verdict) -> SendError {
     SendError { verdict, status: Some(499), reason: format!("{verdict:?}"), unclear: false }
 }
@@ -92,6 +90,7 @@ impl Scripted {
             recipients_per_call: 2,
             idempotency: Idempotency::None,
             rate: None,
+            quota_day: QuotaDay::Utc,
             non_ascii_local_parts: true,
             batch: None,
             message_id: MessageIdFate::Kept,
@@ -112,6 +111,7 @@ impl Scripted {
             calls: Default::default(),
             started: tokio::time::Instant::now(),
             probe_interval: Duration::ZERO,
+            heard: Mutex::default(),
             batches: Mutex::default(),
             answered: Mutex::default(),
             copies: Mutex::default(),
@@ -121,93 +121,6 @@ impl Scripted {
             in_capitals: false,
             unjoinable: None,
         }
-    }
-
-    /// One that knows a repeat of a request and answers as it did before.
-    pub(super) fn recognising(mut self) -> Self {
-        let window = Duration::from_hours(24);
-        self.capabilities.idempotency = Idempotency::Replays { window };
-        self
-    }
-
-    /// One that refuses what is for this recipient, and with it the batch where it takes all or nothing.
-    pub(super) fn refusing(mut self, recipient: &'static str, all_or_nothing: bool) -> Self {
-        self.poison = Some((recipient, all_or_nothing));
-        self
-    }
-
-    /// The same one after a change that makes its requests other ones.
-    pub(super) fn in_capitals(mut self) -> Self {
-        self.in_capitals = true;
-        self
-    }
-
-    pub(super) fn not_joining(mut self, recipient: &'static str) -> Self {
-        self.unjoinable = Some(recipient);
-        self
-    }
-
-    /// The next answers are lost, though what was asked is done.
-    pub(super) fn lose_answers(&self, count: usize) {
-        self.lost.store(count, Ordering::Relaxed);
-    }
-
-    /// The next requests are taken and never answered.
-    pub(super) fn fall_silent(&self, count: usize) {
-        self.silent.store(count, Ordering::Relaxed);
-    }
-
-    /// How many copies each call that was taken has had at the most, and how many calls those are.
-    pub(super) fn copies(&self) -> (usize, usize) {
-        let copies = self.copies.lock().unwrap();
-        (copies.values().copied().max().unwrap_or_default(), copies.len())
-    }
-
-    /// What it makes of a request.
-    async fn answer(
-        &self,
-        request: &Call,
-        key: &IdempotencyKey,
-        number: usize,
-        joined: bool,
-    ) -> Result<Vec<Result<Receipt, SendError>>, SendError> {
-        let recognises = self.capabilities.idempotency != Idempotency::None;
-        let before = self.answered.lock().unwrap().get(key.as_str()).cloned();
-        if let Some((body, answer)) = before.filter(|_| recognises) {
-            assert_eq!(body, request.body, "another request under the same key");
-            return if takes_one(&self.lost) { Err(self.no_answer()) } else { Ok(answer) };
-        }
-        let text = String::from_utf8_lossy(&request.body).into_owned();
-        let members: Vec<&str> = text.split(';').collect();
-        if let Some((poison, true)) = self.poison
-            && joined
-            && members.contains(&poison)
-        {
-            return Err(error(Verdict::Rejected));
-        }
-        let answers = members.iter().enumerate().map(|(member, recipients)| {
-            if self.poison.is_some_and(|(poison, _)| poison == *recipients) {
-                return Err(error(Verdict::Rejected));
-            }
-            let id = if joined { format!("{number}.{}", member + 1) } else { number.to_string() };
-            self.next_answer(&id)
-        });
-        let answers: Vec<_> = answers.collect();
-        for (recipients, _) in members.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()) {
-            *self.copies.lock().unwrap().entry((*recipients).to_owned()).or_default() += 1;
-        }
-        if answers.iter().any(Result::is_ok) {
-            let known = (request.body.clone(), answers.clone());
-            self.answered.lock().unwrap().insert(key.as_str().to_owned(), known);
-        }
-        if takes_one(&self.silent) {
-            std::future::pending::<()>().await;
-        }
-        if takes_one(&self.lost) { Err(self.no_answer()) } else { Ok(answers) }
-    }
-
-    fn no_answer(&self) -> SendError {
-        SendError { unclear: true, ..error(Verdict::Temporary { retry_after: None }) }
     }
 
     pub(super) fn that_cannot_carry_it() -> Self {
@@ -274,6 +187,10 @@ impl Scripted {
 
     pub(super) fn now_answers(&self, answer: Result<(), Verdict>) {
         *self.usual.lock().unwrap() = answer;
+    }
+
+    pub(super) fn says_of_its_limits(&self, heard: Heard) {
+        *self.heard.lock().unwrap() = Some(heard);
     }
 
     pub(super) fn probe_says(&self, answer: Result<(), Verdict>) {
@@ -377,6 +294,10 @@ impl Provider for Scripted {
         self.answer(joined, key, number, true).await
     }
 
+    fn heard(&self) -> Option<Heard> {
+        *self.heard.lock().unwrap()
+    }
+
     fn probe_interval(&self) -> Duration {
         self.probe_interval
     }
@@ -411,6 +332,7 @@ pub(super) fn settings(providers: &[(&str, &Arc<Scripted>)], rules: RetryRules) 
         provider: Arc::clone(*provider) as Arc<dyn Provider>,
         concurrency: NonZeroUsize::new(4).unwrap(),
         rate: None,
+        quotas: QuotaSetup::default(),
         in_route: true,
         mark: SetupMark::default(),
     };

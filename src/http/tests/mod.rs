@@ -23,7 +23,7 @@ use self::store::FakeStore;
 use super::{Side, SmtpStatus, bind};
 use crate::clock::{SharedClock, TimerClock};
 use crate::config::{self, HttpConfig, OnLoss, OnUnclear, SenderConfig};
-use crate::delivery::{Backoff, Delivery, LaneSetup, RetryRules, Settings, SetupMark};
+use crate::delivery::{Backoff, Delivery, LaneSetup, QuotaSetup, RetryRules, Settings, SetupMark};
 use crate::secret::Secret;
 
 /// A server on a free port of this machine. It ends with the test.
@@ -61,6 +61,7 @@ fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
         provider: Arc::new(Willing::default()),
         concurrency: NonZeroUsize::MIN,
         rate: None,
+        quotas: QuotaSetup::default(),
         in_route: true,
         mark: SetupMark::default(),
     };

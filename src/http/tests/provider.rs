@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use crate::provider::{
     Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Provider,
-    Receipt, SendError, Unfit,
+    QuotaDay, Receipt, SendError, Unfit,
 };
 
 #[derive(Debug)]
@@ -19,6 +19,7 @@ impl Default for Willing {
             recipients_per_call: 50,
             idempotency: Idempotency::None,
             rate: None,
+            quota_day: QuotaDay::Utc,
             non_ascii_local_parts: true,
             batch: None,
             message_id: MessageIdFate::Kept,

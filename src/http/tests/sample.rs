@@ -45,6 +45,7 @@ pub(in crate::http) fn failed() -> Details {
         next_attempt_at: None,
         way: WayKey::default(),
         in_doubt: false,
+        maybe_at: None,
         error: Some("422: no such user".to_owned()),
     };
     let attempt = Attempt {
@@ -76,6 +77,7 @@ pub(in crate::http) fn bounce() -> Summary {
         next_attempt_at: Some(now()),
         way: WayKey::default(),
         in_doubt: false,
+        maybe_at: None,
         error: None,
     }
 }

@@ -5,10 +5,11 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::provider::api::clear_refusal;
 use crate::provider::exchange::Answer;
+use crate::provider::heard::small_figure;
 use crate::provider::refusal::{
     by_status, by_status_or_later, json, no_receipt, refusal, retry_after, seconds_header, words,
 };
-use crate::provider::{Receipt, SendError, Verdict};
+use crate::provider::{Heard, Receipt, SendError, Verdict};
 
 /// Reads the answer to `POST /v3/smtp/email`.
 ///
@@ -28,6 +29,17 @@ pub(super) fn read(answer: &Answer, now: Timestamp) -> Result<Receipt, SendError
         Some(id) => Ok(Receipt::named(id)),
         None => Err(no_receipt(answer, "Brevo")),
     }
+}
+
+/// What the header says of the limits. They hold for the endpoint that was asked and are told for its smallest window,
+/// whose length is nowhere told. <https://developers.brevo.com/docs/api-limits>
+pub(super) fn limits(answer: &Answer) -> Option<Heard> {
+    Heard {
+        remaining: small_figure(&answer.headers, "x-sib-ratelimit-remaining"),
+        reset: seconds_header(&answer.headers, "x-sib-ratelimit-reset"),
+        ..Heard::default()
+    }
+    .or_none()
 }
 
 /// Reads the answer to `GET /v3/account`: the refusal, if it is a clear one.
@@ -123,6 +135,16 @@ mod tests {
             let receipt = meaning(&answer(status, body)).unwrap();
             assert_eq!(receipt.provider_message_id.as_deref(), Some("<1.2@relay.example>"));
         }
+    }
+
+    #[test]
+    fn the_limits_are_in_the_header() {
+        let mut taken = answer(201, "{}");
+        assert_eq!(limits(&taken), None);
+        taken.headers.insert("x-sib-ratelimit-remaining", HeaderValue::from_static("999"));
+        taken.headers.insert("x-sib-ratelimit-reset", HeaderValue::from_static("1"));
+        let heard = limits(&taken).unwrap();
+        assert_eq!((heard.remaining, heard.reset), (Some(999), Some(Duration::from_secs(1))));
     }
 
     #[test]

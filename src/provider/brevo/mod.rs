@@ -22,7 +22,8 @@ use super::endpoint::{BuildError, Endpoint, get, post};
 use super::exchange::Answer;
 use super::key::ApiKey;
 use super::{
-    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, Receipt, SendError, Unfit,
+    Call, Capabilities, Form, Heard, Idempotency, IdempotencyKey, Letter, QuotaDay, Receipt,
+    SendError, Unfit,
 };
 use crate::clock::Timestamp;
 use crate::config::ProviderConfig;
@@ -54,6 +55,7 @@ impl Brevo {
                 idempotency: Idempotency::Refuses { window: Duration::from_mins(30) },
                 // 1000 per second: far above what matters.
                 rate: None,
+                quota_day: QuotaDay::Utc,
                 non_ascii_local_parts: false,
                 // It has one for variants of one message only.
                 batch: None,
@@ -78,6 +80,10 @@ impl Api for Brevo {
     /// The key is in the body already.
     fn dispatch(&self, call: &Call, _: &IdempotencyKey) -> Request<Bytes> {
         post(&self.email, call)
+    }
+
+    fn heard(&self, answer: &Answer, _: Timestamp) -> Option<Heard> {
+        answer::limits(answer)
     }
 
     fn question(&self) -> Request<Bytes> {

@@ -18,8 +18,8 @@ use super::endpoint::{BuildError, Endpoint, get, post};
 use super::exchange::Answer;
 use super::key::ApiKey;
 use super::{
-    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Receipt,
-    SendError, Unfit,
+    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, QuotaDay,
+    Receipt, SendError, Unfit,
 };
 use crate::clock::Timestamp;
 use crate::config::{ProviderConfig, sending_domain};
@@ -62,6 +62,7 @@ impl Mailgun {
                 idempotency: Idempotency::None,
                 // The account decides; 429 says when it is too much, and until when.
                 rate: None,
+                quota_day: QuotaDay::Utc,
                 non_ascii_local_parts: false,
                 batch: None,
                 message_id: MessageIdFate::Kept,

@@ -18,7 +18,8 @@ use super::endpoint::{BuildError, Endpoint, get, post};
 use super::exchange::Answer;
 use super::key::ApiKey;
 use super::{
-    Batch, Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, Receipt, SendError, Unfit,
+    Batch, Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, QuotaDay, Receipt,
+    SendError, Unfit,
 };
 use crate::clock::Timestamp;
 use crate::config::ProviderConfig;
@@ -45,6 +46,7 @@ impl Postmark {
                 idempotency: Idempotency::None,
                 // Not published; 429 says when it is too much.
                 rate: None,
+                quota_day: QuotaDay::Utc,
                 non_ascii_local_parts: false,
                 // <https://postmarkapp.com/developer/user-guide/send-email-with-api/batch-emails>
                 batch: Some(Batch { calls_max: 500, request_bytes_max: 50_000_000 }),

@@ -3,16 +3,19 @@
 //! Status and name do not separate the cases; the text does. A bad key, a missing domain and a bad address all come
 //! as `validation_error`.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::provider::api::{Joined, clear_refusal};
 use crate::provider::batch;
 use crate::provider::exchange::Answer;
+use crate::provider::heard::{figure, small_figure};
 use crate::provider::refusal::{
     by_status, by_status_or_later, json, no_receipt, refusal, retry_after, seconds_header, words,
 };
-use crate::provider::{Receipt, SendError, Verdict};
+use crate::provider::{Heard, Rate, Receipt, SendError, Verdict};
 
 /// Reads the answer to `POST /emails`.
 ///
@@ -68,6 +71,21 @@ pub(super) fn of_the_apps_key(answer: &Answer, error: SendError) -> SendError {
         Some("invalid_idempotency_key") => SendError { verdict: Verdict::Rejected, ..error },
         Some(_) | None => error,
     }
+}
+
+/// What the header says of the limits: calls in a window of one second, and the recipients of this day (on the free plan)
+/// and month. <https://resend.com/docs/api-reference/rate-limit>
+pub(super) fn limits(answer: &Answer) -> Option<Heard> {
+    let headers = &answer.headers;
+    let limit = small_figure(headers, "ratelimit-limit").filter(|calls| *calls > 0);
+    Heard {
+        limit: limit.map(|calls| Rate { calls, per: Duration::from_secs(1) }),
+        remaining: small_figure(headers, "ratelimit-remaining"),
+        reset: seconds_header(headers, "ratelimit-reset"),
+        used_today: figure(headers, "x-resend-daily-quota"),
+        used_this_month: figure(headers, "x-resend-monthly-quota"),
+    }
+    .or_none()
 }
 
 /// Reads the answer to `GET /domains`: the refusal, if it is a clear one.
@@ -150,8 +168,6 @@ fn next_midnight(now: Timestamp) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use http::{HeaderName, HeaderValue};
     use serde_json::json;
 
@@ -268,6 +284,32 @@ mod tests {
     fn a_request_without_user_agent_is_our_fault() {
         let refused = meaning(&answer(403, "error code: 1010")).unwrap_err();
         assert_eq!(refused.verdict, Verdict::Bug);
+    }
+
+    #[test]
+    fn the_limits_are_in_the_header() {
+        let mut taken = answer(200, r#"{"id":"1"}"#);
+        assert_eq!(limits(&taken), None);
+        for (name, value) in [
+            ("ratelimit-limit", "10"),
+            ("ratelimit-remaining", "0"),
+            ("ratelimit-reset", "1"),
+            ("x-resend-daily-quota", "97"),
+            ("x-resend-monthly-quota", "2100"),
+        ] {
+            taken.headers.insert(name, HeaderValue::from_static(value));
+        }
+        let second = Duration::from_secs(1);
+        let expected = Heard {
+            limit: Some(Rate { calls: 10, per: second }),
+            remaining: Some(0),
+            reset: Some(second),
+            used_today: Some(97),
+            used_this_month: Some(2_100),
+        };
+        assert_eq!(limits(&taken), Some(expected));
+        taken.headers.insert("ratelimit-limit", HeaderValue::from_static("0"));
+        assert_eq!(limits(&taken).and_then(|heard| heard.limit), None, "no rate at all");
     }
 
     #[test]

@@ -19,8 +19,8 @@ use super::endpoint::{BuildError, Endpoint, get, post};
 use super::exchange::Answer;
 use super::key::ApiKey;
 use super::{
-    Batch, Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, Rate, Receipt, SendError,
-    Unfit,
+    Batch, Call, Capabilities, Form, Heard, Idempotency, IdempotencyKey, Letter, QuotaDay, Rate,
+    Receipt, SendError, Unfit,
 };
 use crate::clock::Timestamp;
 use crate::config::ProviderConfig;
@@ -49,6 +49,7 @@ impl Resend {
                 recipients_per_call: 50,
                 idempotency: Idempotency::Replays { window: Duration::from_hours(24) },
                 rate: endpoint.is_default.then_some(RATE),
+                quota_day: QuotaDay::Utc,
                 non_ascii_local_parts: false,
                 // <https://resend.com/docs/api-reference/emails/send-batch-emails>
                 batch: Some(Batch { calls_max: 100, request_bytes_max: 40_000_000 }),
@@ -93,6 +94,15 @@ impl Api for Resend {
 
     fn answer_joined(&self, answer: &Answer, members: usize, now: Timestamp) -> Joined {
         answer::read_batch(answer, members, now)
+    }
+
+    fn heard(&self, answer: &Answer, _: Timestamp) -> Option<Heard> {
+        answer::limits(answer)
+    }
+
+    /// One limit holds for all requests of a team.
+    fn heard_of_account(&self, answer: &Answer, _: Timestamp) -> Option<Heard> {
+        answer::limits(answer)
     }
 
     fn question(&self) -> Request<Bytes> {

@@ -6,10 +6,11 @@ use serde_json::Value;
 use crate::clock::Timestamp;
 use crate::provider::api::clear_refusal;
 use crate::provider::exchange::Answer;
+use crate::provider::heard::small_figure;
 use crate::provider::refusal::{
     by_status, epoch_header, json, no_receipt, other_words, refusal, retry_after,
 };
-use crate::provider::{Receipt, SendError, Verdict};
+use crate::provider::{Heard, Receipt, SendError, Verdict};
 
 /// Reads the answer to `POST /v3/mail/send`.
 ///
@@ -28,6 +29,17 @@ pub(super) fn read(answer: &Answer, now: Timestamp) -> Result<Receipt, SendError
         return Ok(Receipt::default());
     }
     Err(no_receipt(answer, "SendGrid"))
+}
+
+/// What the header says of the limits. The length of the window is nowhere told, so that the number of calls in it says
+/// nothing. <https://www.twilio.com/docs/sendgrid/api-reference/how-to-use-the-sendgrid-v3-api/rate-limits>
+pub(super) fn limits(answer: &Answer, now: Timestamp) -> Option<Heard> {
+    Heard {
+        remaining: small_figure(&answer.headers, "x-ratelimit-remaining"),
+        reset: epoch_header(&answer.headers, "x-ratelimit-reset", now),
+        ..Heard::default()
+    }
+    .or_none()
 }
 
 /// Reads the answer to `GET /v3/scopes`: the refusal, if it is a clear one. A key without `mail.send` cannot send. 403
@@ -134,6 +146,17 @@ mod tests {
         // The body does not matter, not even if it was lost.
         taken.whole = false;
         assert!(meaning(&taken).is_ok());
+    }
+
+    #[test]
+    fn the_limits_are_in_the_header() {
+        let mut taken = answer(202, "");
+        assert_eq!(limits(&taken, NOW.parse().unwrap()), None);
+        taken.headers.insert("x-ratelimit-remaining", HeaderValue::from_static("0"));
+        // 2026-11-21T10:30:09Z
+        taken.headers.insert("x-ratelimit-reset", HeaderValue::from_static("1795257009"));
+        let heard = limits(&taken, NOW.parse().unwrap()).unwrap();
+        assert_eq!((heard.remaining, heard.reset), (Some(0), Some(Duration::from_secs(9))));
     }
 
     #[test]

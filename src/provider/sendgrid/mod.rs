@@ -18,7 +18,8 @@ use super::endpoint::{BuildError, Endpoint, get, post};
 use super::exchange::Answer;
 use super::key::ApiKey;
 use super::{
-    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, Receipt, SendError, Unfit,
+    Call, Capabilities, Form, Heard, Idempotency, IdempotencyKey, Letter, QuotaDay, Receipt,
+    SendError, Unfit,
 };
 use crate::clock::Timestamp;
 use crate::config::ProviderConfig;
@@ -43,6 +44,7 @@ impl SendGrid {
                 idempotency: Idempotency::None,
                 // Thousands a second; 429 says when it is too much.
                 rate: None,
+                quota_day: QuotaDay::Utc,
                 non_ascii_local_parts: false,
                 batch: None,
                 message_id: request::FIELDS.message_id,
@@ -65,6 +67,10 @@ impl Api for SendGrid {
 
     fn dispatch(&self, call: &Call, _: &IdempotencyKey) -> Request<Bytes> {
         post(&self.mail, call)
+    }
+
+    fn heard(&self, answer: &Answer, now: Timestamp) -> Option<Heard> {
+        answer::limits(answer, now)
     }
 
     fn question(&self) -> Request<Bytes> {

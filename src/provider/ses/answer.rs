@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::provider::api::clear_refusal;
 use crate::provider::exchange::Answer;
 use crate::provider::refusal::{by_status, json, no_receipt, refusal, retry_after, words};
-use crate::provider::{Receipt, SendError, Verdict};
+use crate::provider::{Heard, Rate, Receipt, SendError, Verdict};
 
 /// On every answer of AWS, so a sign that it is one.
 const REQUEST_ID: &str = "x-amzn-requestid";
@@ -58,6 +58,26 @@ pub(super) fn read_account(answer: &Answer, now: Timestamp) -> Option<SendError>
         return None;
     }
     clear_refusal(answer, read(answer, now))
+}
+
+/// What the answer to `GetAccount` says of the limits: recipients in a second, and those of the last 24 hours. A call has
+/// one recipient at least, so that the rate is at most that of calls.
+/// <https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendQuota.html>
+pub(super) fn limits(answer: &Answer) -> Option<Heard> {
+    let body = json(answer)?;
+    let figure = |name| body.get("SendQuota")?.get(name)?.as_f64().filter(|it| *it >= 1.0);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "whole numbers of at least 1; `as` saturates"
+    )]
+    Heard {
+        limit: figure("MaxSendRate")
+            .map(|rate| Rate { calls: rate as u32, per: Duration::from_secs(1) }),
+        used_today: figure("SentLast24Hours").map(|used| used as u64),
+        ..Heard::default()
+    }
+    .or_none()
 }
 
 fn refused(answer: &Answer, now: Timestamp) -> SendError {
@@ -157,6 +177,20 @@ mod tests {
 
     fn meaning(answer: &Answer) -> Result<Receipt, SendError> {
         read(answer, NOW.parse().unwrap())
+    }
+
+    #[test]
+    fn the_account_tells_its_limits() {
+        let account = answer(
+            200,
+            r#"{"SendingEnabled":true,"SendQuota":{"Max24HourSend":50000.0,"MaxSendRate":14.0,"SentLast24Hours":123.0}}"#,
+        );
+        let heard = limits(&account).unwrap();
+        assert_eq!(heard.limit, Some(Rate { calls: 14, per: Duration::from_secs(1) }));
+        assert_eq!(heard.used_today, Some(123));
+        for body in ["{}", "", r#"{"SendQuota":{"MaxSendRate":-1.0}}"#] {
+            assert_eq!(limits(&answer(200, body)), None, "{body}");
+        }
     }
 
     #[test]

@@ -19,8 +19,8 @@ use super::api::Api;
 use super::endpoint::{BuildError, Endpoint, get, post};
 use super::exchange::Answer;
 use super::{
-    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Receipt,
-    SendError, Unfit,
+    Call, Capabilities, Form, Heard, Idempotency, IdempotencyKey, Letter, MessageIdFate, QuotaDay,
+    Receipt, SendError, Unfit,
 };
 use crate::clock::Timestamp;
 use crate::config::ProviderConfig;
@@ -53,6 +53,7 @@ impl Ses {
                 idempotency: Idempotency::None,
                 // The account decides, from one a second in the sandbox; a refusal says when it is too much.
                 rate: None,
+                quota_day: QuotaDay::Rolling,
                 non_ascii_local_parts: false,
                 batch: None,
                 message_id: MessageIdFate::Replaced,
@@ -81,6 +82,10 @@ impl Api for Ses {
 
     fn dispatch(&self, call: &Call, _: &IdempotencyKey) -> Request<Bytes> {
         post(&self.outbound, call)
+    }
+
+    fn heard_of_account(&self, answer: &Answer, _: Timestamp) -> Option<Heard> {
+        answer::limits(answer)
     }
 
     fn question(&self) -> Request<Bytes> {

@@ -42,8 +42,8 @@ use super::form;
 use super::refusal::without_secrets;
 use super::resolve::Resolver;
 use super::{
-    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Provider, Rate,
-    Receipt, SendError, Unfit,
+    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Provider,
+    QuotaDay, Rate, Receipt, SendError, Unfit,
 };
 use crate::config::{Place, Preset, ProviderConfig, SmtpTls};
 use crate::secret::Secret;
@@ -190,6 +190,7 @@ fn capabilities(config: &ProviderConfig) -> Capabilities {
         recipients_per_call: if preset == Some(Preset::Ses) { 50 } else { 100 },
         idempotency: Idempotency::None,
         rate: config.smarthost.rate().map(|rate| Rate { calls: rate.calls, per: rate.per }),
+        quota_day: QuotaDay::Utc,
         non_ascii_local_parts: true,
         batch: None,
         message_id: match preset {

@@ -15,8 +15,8 @@ use super::api::Api;
 use super::endpoint::{BuildError, post};
 use super::exchange::Answer;
 use super::{
-    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Receipt,
-    SendError, Unfit, Verdict,
+    Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, QuotaDay,
+    Receipt, SendError, Unfit, Verdict,
 };
 use crate::clock::{SharedClock, Timestamp};
 use crate::config::{ProviderConfig, webhook_problem};
@@ -58,6 +58,7 @@ impl Webhook {
                 // does, nobody here can say, so nothing is built on it.
                 idempotency: Idempotency::None,
                 rate: None,
+                quota_day: QuotaDay::Utc,
                 // The envelope is handed on letter by letter.
                 non_ascii_local_parts: true,
                 batch: None,

@@ -3,10 +3,12 @@
 
 pub(super) mod accepting;
 pub(super) mod claiming;
+pub(super) mod doubt;
 pub(super) mod looking;
 pub(super) mod operating;
 pub(super) mod settling;
 pub(super) mod sweeping;
+pub(super) mod turns;
 
 use std::any::Any;
 use std::fmt;
@@ -83,18 +85,34 @@ macro_rules! conformance {
                 large_messages_that_are_not_wanted_are_passed_over, a_lease_that_ran_out_is_due_again,
                 a_claim_carries_what_happened_before, a_claim_carries_the_latest_hundred_attempts,
                 next_due_is_the_first_of_waiting_and_leased;
+            turns: one_sender_does_not_hold_up_another, of_one_sender_the_longest_due_comes_first,
+                every_sender_has_its_turn_however_small_the_claims,
+                bulk_mail_comes_last_but_gets_a_small_part, what_is_not_due_costs_no_turn,
+                a_closed_way_is_left_alone, each_way_has_room_of_its_own,
+                ways_take_turns_when_octets_are_short,
+                a_lease_that_ran_out_in_a_closed_way_waits_for_it, a_settlement_may_change_the_way,
+                very_many_senders_are_all_served_in_the_end;
+            doubt: what_was_begun_is_in_doubt_when_the_lease_runs_out,
+                a_message_born_claimed_may_be_begun_at_once, calls_are_begun_all_or_none,
+                only_an_unclear_end_leaves_the_doubt, a_batch_in_doubt_comes_back_as_a_whole,
+                a_batch_of_which_a_member_is_held_is_not_torn, a_clear_answer_ends_the_batch,
+                the_members_of_a_batch_in_doubt_stay_together,
+                a_retry_ends_the_doubt_of_a_lone_message;
             settling: delivery_ends_a_message, refusal_ends_a_message_with_its_reason,
                 a_deferred_message_comes_back_when_due, a_message_put_back_is_not_counted_as_deferred,
                 a_partial_delivery_keeps_the_lease, attempts_are_kept_whole_and_in_order,
                 a_late_settlement_writes_nothing, an_expired_lease_that_nobody_took_may_settle,
                 a_message_is_settled_once, a_stranger_is_not_settled,
-                an_account_goes_with_the_delivery_and_not_before;
+                an_account_goes_with_the_delivery_and_not_before,
+                each_of_many_settlements_has_its_own_answer, what_providers_have_taken_is_counted;
             operating: a_retry_makes_a_waiting_message_due, a_retry_revives_a_failed_message,
                 a_retry_revives_a_cancelled_message, a_retry_spares_who_has_got_it,
                 a_retry_may_name_the_provider, a_retry_names_no_provider_beside_an_account,
                 a_retry_leaves_sending_and_delivered_alone,
                 a_retry_needs_the_content, a_cancelled_message_is_not_sent,
-                only_a_waiting_message_can_be_cancelled, a_stranger_cannot_be_operated_on;
+                only_a_waiting_message_can_be_cancelled, a_stranger_cannot_be_operated_on,
+                a_retry_may_name_the_recipients, a_delivered_message_can_be_sent_to_others,
+                everything_that_failed_is_retried_in_slices;
             looking: a_list_is_newest_first_in_pages, a_list_keeps_to_its_longest_page,
                 a_list_is_filtered_by_state, a_list_is_filtered_by_provider,
                 a_search_looks_into_every_field, a_message_is_found_by_every_name_that_it_has,
@@ -103,7 +121,8 @@ macro_rules! conformance {
                 an_unknown_message_is_nowhere, counts_follow_every_change, the_oldest_is_an_open_one;
             sweeping: contents_go_after_their_time, contents_of_failed_messages_stay_with_the_record,
                 an_account_goes_with_the_content, records_go_after_their_time, open_messages_are_never_swept,
-                a_sweep_works_in_small_slices_until_nothing_is_left;
+                a_sweep_works_in_small_slices_until_nothing_is_left,
+                what_providers_took_is_forgotten_after_35_days;
         }
     };
     ($open:ident; $($module:ident: $($case:ident),+;)+) => {

@@ -1,8 +1,8 @@
 //! What an operator may do.
 
 use super::*;
-use crate::queue::Retry;
-use crate::queue::StoreError;
+use crate::message::Address;
+use crate::queue::{Retried, Retry, StoreError};
 
 pub(in crate::queue) async fn a_retry_makes_a_waiting_message_due(open: Open) {
     let store = open(ROOMY);
@@ -154,4 +154,81 @@ pub(in crate::queue) async fn a_retry_names_no_provider_beside_an_account(open: 
     assert!(refusal.to_string().contains("without naming a provider"), "{refusal}");
     store.retry(id, Retry::default(), at(1)).await.unwrap();
     assert_eq!(claim_one(&*store, 1).await.pinned_provider, None);
+}
+
+fn to(addresses: &[&str]) -> Retry {
+    let recipients = addresses.iter().map(|address| address.parse().unwrap()).collect();
+    Retry { recipients, ..Retry::default() }
+}
+
+pub(in crate::queue) async fn a_retry_may_name_the_recipients(open: Open) {
+    let store = open(ROOMY);
+    let id = in_state(&*store, 0, State::Failed).await;
+
+    store.retry(id, to(&["grace@EXAMPLE.com", "eve@example.org"]), at(1)).await.unwrap();
+    let claim = claim_one(&*store, 1).await;
+    let (names, all): (Vec<_>, Vec<_>) =
+        claim.recipients.iter().map(|one| (one.address.as_str(), one.state)).unzip();
+    assert_eq!(names, ["ada@example.net", "grace@example.com", "eve@example.org"]);
+    let (failed, queued) = (RecipientState::Failed, RecipientState::Queued);
+    assert_eq!(all, [failed, queued, queued], "who is not named keeps what became of it");
+    let envelope = claim.message.envelope.recipients.iter().map(Address::as_str);
+    assert_eq!(envelope.collect::<Vec<_>>(), names, "the envelope has the new one");
+    assert_eq!(claim.message.raw, message(0).raw);
+    store.settle(delivered(&claim, "resend", 2)).await.unwrap();
+    assert_eq!(summary(&*store, id).await.recipients.len(), 3);
+}
+
+pub(in crate::queue) async fn a_delivered_message_can_be_sent_to_others(open: Open) {
+    let store = open(ROOMY);
+    let id = in_state(&*store, 0, State::Delivered).await;
+    assert!(store.retry(id, Retry::default(), at(1)).await.is_err(), "nobody is named");
+    store.retry(id, to(&["eve@example.org"]), at(1)).await.unwrap();
+
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.queued, counts.oldest), (1, Some(at(0))));
+    let claim = claim_one(&*store, 1).await;
+    let (delivered, queued) = (RecipientState::Delivered, RecipientState::Queued);
+    assert_eq!(states(&claim.recipients), [delivered, delivered, queued]);
+    assert_eq!((claim.deferrals, claim.trying_since), (0, at(1)));
+    store.settle(super::delivered(&claim, "resend", 2)).await.unwrap();
+    assert_eq!(summary(&*store, id).await.state, State::Delivered);
+
+    store.retry(id, to(&["ada@example.net"]), at(3)).await.unwrap();
+    let again = states(&claim_one(&*store, 3).await.recipients);
+    assert_eq!(again, [queued, delivered, delivered], "a second copy, as it was asked for");
+}
+
+pub(in crate::queue) async fn everything_that_failed_is_retried_in_slices(open: Open) {
+    let store = open(ROOMY);
+    assert_eq!(store.retry_failed(None, at(0)).await.unwrap(), Retried::default());
+    for n in 0..620 {
+        in_state(&*store, n, State::Failed).await;
+    }
+    let doubtful = in_doubt(&*store, 700).await;
+    let others = [State::Cancelled, State::Delivered, State::Sending];
+    for (n, state) in (701..).zip(others) {
+        in_state(&*store, n, state).await;
+    }
+
+    let first = store.retry_failed(None, at(800)).await.unwrap();
+    assert_eq!((first.retried, first.in_doubt, first.without_content), (499, 1, 0));
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.queued, counts.failed), (499, 122));
+    let second = store.retry_failed(first.next, at(800)).await.unwrap();
+    assert_eq!(second, Retried { retried: 121, ..Retried::default() });
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.queued, counts.failed, counts.sending), (620, 1, 1));
+    assert_eq!(summary(&*store, doubtful).await.state, State::Failed, "it may have arrived");
+    assert_eq!(claim(&*store, 800).await.len(), 620);
+}
+
+/// A message that failed, nobody knows whether it has arrived.
+async fn in_doubt(store: &dyn Store, seconds: i64) -> QueueId {
+    let entry = Entry::held(Arc::new(message(seconds)), lease(seconds + 600));
+    let claim = Claim::fresh(Arc::clone(&entry.message), 1);
+    store.insert(Entry { provider: Some("ses".to_owned()), ..entry }).await.unwrap();
+    let settled = Settlement { unclear: true, ..refused(&claim, "ses", seconds) };
+    store.settle(settled).await.unwrap();
+    claim.message.id
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::message::Loss;
 use crate::queue::Retry;
-use crate::queue::StoreError;
+use crate::queue::{StoreError, Usage};
 
 pub(in crate::queue) async fn delivery_ends_a_message(open: Open) {
     let store = open(ROOMY);
@@ -192,4 +192,54 @@ pub(in crate::queue) async fn an_account_goes_with_the_delivery_and_not_before(o
     assert_eq!(third.message.account, kept);
     store.settle(delivered(&third, "resend", 8)).await.unwrap();
     assert_eq!(store.account(id), None);
+}
+
+pub(in crate::queue) async fn each_of_many_settlements_has_its_own_answer(open: Open) {
+    let store = open(ROOMY);
+    for n in 0..3 {
+        queued(&*store, n).await;
+    }
+    let claims = claim(&*store, 5).await;
+    let mut settlements: Vec<_> =
+        claims.iter().map(|claim| delivered(claim, "resend", 6)).collect();
+    settlements[1].lease += 1;
+    settlements[1].usage = usage("resend", 1, 100);
+    let results = store.settle_all(settlements).await.unwrap();
+
+    let lost = claims[1].message.id;
+    assert_eq!(results, [Ok(()), Err(StoreError::LeaseLost(lost)), Ok(())]);
+    assert_eq!(summary(&*store, lost).await.state, State::Sending);
+    assert_eq!(attempts(&*store, lost).await, []);
+    for claim in [&claims[0], &claims[2]] {
+        assert_eq!(summary(&*store, claim.message.id).await.state, State::Delivered);
+    }
+    assert_eq!(store.usage(0).await.unwrap(), [], "nothing of it is written");
+    assert_eq!(store.settle_all(Vec::new()).await.unwrap(), []);
+}
+
+fn usage(provider: &str, hour: i64, recipients: u64) -> Vec<Usage> {
+    vec![Usage { provider: provider.to_owned(), hour, recipients }]
+}
+
+pub(in crate::queue) async fn what_providers_have_taken_is_counted(open: Open) {
+    let store = open(ROOMY);
+    for n in 0..4 {
+        queued(&*store, n).await;
+    }
+    let claims = claim(&*store, 5).await;
+    let took = [usage("resend", 10, 2), usage("ses", 10, 1), usage("resend", 10, 3)];
+    let settlements = claims.iter().zip(took);
+    let settlements =
+        settlements.map(|(claim, usage)| Settlement { usage, ..delivered(claim, "resend", 6) });
+    store.settle_all(settlements.collect()).await.unwrap();
+    let later = Settlement { usage: usage("resend", 11, 7), ..delivered(&claims[3], "resend", 7) };
+    store.settle(later.clone()).await.unwrap();
+    assert!(store.settle(later).await.is_err(), "counted once");
+
+    let mut all = usage("resend", 10, 5);
+    all.extend(usage("ses", 10, 1));
+    all.extend(usage("resend", 11, 7));
+    assert_eq!(store.usage(i64::MIN).await.unwrap(), all);
+    assert_eq!(store.usage(11).await.unwrap(), usage("resend", 11, 7));
+    assert_eq!(store.usage(12).await.unwrap(), []);
 }

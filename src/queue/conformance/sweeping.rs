@@ -1,7 +1,7 @@
 //! Retention.
 
 use super::*;
-use crate::queue::Retry;
+use crate::queue::{Retry, Usage};
 
 /// Sweeps until nothing is left; how much that was, and in how many slices.
 async fn sweep(store: &dyn Store, records: Duration, bodies: Duration, now: i64) -> (usize, usize) {
@@ -113,4 +113,19 @@ pub(in crate::queue) async fn a_sweep_works_in_small_slices_until_nothing_is_lef
     assert!(slices >= 3, "{slices} slices");
     assert_eq!(store.counts().await.unwrap().failed, 0);
     assert!(store.list(Default::default()).await.unwrap().messages.is_empty());
+}
+
+pub(in crate::queue) async fn what_providers_took_is_forgotten_after_35_days(open: Open) {
+    let store = open(ROOMY);
+    queued(&*store, 0).await;
+    let claim = claim_one(&*store, 0).await;
+    let this_hour = at(0).as_second().div_euclid(3_600);
+    let at_hour =
+        |hour| Usage { provider: "resend".to_owned(), hour: this_hour + hour, recipients: 1 };
+    let (old, young) = (at_hour(-35 * 24 - 1), at_hour(-35 * 24));
+    let usage = vec![old, young.clone()];
+    store.settle(Settlement { usage, ..delivered(&claim, "resend", 0) }).await.unwrap();
+
+    assert_eq!(sweep(&*store, LONG, LONG, 0).await, (1, 1));
+    assert_eq!(store.usage(0).await.unwrap(), [young]);
 }

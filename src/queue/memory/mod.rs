@@ -236,7 +236,9 @@ impl Store for MemoryStore {
         for id in &records {
             queue.records.remove(id);
         }
-        Ok(records.len() + bodies.len())
+        let kept = queue.usage.split_off(&(rules::usage_from(now), String::new()));
+        let usage = std::mem::replace(&mut queue.usage, kept);
+        Ok(records.len() + bodies.len() + usage.len())
     }
 }
 

@@ -124,7 +124,7 @@ impl Record {
     }
 
     pub(super) fn retry(&mut self, retry: Retry, now: Timestamp) {
-        rules::reopen(&mut self.recipients, &retry.recipients);
+        rules::reopen(&mut self.recipients, self.state, &retry.recipients);
         if self.recipients.len() > self.message.envelope.recipients.len() {
             let mut message = Message::clone(&self.message);
             let addresses = self.recipients.iter().map(|recipient| recipient.address.clone());
@@ -151,6 +151,8 @@ impl Record {
     }
 
     pub(super) fn summary(&self) -> Summary {
+        // Of a message on its way, this is the call that is being made.
+        let begun = self.begun.as_ref().filter(|_| self.state != State::Sending);
         Summary {
             id: self.message.id,
             state: self.state,
@@ -165,7 +167,8 @@ impl Record {
             next_attempt_at: (self.state == State::Queued).then_some(self.due),
             error: self.error.clone(),
             way: self.way.clone(),
-            in_doubt: self.state != State::Sending && self.begun.is_some(),
+            in_doubt: begun.is_some(),
+            maybe_at: begun.map(|doubt| doubt.provider.clone()),
         }
     }
 

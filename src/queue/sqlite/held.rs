@@ -12,7 +12,7 @@ const COMMITS_HELD_MAX: usize = 8;
 /// Settlements that wait for company.
 #[derive(Default)]
 pub(super) struct Held {
-    settlements: Vec<Job>,
+    jobs: Vec<Job>,
     /// Commits since the first of them came.
     commits: usize,
 }
@@ -20,7 +20,7 @@ pub(super) struct Held {
 impl Held {
     /// True when nothing waits here.
     pub(super) fn is_empty(&self) -> bool {
-        self.settlements.is_empty()
+        self.jobs.is_empty()
     }
 
     /// Takes the settlements out of `jobs` while messages come in, of which there is room for `room`; or puts all that
@@ -28,15 +28,16 @@ impl Held {
     pub(super) fn sort(&mut self, jobs: &mut Vec<Job>, room: u64) {
         let settles = |job: &Job| matches!(job, Job::Settle { .. });
         let inserts = jobs.iter().filter(|job| matches!(job, Job::Insert { .. })).count();
-        let settlements = self.settlements.len() + jobs.iter().filter(|job| settles(job)).count();
+        let settlements = self.jobs.iter().chain(jobs.iter().filter(|job| settles(job)));
+        let settlements: usize = settlements.map(Job::records).sum();
         let hold = (1..=room).contains(&(inserts as u64))
             && settlements < SETTLEMENTS_HELD_MAX
             && self.commits < COMMITS_HELD_MAX;
         if hold {
-            self.settlements.extend(jobs.extract_if(.., |job| settles(job)));
-            self.commits = if self.settlements.is_empty() { 0 } else { self.commits + 1 };
+            self.jobs.extend(jobs.extract_if(.., |job| settles(job)));
+            self.commits = if self.jobs.is_empty() { 0 } else { self.commits + 1 };
         } else {
-            jobs.splice(..0, self.settlements.drain(..));
+            jobs.splice(..0, self.jobs.drain(..));
             self.commits = 0;
         }
     }

@@ -120,6 +120,23 @@ impl Job {
         }
     }
 
+    /// About how many records it changes.
+    pub(super) fn records(&self) -> usize {
+        match self {
+            Self::Begin { start, .. } => start.claims.len(),
+            Self::Settle { settlements, .. } => settlements.len(),
+            Self::Insert { .. }
+            | Self::Claim { .. }
+            | Self::Retry { .. }
+            | Self::RetryFailed { .. }
+            | Self::Cancel { .. }
+            | Self::Sweep { .. }
+            | Self::Count { .. } => 1,
+            #[cfg(test)]
+            Self::Test { .. } => 1,
+        }
+    }
+
     /// Sends the answer: the one kept if all went well, else the error.
     pub(super) fn finish(self, verdict: Result<(), &StoreError>) {
         match self {

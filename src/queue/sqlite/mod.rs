@@ -16,6 +16,7 @@ mod names;
 mod operator;
 mod read;
 mod rows;
+mod served;
 mod settle;
 mod shelf;
 mod sweep;
@@ -181,7 +182,7 @@ impl Store for SqliteStore {
     }
 
     async fn usage(&self, from_hour: i64) -> Result<Vec<Usage>, StoreError> {
-        self.lane.run(move |connection| read::usage(connection, from_hour)).await
+        self.lane.run(move |connection| served::since(connection, from_hour)).await
     }
 
     async fn list(&self, filter: Filter) -> Result<Page, StoreError> {

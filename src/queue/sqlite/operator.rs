@@ -30,7 +30,7 @@ pub(super) fn retry(
     if !has_content(connection, id)? {
         return Err(StoreError::ContentGone(id).into());
     }
-    rules::reopen(&mut recipients, &retry.recipients);
+    rules::reopen(&mut recipients, state, &retry.recipients);
     connection
         .prepare_cached(
             "UPDATE messages SET state = 0, due_at = ?2, trying_since = ?2, deferrals = 0, finished_at = NULL, \

@@ -14,7 +14,7 @@ use super::rows::{self, Id};
 use super::shelf::FileShelf;
 use crate::clock::Timestamp;
 use crate::message::QueueId;
-use crate::queue::{Details, Portion, StoreError, Usage, round};
+use crate::queue::{Details, Portion, StoreError, round};
 
 /// One connection, one query at a time. Who waits for it holds no thread.
 #[derive(Clone)]
@@ -57,19 +57,6 @@ pub(super) fn next_due(
     // All looks must see the same moment.
     let moment = connection.unchecked_transaction()?;
     round::next_due(&mut FileShelf::new(&moment)?, portion)
-}
-
-/// What providers have taken in this hour and those after it.
-pub(super) fn usage(connection: &Connection, from_hour: i64) -> rusqlite::Result<Vec<Usage>> {
-    connection
-        .prepare_cached(
-            "SELECT provider, hour, recipients FROM usage WHERE hour >= ?1 ORDER BY hour",
-        )?
-        .query_map([from_hour], |row| {
-            let recipients = rows::unsigned(row, 2)?;
-            Ok(Usage { provider: row.get(0)?, hour: row.get(1)?, recipients })
-        })?
-        .collect()
 }
 
 /// One message with its attempts, oldest first.

@@ -33,11 +33,14 @@ pub(super) fn signed(number: impl TryInto<i64>) -> i64 {
 /// The columns that [`summary`] reads, in its order.
 pub(super) const SUMMARY_COLUMNS: &str = "m.id, m.state, m.received_at, m.sender, m.recipients, m.header_from, \
      m.subject, m.message_id, m.size, m.user, m.provider, m.provider_message_id, m.due_at, m.error, \
-     m.way, m.begun_by IS NOT NULL";
+     m.way, m.begun_by";
 
 /// A message as lists show it. Addresses that cannot be read are left out: nothing must hide the other messages.
 pub(super) fn summary(row: &Row<'_>) -> rusqlite::Result<Summary> {
     let state = state(row, 1)?;
+    // Of a message on its way, this is the call that is being made.
+    let maybe_at: Option<String> = row.get(15)?;
+    let maybe_at = maybe_at.filter(|_| state != State::Sending);
     Ok(Summary {
         id: id(row, 0)?,
         state,
@@ -57,7 +60,8 @@ pub(super) fn summary(row: &Row<'_>) -> rusqlite::Result<Summary> {
         next_attempt_at: (state == State::Queued).then(|| time(row, 12)).transpose()?,
         error: row.get(13)?,
         way: way(row, 14)?,
-        in_doubt: state != State::Sending && row.get(15)?,
+        in_doubt: maybe_at.is_some(),
+        maybe_at,
     })
 }
 
@@ -108,6 +112,12 @@ pub(super) fn outcome(row: &Row<'_>, column: usize) -> rusqlite::Result<Outcome>
 pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     let millis = row.get(column)?;
     Timestamp::from_millisecond(millis).map_err(|_| unreadable(column, "a time", millis))
+}
+
+/// A moment in milliseconds; the first or the last there is for what is none.
+pub(super) fn nearest_time(millis: i64) -> Timestamp {
+    let end = if millis < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    Timestamp::from_millisecond(millis).unwrap_or(end)
 }
 
 pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {

@@ -4,16 +4,18 @@ use rusqlite::{Connection, params};
 
 use super::fault::Fault;
 use super::rows::{self, Id};
+use super::served::Served;
 use super::tally::Tally;
 use crate::message::QueueId;
 use crate::queue::rules::{Change, LastError};
-use crate::queue::{Attempt, Next, Settlement, State, StoreError, Usage, WayKey};
+use crate::queue::{Attempt, Next, Settlement, State, StoreError, WayKey};
 
 /// Writes the new state under the lease that is expected, and the attempts. A delivered message needs the account
 /// that its client brought no more.
 pub(super) fn settle(
     connection: &Connection,
     tally: &mut Tally,
+    served: &mut Served,
     settlement: &Settlement,
 ) -> Result<(), Fault> {
     let change = Change::of(settlement);
@@ -52,21 +54,8 @@ pub(super) fn settle(
     for attempt in &settlement.attempts {
         record(connection, settlement.id, attempt)?;
     }
-    for usage in &settlement.usage {
-        count(connection, usage)?;
-    }
+    served.add(&settlement.usage);
     tally.moved(settlement.id, State::Sending, change.state);
-    Ok(())
-}
-
-/// Adds to what counts for the provider's quotas.
-fn count(connection: &Connection, usage: &Usage) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO usage (hour, provider, recipients) VALUES (?1, ?2, ?3) \
-             ON CONFLICT DO UPDATE SET recipients = recipients + excluded.recipients",
-        )?
-        .execute(params![usage.hour, usage.provider, rows::signed(usage.recipients)])?;
     Ok(())
 }
 

@@ -30,7 +30,9 @@ pub(super) const BEHIND: &str = "SELECT share, due_at, id FROM messages INDEXED 
 pub(super) const MEMBERS: &str = "SELECT id, state, due_at FROM messages INDEXED BY by_batch \
      WHERE batch = ?1 AND state < 2 ORDER BY place";
 
-/// The shelf of a file. What is asked again and again is looked up among the statements once.
+pub(super) const FACTS: &str = "SELECT size, batch FROM messages WHERE id = ?1";
+
+/// Open messages of a file. What is asked again and again is looked up among the statements once.
 pub(super) struct FileShelf<'c> {
     connection: &'c Connection,
     first: CachedStatement<'c>,
@@ -44,7 +46,7 @@ impl<'c> FileShelf<'c> {
             connection,
             first: connection.prepare_cached(FIRST)?,
             behind: connection.prepare_cached(BEHIND)?,
-            facts: connection.prepare_cached("SELECT size, batch FROM messages WHERE id = ?1")?,
+            facts: connection.prepare_cached(FACTS)?,
         })
     }
 }
@@ -73,7 +75,7 @@ impl Shelf for FileShelf<'_> {
         let mut found = search.query([])?;
         while let Some(row) = found.next()? {
             if wanted(&rows::way(row, 1)?) {
-                return rows::time(row, 0).map(Some);
+                return Ok(Some(rows::nearest_time(row.get(0)?)));
             }
         }
         Ok(None)
@@ -101,9 +103,9 @@ impl Shelf for FileShelf<'_> {
 
     fn facts(&mut self, id: QueueId) -> rusqlite::Result<Option<Facts>> {
         let read = |row: &Row<'_>| {
-            let batch: Option<[u8; 16]> = row.get(1)?;
+            let batch: Option<[u8; 16]> = row.get(1).unwrap_or_default();
             let batch = batch.map(|batch| BatchId(QueueId::from_bytes(batch)));
-            Ok(Facts { size: rows::unsigned(row, 0)?, batch })
+            Ok(Facts { size: rows::unsigned(row, 0).unwrap_or_default(), batch })
         };
         self.facts.query_row([Id(id)], read).optional()
     }
@@ -113,12 +115,18 @@ impl Shelf for FileShelf<'_> {
             .prepare_cached(MEMBERS)?
             .query_map([Id(batch.0)], |row| {
                 let (id, state) = (rows::id(row, 0)?, rows::state(row, 1)?);
-                Ok(Member { id, state, due: rows::time(row, 2)? })
+                Ok(Member { id, state, due: rows::nearest_time(row.get(2)?) })
             })?
             .collect()
     }
 }
 
+/// What makes no sense must not stand in the way of the others: it is found out when the message is read.
 fn head(row: &Row<'_>) -> rusqlite::Result<Head> {
-    Ok(Head { share: row.get(0)?, due: rows::time(row, 1)?, id: rows::id(row, 2)? })
+    let share: i64 = row.get(0)?;
+    Ok(Head {
+        share: u16::try_from(share).unwrap_or(u16::MAX),
+        due: rows::nearest_time(row.get(1)?),
+        id: rows::id(row, 2)?,
+    })
 }

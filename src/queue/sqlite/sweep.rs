@@ -9,10 +9,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fault::Fault;
 use super::rows::{self, Id};
+use super::served;
 use super::tally::Tally;
 use crate::clock::Timestamp;
 use crate::message::QueueId;
-use crate::queue::rules::SWEEP_MAX;
+use crate::queue::rules::{self, SWEEP_MAX};
 
 /// Content in one slice, octets: to free large contents takes time, and acceptance waits meanwhile.
 const SLICE_BYTES_MAX: u64 = 16 << 20;
@@ -29,13 +30,15 @@ pub(super) struct Slice {
     bodies_before: Timestamp,
     records: Vec<QueueId>,
     bodies: Vec<QueueId>,
+    /// What was taken before this hour goes; `None` when there is nothing.
+    usage_before: Option<i64>,
     /// Where the search for contents goes on; from the beginning when it has seen the end.
     pub(super) resume: Option<i64>,
 }
 
 impl Slice {
     pub(super) fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.bodies.is_empty()
+        self.records.is_empty() && self.bodies.is_empty() && self.usage_before.is_none()
     }
 
     /// Looks for the next slice, for contents from `resume` on.
@@ -46,11 +49,14 @@ impl Slice {
         now: Timestamp,
         resume: Option<i64>,
     ) -> rusqlite::Result<Self> {
+        let usage_from = rules::usage_from(now);
+        let has_old_usage = served::has_before(connection, usage_from)?;
         let mut slice = Self {
             records_before: before(now, keep_records),
             bodies_before: before(now, keep_bodies),
             records: Vec::new(),
             bodies: Vec::new(),
+            usage_before: has_old_usage.then_some(usage_from),
             resume,
         };
         let bytes = slice.find_records(connection)?;
@@ -117,7 +123,10 @@ impl Slice {
         connection: &Connection,
         tally: &mut Tally,
     ) -> Result<usize, Fault> {
-        let mut removed = 0;
+        let mut removed = match self.usage_before {
+            Some(hour) => served::forget_before(connection, hour)?,
+            None => 0,
+        };
         for id in &self.bodies {
             removed += remove_body(connection, *id, self.bodies_before)?;
         }

@@ -12,6 +12,7 @@ use super::claim::{self, Wanted};
 use super::fault::{Fault, explain, is_disk_full, unavailable};
 use super::held::Held;
 use super::line::{Job, Line};
+use super::served::Served;
 use super::tally::Tally;
 use super::{begin, insert, operator, settle};
 use crate::queue::round::Rounds;
@@ -146,9 +147,11 @@ impl Writer {
 
     fn attempt(&mut self, jobs: &mut [Job]) -> rusqlite::Result<()> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let mut served = Served::default();
         for job in jobs {
-            self.apply(job)?;
+            self.apply(job, &mut served)?;
         }
+        served.write(&self.connection)?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         Ok(())
     }
@@ -164,7 +167,7 @@ impl Writer {
     }
 
     /// Does one piece of work and keeps its answer until the commit.
-    fn apply(&mut self, job: &mut Job) -> rusqlite::Result<()> {
+    fn apply(&mut self, job: &mut Job, served: &mut Served) -> rusqlite::Result<()> {
         let connection = &self.connection;
         let (tally, rounds) = (&mut self.tally, &mut self.rounds);
         match job {
@@ -176,7 +179,7 @@ impl Writer {
             }
             Job::Settle { settlements, answer } => {
                 let each = settlements.iter();
-                let results = each.map(|one| sort(settle::settle(connection, tally, one)));
+                let results = each.map(|one| sort(settle::settle(connection, tally, served, one)));
                 answer.keep(Ok(results.collect::<rusqlite::Result<_>>()?));
             }
             Job::Claim { portion, now, lease, answer } => {
@@ -266,5 +269,5 @@ fn portion(jobs: &[Job]) -> usize {
 fn pages(jobs: &[Job]) -> usize {
     /// The roots and the edges of the tables and indexes, which every commit writes.
     const EACH_COMMIT: usize = 6;
-    EACH_COMMIT + jobs.iter().map(|job| 1 + job.bytes().div_ceil(PAGE)).sum::<usize>()
+    EACH_COMMIT + jobs.iter().map(|job| job.records() + job.bytes().div_ceil(PAGE)).sum::<usize>()
 }

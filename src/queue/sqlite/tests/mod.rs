@@ -4,6 +4,7 @@ mod batches;
 mod opening;
 mod processes;
 mod trouble;
+mod work;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

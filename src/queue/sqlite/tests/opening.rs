@@ -3,10 +3,10 @@
 use super::*;
 use crate::message::Message;
 use crate::queue::conformance::{
-    self, attempts, claim_one, delivered, in_state, queued, summary, up_to,
+    self, at, attempts, claim_one, delivered, in_state, lease, queued, summary, up_to,
 };
 use crate::queue::sqlite::{VOID_LEASES, operator, shelf, tally};
-use crate::queue::{Entry, Filter, RecipientState, State, Store};
+use crate::queue::{BatchId, Doubt, Entry, Filter, Place, RecipientState, Start, State, Store};
 
 #[tokio::test]
 async fn everything_survives_reopening() {
@@ -66,6 +66,41 @@ async fn leases_are_void_for_a_new_daemon() {
 }
 
 #[tokio::test]
+async fn what_was_begun_before_a_restart_is_in_doubt() {
+    let (_folder, path) = place();
+    let store = daemon(&path);
+    for n in 0..4 {
+        queued(&store, n).await;
+    }
+    let claims = conformance::claim(&store, 5).await;
+    let names = |range: std::ops::Range<usize>| {
+        claims[range].iter().map(|claim| (claim.message.id, claim.lease)).collect()
+    };
+    let (batch, provider) = (BatchId(claims[2].message.id), "resend".to_owned());
+    let alone = Start { claims: names(1..2), provider, batch: None, at: at(6) };
+    store.begin(alone.clone()).await.unwrap();
+    store.begin(Start { claims: names(2..4), batch: Some(batch), ..alone }).await.unwrap();
+    let born = Entry::held(Arc::new(conformance::message(4)), lease(600));
+    store.insert(Entry { provider: Some("ses".to_owned()), ..born }).await.unwrap();
+    drop(store);
+
+    let again = conformance::claim(&daemon(&path), 5).await;
+    let doubts: Vec<_> = again.iter().map(|claim| claim.doubt.clone()).collect();
+    let doubt = |provider: &str, since, number: Option<u32>| {
+        let place = number.map(|number| Place { batch, number, of: 2 });
+        Some(Doubt { provider: provider.to_owned(), since: at(since), place })
+    };
+    let expected = [
+        None,
+        doubt("resend", 6, None),
+        doubt("resend", 6, Some(0)),
+        doubt("resend", 6, Some(1)),
+        doubt("ses", 4, None),
+    ];
+    assert_eq!(doubts, expected);
+}
+
+#[tokio::test]
 async fn who_attaches_leaves_leases_alone() {
     let (_folder, path) = place();
     let store = daemon(&path);
@@ -89,7 +124,7 @@ async fn a_closed_store_is_tidy_and_takes_no_more() {
 
     let log = std::fs::metadata(folder.path().join("queue.db-wal")).map_or(0, |log| log.len());
     assert_eq!(log, 0, "the file alone is the queue");
-    let refused = store.cancel(id, conformance::at(1)).await.unwrap_err();
+    let refused = store.cancel(id, at(1)).await.unwrap_err();
     assert_eq!(refused.to_string(), "the store cannot be used: the queue is closed");
     assert!(store.content(id).await.unwrap().is_some(), "reading still works");
 }
