@@ -117,11 +117,6 @@ impl DeliveryConfig {
         if config.batch_max.get() > BATCH_MAX {
             reader.fault("delivery.batch_max", format!("must not be above {BATCH_MAX}"));
         }
-        if !config.batch_linger.is_zero() {
-            reader.warn(
-                "delivery.batch_linger has no effect yet: calls of several messages are not joined",
-            );
-        }
         if config.batch_linger > BATCH_LINGER_MAX {
             reader.fault("delivery.batch_linger", "must not be longer than 1m");
         }

@@ -136,7 +136,7 @@ impl Engine {
         let mut board = self.board();
         board.open_lane(&job.way, now)?;
         if provider.is_none() {
-            board.assign(job);
+            board.divide(job);
         }
         Ok(match (provider, &job.way) {
             (Some(name), Way::Route) => board.find(name).into_iter().collect(),

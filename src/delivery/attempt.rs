@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::time::Instant;
+
 use super::calls::Lane;
 use super::caught::caught;
 use super::course::Obstacle;
@@ -49,12 +51,14 @@ impl Engine {
         drop(email);
 
         let mut together = self.batch_limit(&way, job);
+        let mut counted = Instant::now();
         let mut put_off = None;
         let mut rest = calls.as_slice();
         let mut first = true;
         while !rest.is_empty() {
             if !first {
                 self.wait_for_pace(lane).await;
+                counted = Instant::now();
                 turn = Some(self.memory.turn(size).await);
             }
             // Also before the first: the message may have waited long for its slot.
@@ -74,6 +78,10 @@ impl Engine {
             drop(turn.take());
             let prepared =
                 prepared.inspect_err(|obstacle| self.note_unfit(job, &name, obstacle))?;
+            if !self.note_start(job, &way).await {
+                return Err(Obstacle::Interrupted);
+            }
+            self.keep_pace(lane, counted).await;
             let (now, others) = rest.split_at(prepared.len());
             let Some(later) = self.make(&way, job, &prepared, now).await? else {
                 // The provider refuses the batch, which says nothing about its members.
@@ -134,7 +142,7 @@ impl Engine {
     }
 
     /// The parsed message with the From rules applied; parsed once, however many providers are asked.
-    fn parsed(&self, job: &mut Job) -> Arc<Email> {
+    pub(super) fn parsed(&self, job: &mut Job) -> Arc<Email> {
         let message = &job.claim.message;
         let email = job.email.get_or_insert_with(|| {
             let mut email = Email::parse(&message.raw);

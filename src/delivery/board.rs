@@ -19,10 +19,11 @@ use super::roster::{NoLane, Roster};
 use super::route::{RouteId, Routing};
 use super::standing::{Admission, Change};
 use super::status::{ProviderState, ProviderStatus};
+use super::waiting::{Batching, Departure};
 use crate::clock::Timestamp;
 use crate::config::RouteConfig;
 use crate::provider::{Provider, SendError};
-use crate::queue::WayKey;
+use crate::queue::{Turn, WayKey};
 
 /// How long a message waits whose account finds no place among those in use.
 const NO_LANE_WAIT: Duration = Duration::from_secs(30);
@@ -40,11 +41,14 @@ pub(super) enum Placement {
     Back { job: Box<Job>, due: Timestamp, why: Option<String> },
     /// No provider is left that it could use.
     Nobody(Box<Job>),
+    /// It may have arrived, and must not be sent again.
+    Held(Box<Job>),
 }
 
 #[derive(Debug)]
 pub(super) struct Board {
     pub(super) roster: Roster,
+    pub(super) batching: Batching,
     pub(super) routing: Routing,
     /// Which of the routings of this process that is.
     pub(super) generation: u64,
@@ -59,7 +63,7 @@ pub(super) struct Board {
     /// Clients bring accounts: the queue may hold mail for any.
     accounts_expected: bool,
     /// The shortest wait of a message that found no open lane.
-    wait_min: Duration,
+    pub(super) wait_min: Duration,
     pub(super) failovers: Failovers,
     pub(super) rng: Rng,
 }
@@ -81,9 +85,10 @@ pub(super) struct Ways {
 
 impl Board {
     /// Closed lanes are checked by `checks`.
-    pub(super) fn new(ways: Ways, checks: Backoff, rng: Rng) -> Self {
+    pub(super) fn new(ways: Ways, checks: Backoff, batching: Batching, rng: Rng) -> Self {
         let mut board = Self {
             roster: Roster::new(ways.lanes, ways.maker, checks),
+            batching,
             routing: Routing::new(Vec::new(), Vec::new(), &HashMap::new()),
             generation: 0,
             orders: Vec::new(),
@@ -142,6 +147,14 @@ impl Board {
     /// The lanes that the message, or the part of it whose turn it is, may use, in the order of preference, closed ones
     /// included. That of a brought account must have been made.
     pub(super) fn candidates(&self, job: &Job) -> Vec<LaneId> {
+        if let Some(lane) = job.bound {
+            return vec![lane];
+        }
+        self.usual(job)
+    }
+
+    /// The same, whoever may have the message already.
+    fn usual(&self, job: &Job) -> Vec<LaneId> {
         let wanted: Vec<LaneId> = match &job.way {
             // Whatever an operator may have named: it goes by this account or not at all.
             Way::Account(brought) => self.roster.of(brought).into_iter().collect(),
@@ -173,19 +186,29 @@ impl Board {
         self.accounts_expected || self.roster.has_accounts()
     }
 
-    /// Whether a fresh message may go on from memory: something that a part of it may use takes mail.
-    pub(super) fn takes(&self, parts: &Parts, way: &Way, now: Timestamp) -> bool {
-        let shared = self.is_shared();
-        let takes = |id: LaneId| {
-            let lane = self.roster.lane(id);
-            lane.is_open(now) && !(shared && lane.is_crowded())
-        };
-        let goes = |route: RouteId| self.order(route).iter().any(|id| takes(*id));
+    /// Whether a fresh message may go on from memory: the lane that it, or a part of it, would take has room for it.
+    pub(super) fn takes(&self, parts: &Parts, way: &Way, turn: Turn, now: Timestamp) -> bool {
+        let has_room = |id: LaneId| !self.roster.lane(id).is_crowded(turn, self.batching);
         match way {
-            Way::Route if parts.is_one() => goes(parts.now()),
-            Way::Route => parts.all_routes().into_iter().any(goes),
-            Way::Account(brought) => self.roster.of(brought).is_none_or(takes),
+            Way::Route if parts.is_one() => self.likely(parts, way, now).is_some_and(has_room),
+            Way::Route => {
+                let routes = parts.all_routes().into_iter();
+                routes.filter_map(|route| self.first_open(self.order(route), now)).any(has_room)
+            }
+            Way::Account(brought) => match self.likely(parts, way, now) {
+                Some(id) => has_room(id),
+                None => self.roster.of(brought).is_none(),
+            },
             Way::Locked(_) => false,
+        }
+    }
+
+    /// The lane that a fresh message of one part would take, as things stand.
+    pub(super) fn likely(&self, parts: &Parts, way: &Way, now: Timestamp) -> Option<LaneId> {
+        match way {
+            Way::Route => self.first_open(self.order(parts.now()), now),
+            Way::Account(brought) => self.roster.of(brought).filter(|id| self.is_open(*id, now)),
+            Way::Locked(_) => None,
         }
     }
 
@@ -200,7 +223,7 @@ impl Board {
     /// Finds a lane for a message, or a place to wait. Of several parts, the first that can go at once has its turn, else
     /// the one before which the fewest wait, else one that must wait for its providers.
     pub(super) fn place(&mut self, mut job: Job, now: Timestamp) -> Placement {
-        self.assign(&mut job);
+        self.divide(&mut job);
         if !job.parts.is_one() {
             let parts = job.parts.untried(&job.claim.recipients);
             let by_rank = parts.into_iter().min_by_key(|part| {
@@ -216,7 +239,7 @@ impl Board {
 
     /// Finds a lane for the part of a message whose turn it is.
     pub(super) fn place_part(&mut self, mut job: Job, now: Timestamp) -> Placement {
-        self.assign(&mut job);
+        self.divide(&mut job);
         match self.open_lane(&job.way, now) {
             Ok(()) => {}
             Err(full @ NoLane::Full) => {
@@ -234,20 +257,25 @@ impl Board {
         let mut opens: Option<Timestamp> = None;
         for id in candidates {
             let lane = self.roster.lane(id);
+            let gathers = lane.gathers(&job, self.batching, now);
             match lane.admits(&job, now) {
                 Admission::Closed(at) => opens = earlier(opens, at),
-                Admission::Open if lane.waiting.is_empty() && lane.is_free(now) => {
+                Admission::Open
+                    if gathers.is_none() && lane.goes_first(now) && lane.is_free(now) =>
+                {
                     self.roster.change(id, |lane| lane.take_slot(now));
                     return Placement::Run(id, Box::new(job));
                 }
-                Admission::Open | Admission::Soon(_) if shared && lane.is_crowded() => {
+                Admission::Open | Admission::Soon(_)
+                    if shared && lane.is_crowded(job.turn, self.batching) =>
+                {
                     let earliest = lane.drained(now).max(now + self.wait_min);
                     let due = self.turn(id, earliest);
                     return Placement::Back { job: Box::new(job), due, why: None };
                 }
                 admission @ (Admission::Open | Admission::Soon(_)) => {
                     let for_time = lane.has_slot() || admission != Admission::Open;
-                    self.roster.change(id, |lane| lane.waiting.push_back(job));
+                    self.roster.change(id, |lane| lane.waiting.push(job, gathers));
                     return Placement::Parked { for_time };
                 }
             }
@@ -260,14 +288,14 @@ impl Board {
     /// The lower, the sooner the part of the message whose turn it would be can go. What may have arrived is settled first:
     /// its record must not be overwritten by another part's.
     fn rank(&self, job: &Job, now: Timestamp) -> (u8, usize) {
-        let candidates = self.candidates(job);
+        let candidates = self.usual(job);
         let in_doubt = job.claim.doubt.as_ref().map(|doubt| doubt.provider.as_str());
         if in_doubt.is_some_and(|name| candidates.iter().any(|id| self.name(*id) == name)) {
             return (0, 0);
         }
         let open = candidates.iter().find(|id| self.is_open(**id, now));
         match open.map(|id| self.roster.lane(*id)) {
-            Some(lane) if lane.waiting.is_empty() && lane.is_ready(now) => (1, 0),
+            Some(lane) if lane.waiting.is_empty() && lane.is_free(now) => (1, 0),
             Some(lane) => (2, lane.waiting.len()),
             None => (3, 0),
         }
@@ -304,35 +332,32 @@ impl Board {
         self.roster.change(lane, |lane| lane.turn(earliest, rng))
     }
 
-    /// A waiting message whose lane has a free slot now; the slot is taken for it.
-    pub(super) fn next_ready(&mut self, now: Timestamp) -> Option<(LaneId, Job)> {
-        let id = self.roster.first_ready(now)?;
-        let job = self.roster.change(id, |lane| {
-            let job = lane.waiting.pop_front()?;
-            lane.take_slot(now);
-            Some(job)
-        });
-        Some((id, job?))
+    /// What can leave now, because its lane has a free slot; the slot is taken for it.
+    pub(super) fn next_ready(&mut self, now: Timestamp) -> Option<(LaneId, Departure)> {
+        let batching = self.batching;
+        let id = self.roster.first_ready(batching, now)?;
+        let departure = self.roster.change(id, |lane| lane.depart(batching, now));
+        Some((id, departure?))
+    }
+
+    /// These had their turn at this lane and could not use it; they have it again.
+    pub(super) fn put_back(&mut self, lane: LaneId, jobs: Vec<Job>) {
+        self.roster.change(lane, |lane| lane.waiting.put_back(jobs));
     }
 
     /// Takes the messages off closed lanes, to be placed anew.
     pub(super) fn displaced(&mut self, now: Timestamp) -> Vec<Job> {
-        self.take_waiting(|lane| {
-            if lane.is_open(now) { Vec::new() } else { lane.waiting.drain(..).collect() }
-        })
+        self.take_waiting(|lane| if lane.is_open(now) { Vec::new() } else { lane.waiting.drain() })
     }
 
     /// Takes the messages off the front that have waited until their lease ends.
     pub(super) fn outstayed(&mut self, now: Timestamp) -> Vec<Job> {
-        self.take_waiting(|lane| {
-            let next = || lane.waiting.pop_front_if(|job| job.lease_ends(now));
-            std::iter::from_fn(next).collect()
-        })
+        self.take_waiting(|lane| lane.waiting.take_first_while(|job| job.lease_ends(now)))
     }
 
     /// Takes all waiting messages, for the shutdown.
     pub(super) fn drain(&mut self) -> Vec<Job> {
-        self.take_waiting(|lane| lane.waiting.drain(..).collect())
+        self.take_waiting(|lane| lane.waiting.drain())
     }
 
     fn take_waiting(&mut self, take: impl Fn(&mut Lane) -> Vec<Job>) -> Vec<Job> {

@@ -3,14 +3,18 @@
 use tokio::time::Instant;
 
 use super::course::{self, Obstacle};
+use super::doubt::{self, Answer};
 use super::engine::Engine;
 use super::events::Event;
 use super::job::Job;
 use super::lane::LaneId;
 use super::limits::{served, served_of_joined};
 use crate::clock::Timestamp;
+use crate::config::OnUnclear;
 use crate::message::{Address, Addressing, Email};
-use crate::provider::{Batch, Call, IdempotencyKey, Provider, Receipt, SendError, Verdict};
+use crate::provider::{
+    Batch, Call, Idempotency, IdempotencyKey, Provider, Receipt, SendError, Verdict,
+};
 use crate::queue::{Attempt, Outcome, RecipientState};
 
 /// Octets of calls that are joined here. More of them go in several requests, because each is in memory twice, and of a
@@ -30,8 +34,8 @@ pub(super) struct Lane<'a> {
 
 /// When a request was made, and how long it took.
 #[derive(Clone, Copy, Debug)]
-struct Timing {
-    at: Timestamp,
+pub(super) struct Timing {
+    pub(super) at: Timestamp,
     latency_ms: u64,
 }
 
@@ -112,9 +116,11 @@ impl Engine {
         match result {
             Ok(results) => {
                 self.note_results(lane.lane, &results);
+                job.heard(lane.name, timing.at, of_all(&results));
                 self.record_all(lane, job, calls, addressings, results, timing).map(Some)
             }
             Err(error) if is_refusal(&error) => {
+                job.heard(lane.name, timing.at, Answer::Refused);
                 let text = format!("a batch of {}: {error}; they go singly", calls.len());
                 let outcome = Outcome::Rejected;
                 self.record_batch(lane, job, addressings, outcome, text, timing);
@@ -122,6 +128,7 @@ impl Engine {
             }
             Err(error) => {
                 self.note_failure(lane.lane, &error);
+                job.heard(lane.name, timing.at, doubt::answer(&error));
                 let text = format!("a batch of {}: {error}", calls.len());
                 let outcome = course::outcome(&error);
                 self.record_batch(lane, job, addressings, outcome, text, timing);
@@ -142,14 +149,21 @@ impl Engine {
         let key = IdempotencyKey::of(job.claim.message.id, call).anew(anew);
         let (timing, result) = self.timed(lane.provider.send(call, &key)).await;
         leave.used(job, lane.name, served(lane.provider, &result, addressing));
-        match &result {
-            Ok(_) => self.note_success(lane.lane),
-            Err(error) => self.note_failure(lane.lane, error),
-        }
+        let answer = match &result {
+            Ok(_) => {
+                self.note_success(lane.lane);
+                Answer::Taken
+            }
+            Err(error) => {
+                self.note_failure(lane.lane, error);
+                doubt::answer(error)
+            }
+        };
+        job.heard(lane.name, timing.at, answer);
         self.record(lane, job, call, addressing, result, timing)
     }
 
-    async fn timed<T>(&self, request: impl Future<Output = T>) -> (Timing, T) {
+    pub(super) async fn timed<T>(&self, request: impl Future<Output = T>) -> (Timing, T) {
         let at = self.now();
         let begun = Instant::now();
         let result = request.await;
@@ -158,7 +172,7 @@ impl Engine {
     }
 
     /// What one answer about several calls says of the provider: not more than one success and one fault.
-    fn note_results(&self, lane: LaneId, results: &[Result<Receipt, SendError>]) {
+    pub(super) fn note_results(&self, lane: LaneId, results: &[Result<Receipt, SendError>]) {
         let some_taken = results.iter().any(Result::is_ok);
         if some_taken {
             self.note_success(lane);
@@ -209,7 +223,7 @@ impl Engine {
 
     /// Records the outcome of one call, and settles its recipients. Returns why some of them must wait, although the
     /// message was taken for the others.
-    fn record(
+    pub(super) fn record(
         &self,
         lane: &Lane<'_>,
         job: &mut Job,
@@ -247,6 +261,7 @@ impl Engine {
                 event.outcome = Outcome::Delivered.name();
                 event.provider_message_id = provider_message_id.as_deref();
                 self.log().delivered(&job.claim.message, event);
+                attempt.error = job.second_copy.as_deref().map(doubt::second_copy);
                 job.receipts.extend(provider_message_id.clone());
                 attempt.provider_message_id = provider_message_id;
                 job.attempts.push(attempt);
@@ -268,7 +283,11 @@ impl Engine {
                 }))
             }
             Err(error) => {
-                let text = error.to_string();
+                let mut text = error.to_string();
+                let recognised = lane.provider.capabilities().idempotency != Idempotency::None;
+                if error.unclear && !recognised && self.policy().on_unclear == OnUnclear::Retry {
+                    text = format!("{text}; {}", doubt::MAY_HAVE_ARRIVED);
+                }
                 attempt.outcome = course::outcome(&error);
                 event.outcome = attempt.outcome.name();
                 event.error = Some(&text);
@@ -281,7 +300,7 @@ impl Engine {
     }
 
     /// Records a request that brought nothing to any of its recipients.
-    fn record_batch(
+    pub(super) fn record_batch(
         &self,
         lane: &Lane<'_>,
         job: &mut Job,
@@ -291,7 +310,7 @@ impl Engine {
         timing: Timing,
     ) {
         let all: Vec<&str> = addressings.iter().flat_map(Addressing::recipients).collect();
-        let recipients = addresses(job, &all);
+        let recipients = if lane.whole { Vec::new() } else { addresses(job, &all) };
         let event = Event {
             provider: Some(lane.name),
             attempt: Some(job.next_attempt()),
@@ -346,7 +365,7 @@ impl Engine {
 }
 
 /// The provider has taken nothing of what it was offered, and the account is not at fault.
-fn is_refusal(error: &SendError) -> bool {
+pub(super) fn is_refusal(error: &SendError) -> bool {
     match error.verdict {
         Verdict::Rejected | Verdict::Bug | Verdict::Unknown => !error.unclear,
         Verdict::Throttled { .. }
@@ -354,6 +373,16 @@ fn is_refusal(error: &SendError) -> bool {
         | Verdict::Temporary { .. }
         | Verdict::Misconfigured => false,
     }
+}
+
+/// What the answers to several calls say of their message: the worst of them.
+fn of_all(results: &[Result<Receipt, SendError>]) -> Answer {
+    let answers = || {
+        let answer = |error: &SendError| doubt::answer(error);
+        results.iter().map(move |result| result.as_ref().err().map_or(Answer::Taken, answer))
+    };
+    let worst = [Answer::Unclear, Answer::Silent, Answer::Refused].into_iter();
+    worst.into_iter().find(|it| answers().any(|answer| answer == *it)).unwrap_or(Answer::Taken)
 }
 
 /// The envelope's spelling of these recipients.

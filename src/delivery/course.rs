@@ -183,6 +183,20 @@ pub(super) fn given_up(job: &Job, error: &str, now: Timestamp) -> Next {
     Next::Failed { error: format!("given up after {}: {error}", hours(tried_for)) }
 }
 
+/// How long the provider wants to be left alone at the least.
+pub(super) fn asked_wait(obstacle: &Obstacle) -> Duration {
+    match obstacle {
+        Obstacle::Error(SendError {
+            verdict: Verdict::Temporary { retry_after } | Verdict::Throttled { retry_after },
+            ..
+        }) => retry_after.unwrap_or_default(),
+        Obstacle::Error(_)
+        | Obstacle::Unfit { .. }
+        | Obstacle::Refused { .. }
+        | Obstacle::Interrupted => Duration::ZERO,
+    }
+}
+
 /// Back to the queue for the next step of the back-off, or given up.
 pub(super) fn defer(
     job: &Job,

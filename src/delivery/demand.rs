@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::board::Board;
 use super::lane::{Lane, LaneId};
+use super::waiting::Batching;
 use crate::clock::Timestamp;
 use crate::queue::{Portion, WayKey};
 
@@ -21,8 +22,8 @@ const MIXED_ROOM: usize = 16;
 const GIVEN_UP_PER_READ: usize = 64;
 
 /// How many messages a lane asks for. One that has a little room and enough to do waits until there is more.
-fn asks_for(lane: &Lane, now: Timestamp) -> usize {
-    let room = lane.room(now);
+fn asks_for(lane: &Lane, batching: Batching, now: Timestamp) -> usize {
+    let room = lane.room(batching, now);
     if room >= ROOM_MIN || lane.jobs() == 0 { room } else { 0 }
 }
 
@@ -52,7 +53,7 @@ impl Board {
             ways.insert(key.clone(), room.min(MIXED_ROOM));
         }
         for (_, lane) in self.roster.all() {
-            if asks_for(lane, now) == 0 {
+            if asks_for(lane, self.batching, now) == 0 {
                 ways.insert(lane.way.clone(), 0);
             }
         }
@@ -61,7 +62,7 @@ impl Board {
 
     /// How many messages each lane of a route asks for.
     fn asked(&self, now: Timestamp) -> BTreeMap<LaneId, usize> {
-        let asked = |id: &LaneId| (*id, asks_for(self.roster.lane(*id), now));
+        let asked = |id: &LaneId| (*id, asks_for(self.roster.lane(*id), self.batching, now));
         self.routed.iter().map(asked).collect()
     }
 
@@ -69,19 +70,22 @@ impl Board {
     fn others(&self, now: Timestamp, routed: usize) -> usize {
         let may = self.reads_for_accounts() && self.roster.account_jobs() < ACCOUNT_JOBS_MAX;
         // An operator may have named a provider that is in no route.
-        let named = || self.roster.configured().map(|lane| asks_for(lane, now)).max();
+        let named =
+            || self.roster.configured().map(|lane| asks_for(lane, self.batching, now)).max();
         let others = routed.max(if may { ACCOUNT_ROOM } else { 0 });
         if others > 0 { others } else { named().unwrap_or(0) }
     }
 
     /// The lane that mail of this order goes to now.
-    fn first_open(&self, order: &[LaneId], now: Timestamp) -> Option<LaneId> {
+    pub(super) fn first_open(&self, order: &[LaneId], now: Timestamp) -> Option<LaneId> {
         order.iter().copied().find(|id| self.is_open(*id, now))
     }
 
     /// The queue holds nothing more of what was asked for: only what there was no room for may be due.
     pub(super) fn has_read_all(&mut self, now: Timestamp) {
-        let state = |(id, lane): (LaneId, &Lane)| (id, lane.is_open(now), asks_for(lane, now) == 0);
+        let state = |(id, lane): (LaneId, &Lane)| {
+            (id, lane.is_open(now), asks_for(lane, self.batching, now) == 0)
+        };
         let states: Vec<_> = self.roster.all().map(state).collect();
         self.shut.clear();
         for (id, is_open, is_full) in states {
@@ -108,7 +112,7 @@ impl Board {
         let roster = &self.roster;
         roster.contains(id) && {
             let lane = roster.lane(id);
-            lane.left_out && asks_for(lane, now) > 0
+            lane.left_out && asks_for(lane, self.batching, now) > 0
         }
     }
 

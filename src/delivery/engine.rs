@@ -11,11 +11,13 @@ use tokio_util::task::TaskTracker;
 use super::board::{Board, Placement};
 use super::brought::Way;
 use super::course::{self, Course, Obstacle};
+use super::doubt;
 use super::events::{EventLog, Observers};
 use super::job::Job;
 use super::lane::LaneId;
 use super::memory::{Memory, Room};
 use super::policy::Policy;
+use super::waiting::Departure;
 use crate::clock::{SharedClock, Timestamp};
 use crate::queue::{Claim, Lease, Next, Store};
 
@@ -86,6 +88,7 @@ impl Engine {
 
     /// From now on this holds, also for messages that are on their way.
     pub(super) fn set_policy(&self, policy: Policy) {
+        self.board().batching = policy.batching();
         self.policy.store(Arc::new(policy));
     }
 
@@ -105,7 +108,7 @@ impl Engine {
         Lease { owner: Arc::clone(&self.owner), expires: self.now() + LEASE }
     }
 
-    /// Finds the lane for a message claimed from the queue and starts it.
+    /// Finds the lane for a large message claimed from the queue and starts it.
     pub(super) fn offer(
         self: &Arc<Self>,
         claim: Claim,
@@ -118,7 +121,12 @@ impl Engine {
 
     /// Starts a message, parks it, or returns it to the queue.
     pub(super) fn dispatch(self: &Arc<Self>, job: Job) {
-        let placement = self.board().place(job, self.now());
+        if job.place().is_some() {
+            // The queue hands its batch out as a whole.
+            return self.hand_back(job);
+        }
+        let on_unclear = self.policy().on_unclear;
+        let placement = self.board().assign(job, on_unclear, self.now());
         self.carry_out(placement);
     }
 
@@ -137,6 +145,9 @@ impl Engine {
             Placement::Nobody(job) => {
                 self.tasks.spawn(async move { engine.nobody(*job).await });
             }
+            Placement::Held(job) => {
+                self.tasks.spawn(async move { engine.hold(*job, None).await });
+            }
         }
     }
 
@@ -149,7 +160,7 @@ impl Engine {
         }
     }
 
-    fn start(self: &Arc<Self>, lane: LaneId, job: Job) {
+    pub(super) fn start(self: &Arc<Self>, lane: LaneId, job: Job) {
         let engine = Arc::clone(self);
         self.tasks.spawn(async move { engine.run(lane, job).await });
     }
@@ -158,19 +169,28 @@ impl Engine {
     pub(super) fn start_ready(self: &Arc<Self>) {
         loop {
             let ready = self.board().next_ready(self.now());
-            let Some((lane, job)) = ready else { return };
-            self.start(lane, job);
+            match ready {
+                Some((lane, Departure::One(job))) => self.start(lane, *job),
+                Some((lane, Departure::Crew(jobs))) => self.start_crew(lane, jobs, false),
+                Some((lane, Departure::Unit(jobs))) => self.start_crew(lane, jobs, true),
+                None => return,
+            }
         }
     }
 
     /// Delivers a message, beginning with a lane whose slot is taken, until it is settled or parked.
-    async fn run(self: Arc<Self>, lane: LaneId, job: Job) {
+    pub(super) async fn run(self: Arc<Self>, lane: LaneId, job: Job) {
         let (mut lane, mut job) = (lane, job);
         loop {
             let result = self.attempt(&mut job, lane).await;
             let placement = self.after_attempt(lane, job, result);
             self.after_release();
             match placement {
+                AfterAttempt::Hold(job, error) => {
+                    self.hold(*job, Some(error)).await;
+                    self.refill(lane);
+                    return;
+                }
                 AfterAttempt::Settle(settled, next) => {
                     self.conclude(*settled, next).await;
                     self.refill(lane);
@@ -181,6 +201,7 @@ impl Engine {
                     job = *next_job;
                 }
                 AfterAttempt::Parked => {
+                    self.pump.notify_one();
                     if self.closing.load(Ordering::Relaxed) {
                         self.empty();
                     }
@@ -191,53 +212,15 @@ impl Engine {
     }
 
     /// Frees the slot and decides what follows.
-    fn after_attempt(
-        &self,
-        lane: LaneId,
-        mut job: Job,
-        result: Result<(), Obstacle>,
-    ) -> AfterAttempt {
-        let now = self.now();
-        let rules = &self.policy().rules;
+    fn after_attempt(&self, lane: LaneId, job: Job, result: Result<(), Obstacle>) -> AfterAttempt {
+        let policy = self.policy();
         let mut board = self.board();
         board.release(lane);
-        let Err(obstacle) = result else {
+        let now = self.now();
+        if result.is_ok() {
             self.note_carried(&mut board, &job, lane, now);
-            return AfterAttempt::Settle(Box::new(job), Next::Delivered);
-        };
-        if obstacle.leaves_doubt() {
-            job.parts.close();
         }
-        let name = board.name(lane).to_owned();
-        let still_open = board.is_open(lane, now);
-        let board = &mut *board;
-        let course = course::after(&obstacle, &name, still_open, &job, rules, now, &mut board.rng);
-        let pass_over = match course {
-            Course::Settle(next) => return AfterAttempt::Settle(Box::new(job), next),
-            Course::Elsewhere { pass_over } => pass_over,
-        };
-        if pass_over {
-            job.passed_over.push(name.clone());
-        }
-        match board.place_part(job, now) {
-            Placement::Run(lane, job) => AfterAttempt::Again(lane, job),
-            Placement::Parked { .. } => {
-                self.pump.notify_one();
-                AfterAttempt::Parked
-            }
-            Placement::Back { job, due, why: _ } => {
-                let rng = &mut board.rng;
-                let next = course::others_closed(&obstacle, &name, due, &job, rules, now, rng);
-                AfterAttempt::Settle(job, next)
-            }
-            Placement::Nobody(job) => {
-                let providers = job.passed_over.len();
-                let rng = &mut board.rng;
-                let next =
-                    course::without_provider(&obstacle, &name, providers, &job, rules, now, rng);
-                AfterAttempt::Settle(job, next)
-            }
-        }
+        follow(&mut board, lane, job, result, &policy, now)
     }
 
     /// Writes down how a message ends, or the part of it whose turn it was; then the others have theirs.
@@ -307,14 +290,14 @@ impl Engine {
     }
 
     /// A slot has become free: whoever waits for it goes.
-    fn after_release(self: &Arc<Self>) {
+    pub(super) fn after_release(self: &Arc<Self>) {
         self.start_ready();
         let displaced = self.board().displaced(self.now());
-        displaced.into_iter().for_each(|job| self.dispatch(job));
+        self.dispatch_all(displaced);
     }
 
     /// More may be read from the queue now, because a message of this lane has ended.
-    fn refill(&self, lane: LaneId) {
+    pub(super) fn refill(&self, lane: LaneId) {
         let backlog = self.backlog.load(Ordering::Relaxed);
         let (now, board) = (self.now(), self.board());
         let hungry = board.is_hungry(lane, now);
@@ -326,9 +309,72 @@ impl Engine {
     }
 }
 
+/// Decides what follows for a message after an attempt, when the slot of its lane is free again.
+pub(super) fn follow(
+    board: &mut Board,
+    lane: LaneId,
+    mut job: Job,
+    result: Result<(), Obstacle>,
+    policy: &Policy,
+    now: Timestamp,
+) -> AfterAttempt {
+    let rules = &policy.rules;
+    let Err(obstacle) = result else {
+        return AfterAttempt::Settle(Box::new(job), Next::Delivered);
+    };
+    if obstacle.leaves_doubt() {
+        job.parts.close();
+    }
+    let name = board.name(lane).to_owned();
+    let still_open = board.is_open(lane, now);
+    let idempotency = board.provider(lane).capabilities().idempotency;
+    let course = match doubt::after(&obstacle, &mut job, &name, idempotency, policy, now) {
+        doubt::After::Hold(error) => return AfterAttempt::Hold(Box::new(job), error),
+        doubt::After::Same if still_open => {
+            let text = obstacle.text(&name);
+            let wait = course::asked_wait(&obstacle);
+            let next = course::defer(&job, rules, text, wait, now, &mut board.rng);
+            return AfterAttempt::Settle(Box::new(job), next);
+        }
+        doubt::After::Same => Course::Elsewhere { pass_over: false },
+        doubt::After::Usual => {
+            course::after(&obstacle, &name, still_open, &job, rules, now, &mut board.rng)
+        }
+    };
+    let pass_over = match course {
+        Course::Settle(next) => return AfterAttempt::Settle(Box::new(job), next),
+        Course::Elsewhere { pass_over } => pass_over,
+    };
+    if pass_over {
+        job.passed_over.push(name.clone());
+    }
+    match board.assign_part(job, policy.on_unclear, now) {
+        Placement::Run(lane, job) => AfterAttempt::Again(lane, job),
+        Placement::Parked { .. } => AfterAttempt::Parked,
+        Placement::Back { job, due, why: _ } if job.bound.is_some() => {
+            let error = Some(obstacle.text(&name));
+            AfterAttempt::Settle(job, Next::Queue { due, error, deferred: true })
+        }
+        Placement::Back { job, due, why: _ } => {
+            let rng = &mut board.rng;
+            let next = course::others_closed(&obstacle, &name, due, &job, rules, now, rng);
+            AfterAttempt::Settle(job, next)
+        }
+        Placement::Nobody(job) => {
+            let providers = job.passed_over.len();
+            let rng = &mut board.rng;
+            let next = course::without_provider(&obstacle, &name, providers, &job, rules, now, rng);
+            AfterAttempt::Settle(job, next)
+        }
+        Placement::Held(job) => AfterAttempt::Hold(job, obstacle.text(&name)),
+    }
+}
+
 /// Where a message is after an attempt.
-enum AfterAttempt {
+pub(super) enum AfterAttempt {
     Settle(Box<Job>, Next),
+    /// It may have arrived, and is not sent again.
+    Hold(Box<Job>, String),
     Again(LaneId, Box<Job>),
     Parked,
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::board::Board;
 use super::caught::caught;
 use super::course;
@@ -33,6 +35,9 @@ fn advice(verdict: Verdict) -> &'static str {
     }
 }
 
+/// How long after it was counted a call may be made.
+const LATE_MAX: Duration = Duration::from_millis(50);
+
 impl Engine {
     /// Waits until the lane's rate allows the next call, and counts it.
     pub(super) async fn wait_for_pace(&self, lane: LaneId) {
@@ -41,6 +46,14 @@ impl Engine {
             let paced = self.board().pace(lane, now);
             let Err(next) = paced else { return };
             tokio::time::sleep(next.duration_since(now).unsigned_abs()).await;
+        }
+    }
+
+    /// To be asked right before a call that was counted then: so late that others have been counted since, it is counted
+    /// anew. The store may have been away meanwhile, and all calls of the lane would be made at once.
+    pub(super) async fn keep_pace(&self, lane: LaneId, counted: Instant) {
+        if counted.elapsed() > LATE_MAX {
+            self.wait_for_pace(lane).await;
         }
     }
 

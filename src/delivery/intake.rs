@@ -73,18 +73,27 @@ impl Engine {
         way: Way,
     ) -> Result<QueueId, StoreError> {
         let id = message.id;
-        let fresh = self.board().fresh(&message, &way, self.now());
+        let on_unclear = self.policy().on_unclear;
+        let fresh = self.board().fresh(&message, &way, on_unclear, self.now());
         let open = fresh.takes && !self.closing.load(Ordering::Relaxed);
         let room = if open { self.memory.try_take(message.raw.len()) } else { None };
         let lease = room.is_some().then(|| self.lease());
         let expires = lease.as_ref().map(|lease| lease.expires);
-        let entry = Entry { message: Arc::clone(&message), way: fresh.way, lease, provider: None };
+        let provider = fresh.ahead.filter(|_| lease.is_some());
+        let entry = Entry {
+            message: Arc::clone(&message),
+            way: fresh.way,
+            lease,
+            provider: provider.clone(),
+        };
         store.insert(entry).await?;
         self.log().accepted(&message);
         match expires {
             Some(expires) => {
                 let claim = Claim::fresh(message, BIRTH_LEASE);
-                self.dispatch(Job::new(claim, expires, way, room).in_parts(fresh.parts));
+                let mut job = Job::new(claim, expires, way, room).in_parts(fresh.parts);
+                job.begun = provider;
+                self.dispatch(job);
             }
             None => {
                 self.backlog.store(true, Ordering::Relaxed);

@@ -4,11 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::brought::Way;
-use super::memory::Room;
+use super::doubt::{Answer, Doubt};
+use super::lane::LaneId;
+use super::memory::{Room, is_large};
 use super::parts::Parts;
 use crate::clock::Timestamp;
 use crate::message::{Address, Email};
-use crate::queue::{Attempt, Claim, Next, Outcome, RecipientState, RecipientStatus, Usage};
+use crate::queue::{
+    Attempt, Claim, Next, Outcome, Place, RecipientState, RecipientStatus, Turn, Usage,
+};
 
 /// No call is begun when less than this is left of the lease: what is due again goes to somebody else as well.
 const LEASE_MARGIN: Duration = Duration::from_mins(2);
@@ -33,6 +37,20 @@ pub(super) struct Job {
     pub(super) receipts: Vec<String>,
     /// Providers that cannot or shall not be asked again for this message, by name.
     pub(super) passed_over: Vec<String>,
+    /// Whose turn it takes.
+    pub(super) turn: Turn,
+    /// The provider that the queue's record says it is being tried by.
+    pub(super) begun: Option<String>,
+    /// A call whose outcome is not known.
+    pub(super) doubt: Option<Doubt>,
+    /// Who may have sent it already, when it goes all the same.
+    pub(super) second_copy: Option<String>,
+    /// The only lane that it may take now, because of the doubt.
+    pub(super) bound: Option<LaneId>,
+    /// It cannot travel together with others.
+    pub(super) alone: bool,
+    /// Others come at the same time, with which it could travel.
+    pub(super) in_company: bool,
     /// The memory that the delivery occupies; given back when the job is dropped.
     pub(super) room: Option<Room>,
 }
@@ -53,8 +71,16 @@ impl Job {
         way: Way,
         room: Option<Room>,
     ) -> Self {
+        let doubt = claim.doubt.clone().map(Doubt::from);
         let passed_over = malformed_at(&claim);
         Self {
+            turn: Turn::of(&claim.message),
+            begun: doubt.as_ref().map(|doubt| doubt.provider.clone()),
+            doubt,
+            second_copy: None,
+            bound: None,
+            alone: false,
+            in_company: false,
             claim,
             lease_expires,
             way,
@@ -71,6 +97,64 @@ impl Job {
     /// Divided already.
     pub(super) fn in_parts(self, parts: Parts) -> Self {
         Self { parts, ..self }
+    }
+
+    /// Octets of the message.
+    pub(super) fn size(&self) -> usize {
+        self.claim.message.raw.len()
+    }
+
+    /// True when it may go to the provider of this name together with other messages, as far as one can see from
+    /// outside. What that provider has refused before was perhaps refused because of its company, or spoilt it.
+    pub(super) fn may_join(&self, provider: &str) -> bool {
+        let refused = |past: &(String, Outcome)| past.0 == provider && past.1 == Outcome::Rejected;
+        let sent_anew = self.claim.recipients.iter().any(|recipient| recipient.again > 0);
+        !self.alone
+            && !sent_anew
+            && self.parts.is_one()
+            && self.doubt.is_none()
+            && !is_large(self.size())
+            && !self.claim.history.iter().any(refused)
+    }
+
+    /// Takes down what a call to this provider says about whether it has the message.
+    pub(super) fn heard(&mut self, provider: &str, at: Timestamp, answer: Answer) {
+        let same = self.doubt.as_ref().is_some_and(|doubt| doubt.provider == provider);
+        match answer {
+            Answer::Taken | Answer::Refused if same => self.doubt = None,
+            // Without a note in the record there is nothing to keep.
+            Answer::Unclear if !same && self.begun.as_deref() == Some(provider) => {
+                self.doubt = Some(Doubt::new(provider, at));
+            }
+            Answer::Taken | Answer::Refused | Answer::Unclear | Answer::Silent => {}
+        }
+    }
+
+    /// Its place in a batch that is to be repeated.
+    pub(super) fn place(&self) -> Option<Place> {
+        self.doubt.as_ref().and_then(|doubt| doubt.place)
+    }
+
+    /// True when nobody is settled yet, so that records of a call to all others need not name them.
+    pub(super) fn is_whole(&self) -> bool {
+        self.parts.is_one()
+            && self.claim.recipients.iter().all(|it| it.state == RecipientState::Queued)
+    }
+
+    /// The call whose outcome is not known cannot be made again.
+    pub(super) fn lose_request(&mut self) {
+        if let Some(doubt) = &mut self.doubt {
+            doubt.place = None;
+            doubt.is_lost = true;
+        }
+    }
+
+    /// Its batch cannot be repeated; the record still says that it is in it.
+    pub(super) fn lose_batch(&mut self) {
+        if let Some(doubt) = &mut self.doubt {
+            doubt.lose_batch();
+        }
+        self.begun = None;
     }
 
     /// True when the lease does not last for another call.

@@ -1,6 +1,5 @@
 //! One provider account: how it may be used, how it stands, and the messages that wait for it.
 
-use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +13,19 @@ use super::limits::{Limits, QuotaSetup};
 use super::mark::SetupMark;
 use super::standing::{Admission, Change, Standing};
 use super::status::{ProviderState, ProviderStatus};
+use super::waiting::{Batching, Departure, Waiting};
 use crate::clock::Timestamp;
-use crate::provider::{Provider, Rate, SendError, Verdict};
-use crate::queue::WayKey;
+use crate::provider::{Batch, Provider, Rate, SendError, Verdict};
+use crate::queue::{Turn, WayKey};
 
-/// Messages that may wait in memory for one open lane.
+/// Messages that are read from the queue to wait in memory for one open lane, where it takes them one by one.
 const PARKED_PER_LANE: usize = 64;
-/// Where several ways share the memory: with this many waiting, others that come for the lane are sent back to the queue.
+/// With this many waiting, others that come for the lane go to the queue, unless their sender has nothing waiting.
 const CROWD: usize = 256;
+/// The same, at the most, where many go in one call.
+const CROWD_MAX: usize = 2_048;
+/// Octets of messages that travel together, and of what they become; each is in memory twice for a moment.
+pub(super) const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Messages sent back come round again one after the other, as fast as the lane's rate, within these bounds, and the
 /// last of very many not later than this.
 const TURN_MIN: Duration = Duration::from_millis(20);
@@ -59,7 +63,7 @@ pub(super) struct Lane {
     pub(super) standing: Standing,
     pub(super) limits: Limits,
     pub(super) in_flight: usize,
-    pub(super) waiting: VecDeque<Job>,
+    pub(super) waiting: Waiting,
     /// A check is under way; whoever makes it knows the lane by its number.
     pub(super) checking: bool,
     /// When a message last came for it.
@@ -94,7 +98,7 @@ impl Lane {
                 setup.provider.capabilities(),
             ),
             in_flight: 0,
-            waiting: VecDeque::new(),
+            waiting: Waiting::new(),
             checking: false,
             used: now,
             called: now,
@@ -144,8 +148,45 @@ impl Lane {
     }
 
     /// True when a message that waits can go now.
-    pub(super) fn is_ready(&self, now: Timestamp) -> bool {
-        self.admission(now) == Admission::Open && self.is_free(now)
+    pub(super) fn is_ready(&self, batching: Batching, now: Timestamp) -> bool {
+        let lingers = self.waiting.lingers().is_some_and(|until| until > now)
+            && self.batch(batching).is_some_and(|batch| self.waiting.len() < batch.calls_max);
+        !lingers && self.admission(now) == Admission::Open && self.is_free(now)
+    }
+
+    /// How much may travel together; `None` where each goes alone.
+    pub(super) fn batch(&self, batching: Batching) -> Option<Batch> {
+        let batch = self.setup.provider.capabilities().batch?;
+        let calls_max = batch.calls_max.min(batching.max.get());
+        let request_bytes_max = batch.request_bytes_max.min(BATCH_BYTES_MAX);
+        (calls_max > 1).then_some(Batch { calls_max, request_bytes_max })
+    }
+
+    /// Until when a message that could go now waits for company nevertheless.
+    pub(super) fn gathers(
+        &self,
+        job: &Job,
+        batching: Batching,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let waits = job.in_company || !batching.linger.is_zero();
+        let joins = waits && self.batch(batching).is_some() && job.may_join(&self.setup.name);
+        let until = if job.in_company { now } else { now + batching.linger };
+        joins.then_some(until)
+    }
+
+    /// True when no message that could go waits before one that comes now and waits for no company.
+    pub(super) fn goes_first(&self, now: Timestamp) -> bool {
+        self.waiting.is_empty() || self.waiting.lingers().is_some_and(|until| until > now)
+    }
+
+    /// What leaves now; the slot is taken for it.
+    pub(super) fn depart(&mut self, batching: Batching, now: Timestamp) -> Option<Departure> {
+        // A trial is one message: what it shows must not cost the others a try.
+        let batch = self.batch(batching).filter(|_| !self.standing.is_trial());
+        let departure = self.waiting.depart(&self.setup.name, batch)?;
+        self.take_slot(now);
+        Some(departure)
     }
 
     /// True when a call more may be in flight.
@@ -184,20 +225,33 @@ impl Lane {
         self.jobs() == 0 && !self.checking
     }
 
-    /// True when no more should wait for it in memory.
-    pub(super) fn is_crowded(&self) -> bool {
-        self.waiting.len() >= CROWD
+    /// True when no more should wait for it in memory. One whose sender has nothing waiting finds a place all the same,
+    /// within limits.
+    pub(super) fn is_crowded(&self, turn: Turn, batching: Batching) -> bool {
+        let (waiting, crowd) = (self.waiting.len(), self.crowd(batching));
+        waiting >= crowd && (waiting >= 2 * crowd || self.waiting.has(turn))
+    }
+
+    /// How many may wait: more, where they go by the hundred.
+    fn crowd(&self, batching: Batching) -> usize {
+        CROWD.max(self.in_calls(batching).min(CROWD_MAX))
+    }
+
+    /// Messages that are in its calls when all are full.
+    fn in_calls(&self, batching: Batching) -> usize {
+        let per_call = self.batch(batching).map_or(1, |batch| batch.calls_max);
+        self.setup.concurrency.get().saturating_mul(per_call)
     }
 
     /// How many more messages for it are worth to have in memory.
-    pub(super) fn room(&self, now: Timestamp) -> usize {
+    pub(super) fn room(&self, batching: Batching, now: Timestamp) -> usize {
         if !self.is_open(now) {
             return 0;
         }
         let whole = if self.standing.is_trial() {
             1
         } else {
-            PARKED_PER_LANE + self.setup.concurrency.get()
+            PARKED_PER_LANE + self.in_calls(batching).min(CROWD_MAX)
         };
         whole.saturating_sub(self.jobs())
     }

@@ -1,6 +1,6 @@
 //! What the messages on their way out may hold in memory.
 //!
-//! There are two shares, so that small mail never waits behind large mail, nor the other way round. Of small messages the
+//! There are two shares, and one for what travels together, so that small mail never waits behind large mail, nor the other way round. Of small messages the
 //! content is counted: what a call makes of it is small as well, and gone in a moment. A large message ([`LARGE`]) is
 //! counted with all that its delivery holds: its content and the body of a request. It holds its room from before it
 //! is read until it is over, so no call ever waits for room with a slot in its hand, and nobody waits in a circle. Large
@@ -20,6 +20,8 @@ use crate::queue::LARGE;
 const SMALL_KIB: usize = 32 * 1024;
 /// All that large messages hold, in KiB: two of 25 MiB at a time, five of 10 MiB, eight of 6 MiB.
 const LARGE_KIB: usize = 128 * 1024;
+/// What becomes of small messages that travel together, in KiB.
+const JOINED_KIB: usize = 32 * 1024;
 /// What a large message holds, in fifths of its size: its content, and the body of a request, which is base64 of all of
 /// it at the worst (7/5).
 const HELD_FIFTHS: usize = 12;
@@ -29,6 +31,7 @@ const HELD_FIFTHS: usize = 12;
 pub(super) struct Memory {
     small: Arc<Semaphore>,
     large: Arc<Semaphore>,
+    joined: Arc<Semaphore>,
     /// Who makes a request from a large message.
     converting: Arc<Semaphore>,
     /// The one large message that has been read from the queue and waits for room.
@@ -59,6 +62,7 @@ impl Memory {
         Self {
             small: Arc::new(Semaphore::new(SMALL_KIB)),
             large: Arc::new(Semaphore::new(LARGE_KIB)),
+            joined: Arc::new(Semaphore::new(JOINED_KIB)),
             converting: Arc::new(Semaphore::new(1)),
             next: Arc::new(Semaphore::new(1)),
         }
@@ -82,6 +86,14 @@ impl Memory {
             let free = u32::try_from(self.small.available_permits()).unwrap_or(u32::MAX);
             Arc::clone(&self.small).try_acquire_many_owned(free).ok().map(Room)
         })
+    }
+
+    /// Room for calls of `bytes` octets in all and for the one that they are joined to. It is held by calls only, so that
+    /// whoever waits for it with a slot in its hand waits for no other message.
+    pub(super) async fn joined(&self, bytes: usize) -> Option<Room> {
+        let kib = (2 * bytes / 1024 + 1).min(JOINED_KIB);
+        let kib = u32::try_from(kib).unwrap_or(u32::MAX);
+        Arc::clone(&self.joined).acquire_many_owned(kib).await.ok().map(Room)
     }
 
     /// Octets of small messages for which there is room.

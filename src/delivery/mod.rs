@@ -18,10 +18,13 @@ mod calls;
 mod caught;
 mod circuit;
 mod course;
+mod crew;
 mod demand;
+mod doubt;
 mod engine;
 mod events;
 mod failover;
+mod fair;
 mod health;
 mod intake;
 mod job;
@@ -31,6 +34,7 @@ mod limits;
 mod mark;
 mod memory;
 mod notices;
+mod offering;
 mod outbox;
 mod parts;
 mod policy;
@@ -42,6 +46,8 @@ mod standing;
 mod status;
 #[cfg(test)]
 mod tests;
+mod units;
+mod waiting;
 mod ways;
 
 use std::collections::HashMap;
@@ -137,7 +143,7 @@ impl Delivery {
         let policy = Policy::of(&settings);
         let (instance, hook) = (Arc::clone(&settings.instance), settings.hook.clone());
         let (ways, checks) = settings.ways();
-        let board = Board::new(ways, checks, rng);
+        let board = Board::new(ways, checks, policy.batching(), rng);
         let delivery = Self(Arc::new(Engine::new(board, store, policy, clock, instance)));
         delivery.observe(hook);
         delivery
@@ -259,7 +265,10 @@ impl Delivery {
             let entry = Entry {
                 way: match provider {
                     Some(name) => ways::of_provider(name),
-                    None => engine.board().fresh(&message, &way, now).way,
+                    None => {
+                        let on_unclear = engine.policy().on_unclear;
+                        engine.board().fresh(&message, &way, on_unclear, now).way
+                    }
                 },
                 ..Entry::held(Arc::clone(&message), engine.lease())
             };

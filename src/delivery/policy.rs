@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Settings;
 use super::brought::AccountSettings;
 use super::course::RetryRules;
+use super::waiting::Batching;
 use crate::config::{OnLoss, OnUnclear, SenderConfig};
 
 /// Holds for whatever is decided while it is in force; a reload puts another one in its place. Who decides several things
@@ -18,11 +19,9 @@ pub(super) struct Policy {
     /// The From rules.
     pub(super) sender: SenderConfig,
     pub(super) on_loss: OnLoss,
-    #[expect(dead_code, reason = "until doubt is acted upon")]
     pub(super) on_unclear: OnUnclear,
     /// Most calls in one request; 1: never more than one.
     pub(super) batch_max: NonZeroUsize,
-    #[expect(dead_code, reason = "until messages travel together")]
     /// How long a lone message waits for company.
     pub(super) batch_linger: Duration,
     /// Whether log lines and notices carry the subject.
@@ -41,5 +40,10 @@ impl Policy {
             batch_linger: settings.batch_linger,
             log_subject: settings.log_subject,
         }
+    }
+
+    /// How messages travel together.
+    pub(super) fn batching(&self) -> Batching {
+        Batching { max: self.batch_max, linger: self.batch_linger }
     }
 }

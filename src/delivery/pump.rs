@@ -66,7 +66,7 @@ impl Engine {
             self.tasks.spawn(Arc::clone(self).check(lane));
         }
         outstayed.into_iter().for_each(|job| self.hand_back(job));
-        displaced.into_iter().for_each(|job| self.dispatch(job));
+        self.dispatch_all(displaced);
         self.start_ready();
         if let Some(read) = self.read_queue().await {
             *queue_due = read;
@@ -112,15 +112,12 @@ impl Engine {
                 // Large ones may be due that were passed over. The one that waits for room asks again when it has it.
                 return None;
             }
-            for claim in claims {
-                let size = claim.message.raw.len();
-                if is_large(size) {
-                    self.offer_large(claim, expires, seat.take());
-                } else {
-                    let room = self.memory.take_what_is_left(size);
-                    self.offer(claim, expires, room);
-                }
+            let (large, small): (Vec<_>, Vec<_>) =
+                claims.into_iter().partition(|claim| is_large(claim.message.raw.len()));
+            for claim in large {
+                self.offer_large(claim, expires, seat.take());
             }
+            self.offer_all(small, expires).await;
         }
         self.pump.notify_one();
         None
@@ -169,7 +166,9 @@ impl Engine {
             let mut given_up = 0;
             for claim in claims {
                 let way = self.way(&claim.message);
-                let placement = self.board().place(Job::new(claim, expires, way, None), now);
+                let job = Job::new(claim, expires, way, None);
+                let on_unclear = self.policy().on_unclear;
+                let placement = self.board().assign(job, on_unclear, now);
                 if let Placement::Back { job, due, why } = placement {
                     let next = self.after_waiting(&job, due, why);
                     given_up += usize::from(matches!(next, Next::Failed { .. }));

@@ -10,6 +10,7 @@ use super::board::earlier;
 use super::brought::{Brought, LaneMaker, NO_ACCOUNTS};
 use super::lane::{Lane, LaneId, LaneSetup};
 use super::status::{ProviderState, ProviderStatus};
+use super::waiting::Batching;
 use super::ways;
 use crate::clock::Timestamp;
 use crate::seal::Fingerprint;
@@ -217,18 +218,21 @@ impl Roster {
     }
 
     /// The first lane with a message that can go now.
-    pub(super) fn first_ready(&self, now: Timestamp) -> Option<LaneId> {
-        let ready = |id: &LaneId| self.lane(*id).is_ready(now);
+    pub(super) fn first_ready(&self, batching: Batching, now: Timestamp) -> Option<LaneId> {
+        let ready = |id: &LaneId| self.lane(*id).is_ready(batching, now);
         self.waiting.iter().copied().find(ready)
     }
 
-    /// When something changes by itself: a rest ends, a check is due, a waiting message may go by its lane's rate.
+    /// When something changes by itself: a rest ends, a check is due, a waiting message may go by its lane's rate or has
+    /// waited for company.
     pub(super) fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         let later = (Bound::Excluded((now, LaneId::MAX)), Bound::Unbounded);
         let standing = self.changing.range(later).next().map(|(at, _)| *at);
-        let waiting = self.waiting.iter().map(|id| self.lane(*id));
-        let paced = waiting.map(|lane| lane.limits.free_at(now)).filter(|at| *at > now).min();
-        earlier(standing, paced)
+        let waiting = || self.waiting.iter().map(|id| self.lane(*id));
+        let paced = waiting().map(|lane| lane.limits.free_at(now));
+        let lingering = waiting().filter_map(|lane| lane.waiting.lingers());
+        let coming = paced.chain(lingering).filter(|at| *at > now).min();
+        earlier(standing, coming)
     }
 
     /// The configured lane of this name.

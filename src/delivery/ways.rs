@@ -7,8 +7,9 @@ use super::lane::LaneId;
 use super::parts::Parts;
 use super::route::RouteId;
 use crate::clock::Timestamp;
+use crate::config::OnUnclear;
 use crate::message::Message;
-use crate::queue::WayKey;
+use crate::queue::{Turn, WayKey};
 use crate::seal::Fingerprint;
 
 /// Ways of several routes that are remembered. Mail of others is handed out with what is unknown.
@@ -33,21 +34,31 @@ pub(super) struct Fresh {
     pub(super) parts: Parts,
     /// It may go on from memory.
     pub(super) takes: bool,
+    /// By which provider it is about to be tried, where that must be in its record.
+    pub(super) ahead: Option<String>,
 }
 
 impl Board {
     /// Looks at a message that comes in.
-    pub(super) fn fresh(&mut self, message: &Message, way: &Way, now: Timestamp) -> Fresh {
+    pub(super) fn fresh(
+        &mut self,
+        message: &Message,
+        way: &Way,
+        on_unclear: OnUnclear,
+        now: Timestamp,
+    ) -> Fresh {
         let mut parts = self.routing.parts(message, message.envelope.recipients.iter());
         parts.routing = self.generation;
-        let takes = self.takes(&parts, way, now);
+        let takes = self.takes(&parts, way, Turn::of(message), now);
+        let lane = if takes && parts.is_one() { self.likely(&parts, way, now) } else { None };
+        let ahead = lane.and_then(|lane| self.ahead(lane, on_unclear, now));
         let key = match way {
             Way::Route if parts.is_one() => self.routing.key(&[parts.now()]),
             Way::Route => self.key(parts.all_routes()),
             Way::Account(brought) => of_account(&brought.fingerprint),
             Way::Locked(_) => WayKey::default(),
         };
-        Fresh { way: key, parts, takes }
+        Fresh { way: key, parts, takes, ahead }
     }
 
     /// The lane that an operator has named for the message, if there is such a provider.
@@ -56,7 +67,7 @@ impl Board {
     }
 
     /// Sees to it that the message is divided by the present routes.
-    pub(super) fn assign(&self, job: &mut Job) {
+    pub(super) fn divide(&self, job: &mut Job) {
         if job.parts.routing == self.generation {
             return;
         }
@@ -78,7 +89,7 @@ impl Board {
             Way::Route => match self.pinned(job) {
                 Some(lane) => of_provider(self.name(lane)),
                 None => {
-                    self.assign(job);
+                    self.divide(job);
                     self.key(job.parts.open(&job.claim.recipients))
                 }
             },

@@ -36,6 +36,12 @@ pub(super) trait Api: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Whether a call may be joined with others at all ([`Provider::can_join`]).
+    fn can_join(&self, call: &Call) -> bool {
+        let _ = call;
+        false
+    }
+
     /// The request that offers joined calls, without credentials.
     fn dispatch_joined(&self, joined: &Call, key: &IdempotencyKey) -> Request<Bytes> {
         self.dispatch(joined, key)
@@ -223,6 +229,13 @@ impl<A: Api> Provider for HttpProvider<A> {
             return None;
         }
         self.api.join(calls).filter(|joined| joined.body.len() <= batch.request_bytes_max)
+    }
+
+    fn can_join(&self, call: &Call) -> bool {
+        let batch = self.api.capabilities().batch;
+        // The brackets of the list.
+        batch.is_some_and(|batch| call.body.len() + 2 <= batch.request_bytes_max)
+            && self.api.can_join(call)
     }
 
     async fn send_joined(&self, joined: &Call, members: usize, key: &IdempotencyKey) -> Joined {

@@ -10,7 +10,7 @@ use super::{Call, Receipt, SendError, Verdict};
 /// The bodies of the calls as one JSON list. A call with a key of its own cannot share a request: the service would
 /// know the others by it as well.
 pub(super) fn as_list(calls: &[Call]) -> Option<Call> {
-    if calls.iter().any(|call| call.key.is_some() || call.envelope.is_some()) {
+    if !calls.iter().all(stands_in_list) {
         return None;
     }
     let size = calls.iter().map(|call| call.body.len() + 1).sum::<usize>() + 1;
@@ -21,6 +21,11 @@ pub(super) fn as_list(calls: &[Call]) -> Option<Call> {
     }
     body.push(b']');
     Some(Call::new(body, "application/json"))
+}
+
+/// Whether nothing of the call is beside its body.
+pub(super) fn stands_in_list(call: &Call) -> bool {
+    call.key.is_none() && call.envelope.is_none()
 }
 
 /// The outcome of each member, by what stands in its place of the answer's list.

@@ -163,6 +163,12 @@ pub trait Provider: fmt::Debug + Send + Sync {
         None
     }
 
+    /// True when the call may be joined with others, as far as one can see from this one. Cheap and pure.
+    fn can_join(&self, call: &Call) -> bool {
+        let _ = call;
+        false
+    }
+
     /// Offers joined calls to the remote API exactly once. `Ok` is the outcome of each member, in their order. An error
     /// is about the whole: when it says that the request is refused, none of the members has been sent.
     async fn send_joined(

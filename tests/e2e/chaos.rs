@@ -152,7 +152,6 @@ fn store(setup: &Setup) -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "until messages of a backlog travel together"]
 async fn kill_9_with_failover_and_batches_loses_nothing_and_doubles_nothing() {
     let seed = from_environment("MAILFERRY_TEST_SEED").unwrap_or_else(|| fastrand::u64(..));
     let context = format!("seed {seed}");
@@ -177,7 +176,6 @@ async fn kill_9_with_failover_and_batches_loses_nothing_and_doubles_nothing() {
 
 /// A service that works, but takes few calls: what it can replay leaves exactly once, and nothing goes elsewhere.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "until messages of a backlog travel together"]
 async fn kill_9_among_batches_sends_every_mail_exactly_once() {
     let seed = from_environment("MAILFERRY_TEST_SEED").unwrap_or_else(|| fastrand::u64(..));
     let context = format!("seed {seed}");

@@ -1,5 +1,7 @@
 //! A provider that answers as it is told, and a delivery around it.
 
+mod service;
+
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -57,7 +59,24 @@ pub(in crate::delivery) struct Scripted {
     heard: Mutex<Option<Heard>>,
     /// How the next batches end as a whole; each member has a place in `script` when there is none.
     batches: Mutex<VecDeque<SendError>>,
+    /// What it recognises: requests by their key, and what it answered.
+    answered: Mutex<HashMap<String, Known>>,
+    /// How many copies of each call it has sent.
+    copies: Mutex<HashMap<String, usize>>,
+    /// So many of the next answers are lost after it has taken what came.
+    lost: AtomicUsize,
+    /// So many of the next requests are taken and never answered.
+    silent: AtomicUsize,
+    /// Refuses the call to this recipient; a batch with it as a whole, or only this member.
+    poison: Option<(&'static str, bool)>,
+    /// Writes its requests otherwise.
+    in_capitals: bool,
+    /// Cannot be joined with others.
+    unjoinable: Option<&'static str>,
 }
+
+/// The body of a request, and what was answered for each of its members.
+type Known = (Bytes, Vec<Result<Receipt, SendError>>);
 
 pub(super) fn error(verdict: Verdict) -> SendError {
     SendError { verdict, status: Some(499), reason: format!("{verdict:?}"), unclear: false }
@@ -94,6 +113,13 @@ impl Scripted {
             probe_interval: Duration::ZERO,
             heard: Mutex::default(),
             batches: Mutex::default(),
+            answered: Mutex::default(),
+            copies: Mutex::default(),
+            lost: AtomicUsize::new(0),
+            silent: AtomicUsize::new(0),
+            poison: None,
+            in_capitals: false,
+            unjoinable: None,
         }
     }
 
@@ -208,7 +234,11 @@ impl Provider for Scripted {
         }
         let recipients: Vec<&str> = letter.addressing.recipients().collect();
         assert!(self.fatal.is_none_or(|fatal| !recipients.contains(&fatal)), "as told");
-        let body = Bytes::from(recipients.join(","));
+        let mut body = recipients.join(",");
+        if self.in_capitals {
+            body.make_ascii_uppercase();
+        }
+        let body = Bytes::from(body);
         Ok(Call { losses: self.losses.clone(), ..Call::new(body, "text/plain") })
     }
 
@@ -227,7 +257,13 @@ impl Provider for Scripted {
             });
             seen.len()
         };
-        self.next_answer(&number.to_string())
+        let mut answers = self.answer(call, key, number, false).await?;
+        answers.pop().unwrap()
+    }
+
+    fn can_join(&self, call: &Call) -> bool {
+        self.capabilities.batch.is_some()
+            && self.unjoinable.is_none_or(|recipient| call.body != recipient.as_bytes())
     }
 
     fn join(&self, calls: &[Call]) -> Option<Call> {
@@ -255,7 +291,7 @@ impl Provider for Scripted {
         if let Some(error) = self.batches.lock().unwrap().pop_front() {
             return Err(error);
         }
-        Ok((1..=members).map(|member| self.next_answer(&format!("{number}.{member}"))).collect())
+        self.answer(joined, key, number, true).await
     }
 
     fn heard(&self) -> Option<Heard> {
@@ -359,6 +395,12 @@ impl World {
             pass(Duration::from_millis(500)).await;
         }
         panic!("{id} is still {}", self.show(id).await.summary.state);
+    }
+
+    /// The process dies: whatever was under way never comes to an end.
+    pub(super) fn crash(self) -> Arc<MemoryStore> {
+        self.running.abort();
+        self.store
     }
 
     pub(super) async fn stop(self) -> Arc<MemoryStore> {

@@ -140,6 +140,28 @@ async fn a_refused_batch_is_one_error() {
 }
 
 #[test]
+fn what_may_be_joined_can_be_told_from_a_single_call() {
+    for kind in with_batches() {
+        let provider = made(&config(kind));
+        let calls = calls(kind);
+        assert!(calls.iter().all(|call| provider.can_join(call)), "{kind}");
+        let own_key = Call { key: Some("mine".to_owned()), ..calls[0].clone() };
+        let beside = Call { envelope: Some(Sample::plain().envelope), ..calls[0].clone() };
+        let rich = call(&*provider, &Sample::rich()).0;
+        let batch = provider.capabilities().batch.unwrap();
+        let large = Call::new(vec![b' '; batch.request_bytes_max], "application/json");
+        for other in [own_key, beside, rich, large] {
+            let joined = provider.join(&[calls[1].clone(), other.clone()]);
+            assert_eq!(provider.can_join(&other), joined.is_some(), "{kind}");
+        }
+    }
+    for kind in KINDS.into_iter().filter(|kind| !with_batches().any(|it| it == *kind)) {
+        let provider = made(&config(kind));
+        assert!(!provider.can_join(&call(&*provider, &Sample::plain()).0), "{kind}");
+    }
+}
+
+#[test]
 fn what_is_too_much_for_one_request_is_not_joined() {
     for kind in with_batches() {
         let provider = made(&config(kind));

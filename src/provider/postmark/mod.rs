@@ -77,6 +77,10 @@ impl Api for Postmark {
         batch::as_list(calls)
     }
 
+    fn can_join(&self, call: &Call) -> bool {
+        batch::stands_in_list(call)
+    }
+
     fn dispatch_joined(&self, joined: &Call, _: &IdempotencyKey) -> Request<Bytes> {
         post(&self.batch, joined)
     }

@@ -84,6 +84,10 @@ impl Api for Resend {
         batch::as_list(calls)
     }
 
+    fn can_join(&self, call: &Call) -> bool {
+        batch::stands_in_list(call) && !request::has_attachments(&call.body)
+    }
+
     fn dispatch_joined(&self, joined: &Call, key: &IdempotencyKey) -> Request<Bytes> {
         with_key(post(&self.batch, joined), key)
     }

@@ -51,7 +51,6 @@ async fn waits(seed: u64, bulk: bool) -> Vec<Duration> {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "until lanes are fair"]
 async fn a_flood_does_not_hold_up_the_mail_of_others() {
     for (seed, bulk) in [(1, false), (2, true)] {
         let waits = waits(seed, bulk).await;

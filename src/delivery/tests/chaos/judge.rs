@@ -11,7 +11,7 @@ use crate::queue::{Details, RecipientState, State, Store};
 const SECOND_COPY: &str = "second copy";
 
 /// Whether delivery says of an attempt that it may bring a second copy.
-const IS_SAID: bool = false;
+const IS_SAID: bool = true;
 
 /// How many faulty messages are shown whole.
 const SHOWN: usize = 2;

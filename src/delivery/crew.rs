@@ -1,0 +1,505 @@
+//! Messages that travel together: one request with a call of each of them.
+//!
+//! Where the provider recognises a repeat, members and order are in the queue's record before the request is made, and an
+//! unclear end repeats the same request under the same key, also after a restart. Elsewhere each member goes its own way.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+
+use tokio::time::Instant;
+
+use super::calls::{Lane, Timing, is_refusal};
+use super::caught::caught;
+use super::course::{self, Obstacle};
+use super::doubt::{self, Answer, Doubt};
+use super::engine::{AfterAttempt, Engine, follow};
+use super::job::Job;
+use super::lane::{BATCH_BYTES_MAX, LaneId};
+use super::limits::served_of_joined;
+use crate::message::{Addressing, QueueId};
+use crate::provider::{Call, Form, Idempotency, IdempotencyKey, Receipt, SendError, Verdict};
+use crate::queue::{BatchId, Next, Outcome, Place, StoreError};
+
+/// After so many messages that were prepared others get their turn on the processor.
+const PREPARED_IN_A_ROW: usize = 16;
+
+/// Those that travel; the lists have the same order and length.
+#[derive(Debug, Default)]
+struct Crew {
+    jobs: Vec<Job>,
+    calls: Vec<Call>,
+    addressings: Vec<Addressing>,
+}
+
+/// How a request ended: what it says of each member, or of all of them.
+type Joined = Result<Vec<Result<Receipt, SendError>>, SendError>;
+
+/// What became of the members of a crew that was to set off.
+enum Boarding {
+    Ready(Box<Crew>, Call, BatchId),
+    /// They do not fit together; in their order.
+    Apart(Vec<Job>),
+    /// Nothing can be done for them now.
+    Over(Vec<Job>),
+}
+
+impl Engine {
+    /// Sends these together, by a lane whose slot is taken; `repeat` when nobody knows how that has ended before.
+    pub(super) fn start_crew(self: &Arc<Self>, lane: LaneId, jobs: Vec<Job>, repeat: bool) {
+        let engine = Arc::clone(self);
+        self.tasks.spawn(async move { engine.travel(lane, jobs, repeat).await });
+    }
+
+    async fn travel(self: Arc<Self>, lane: LaneId, jobs: Vec<Job>, repeat: bool) {
+        let (provider, name) = {
+            let board = self.board();
+            (board.provider(lane), board.name(lane).to_owned())
+        };
+        let counted = Instant::now();
+        let way = Lane { lane, provider: &*provider, name: &name, whole: true };
+        let bytes = expected_bytes(&jobs);
+        let room = self.memory.joined(bytes).await;
+        let boarding = match &room {
+            Some(_) if repeat => self.board_again(&way, jobs).await,
+            Some(_) => self.board_crew(&way, jobs, bytes).await,
+            None => Boarding::Over(jobs),
+        };
+        match boarding {
+            Boarding::Ready(mut crew, joined, batch) => {
+                self.keep_pace(lane, counted).await;
+                let leave = match self.leave(lane, &crew.addressings) {
+                    Ok(leave) => leave,
+                    Err(obstacle) if repeat => {
+                        return self.unit_waits(&way, crew.jobs, &obstacle, Answer::Silent).await;
+                    }
+                    // A quota may have room for some of them; the limits decide about each.
+                    Err(_) => {
+                        let apart = |mut job: Job| {
+                            (job.alone, job.begun) = (true, None);
+                            job
+                        };
+                        drop((joined, room));
+                        let jobs = crew.jobs.into_iter().map(apart).collect();
+                        return self.go_singly(lane, jobs).await;
+                    }
+                };
+                // What the calls hold is in the joined one.
+                crew.calls.iter_mut().for_each(|call| call.body = Bytes::new());
+                let key = IdempotencyKey::of(batch.0, &joined);
+                let sending = caught(provider.send_joined(&joined, crew.jobs.len(), &key));
+                let (timing, result) = self.timed(sending).await;
+                let result = result.unwrap_or_else(|| Err(of_a_panic(&name)));
+                if let Some(first) = crew.jobs.first_mut() {
+                    let served = served_of_joined(&*provider, &result, &crew.addressings);
+                    leave.used(first, &name, served);
+                }
+                drop((joined, room));
+                self.arrive(&way, *crew, batch, result, timing).await;
+            }
+            Boarding::Apart(jobs) if repeat => {
+                self.board().release(lane);
+                self.break_up(jobs);
+                self.after_release();
+            }
+            Boarding::Apart(jobs) => {
+                drop(room);
+                self.go_singly(lane, jobs).await;
+            }
+            Boarding::Over(jobs) => {
+                self.board().release(lane);
+                jobs.into_iter().for_each(|job| self.hand_back(job));
+                self.after_release();
+            }
+        }
+    }
+
+    /// The first of these takes the slot, the others have their turn again.
+    async fn go_singly(self: &Arc<Self>, lane: LaneId, jobs: Vec<Job>) {
+        let mut jobs = jobs.into_iter();
+        let first = jobs.next();
+        self.board().put_back(lane, jobs.collect());
+        if self.closing.load(Ordering::Relaxed) {
+            self.empty();
+        }
+        match first {
+            Some(first) => Arc::clone(self).run(lane, first).await,
+            None => {
+                self.board().release(lane);
+                self.after_release();
+            }
+        }
+    }
+
+    /// Prepares those that may travel; who may not has its turn again, alone.
+    async fn board_crew(
+        self: &Arc<Self>,
+        way: &Lane<'_>,
+        jobs: Vec<Job>,
+        bytes: usize,
+    ) -> Boarding {
+        let (late, jobs): (Vec<_>, Vec<_>) =
+            jobs.into_iter().partition(|job| job.lease_ends(self.now()));
+        late.into_iter().for_each(|job| self.hand_back(job));
+        let bytes_max = way.provider.capabilities().batch.map_or(0, |b| b.request_bytes_max);
+        let mut left = bytes.min(bytes_max).saturating_sub(2);
+        let mut crew = Crew::default();
+        let mut left_out = Vec::new();
+        for (number, mut job) in jobs.into_iter().enumerate() {
+            if number % PREPARED_IN_A_ROW == PREPARED_IN_A_ROW - 1 {
+                tokio::task::yield_now().await;
+            }
+            match self.member(way, &mut job).await {
+                Some((call, addressing)) if way.provider.can_join(&call) => {
+                    // With the comma.
+                    let size = call.body.len() + 1;
+                    if size <= left {
+                        left -= size;
+                        crew.push(job, call, addressing);
+                        continue;
+                    }
+                    // Too much for this request; the next one may hold it, unless it is too much for any.
+                    job.alone = crew.jobs.is_empty();
+                }
+                Some(_) | None => job.alone = true,
+            }
+            left_out.push(job);
+        }
+        if crew.jobs.len() < 2 {
+            left_out.extend(crew.jobs);
+            return Boarding::Apart(left_out);
+        }
+        self.board().put_back(way.lane, left_out);
+        self.start_ready();
+        self.note_crew(way, crew).await
+    }
+
+    /// Joins the calls and writes down who travels, where that matters.
+    async fn note_crew(&self, way: &Lane<'_>, mut crew: Crew) -> Boarding {
+        let idempotency = way.provider.capabilities().idempotency;
+        loop {
+            let joined = if crew.jobs.len() < 2 { None } else { way.provider.join(&crew.calls) };
+            let Some(joined) = joined else {
+                crew.jobs.iter_mut().for_each(|job| job.alone = true);
+                return Boarding::Apart(crew.jobs);
+            };
+            if self.closing.load(Ordering::Relaxed) {
+                return Boarding::Over(crew.jobs);
+            }
+            let batch = batch_id(&crew.jobs, &joined);
+            if !doubt::must_note(idempotency, self.policy().on_unclear) {
+                return Boarding::Ready(Box::new(crew), joined, batch);
+            }
+            let unit = (idempotency != Idempotency::None).then_some(batch);
+            let mut jobs: Vec<&mut Job> = crew.jobs.iter_mut().collect();
+            match self.begin(&mut jobs, way.name, unit).await {
+                Ok(()) => return Boarding::Ready(Box::new(crew), joined, batch),
+                Err(StoreError::LeaseLost(id)) if crew.leave(id) => {}
+                Err(_) => return Boarding::Over(crew.jobs),
+            }
+        }
+    }
+
+    /// Prepares a batch that is repeated: all of it as it was, or nothing.
+    async fn board_again(&self, way: &Lane<'_>, jobs: Vec<Job>) -> Boarding {
+        if self.closing.load(Ordering::Relaxed) || jobs.iter().any(|job| job.lease_ends(self.now()))
+        {
+            return Boarding::Over(jobs);
+        }
+        let place = |job: &Job| job.doubt.as_ref().and_then(|doubt| doubt.place);
+        let noted = jobs.first().and_then(place).map(|place| place.batch);
+        let mut crew = Crew::default();
+        let mut whole = true;
+        for mut job in jobs {
+            let member = if whole { self.member(way, &mut job).await } else { None };
+            whole &= member.is_some();
+            let (call, addressing) = member.unwrap_or_else(|| (Call::new("", ""), nobody()));
+            crew.push(job, call, addressing);
+        }
+        let joined = if whole { way.provider.join(&crew.calls) } else { None };
+        match joined.map(|joined| (batch_id(&crew.jobs, &joined), joined)) {
+            Some((batch, joined)) if Some(batch) == noted => {
+                Boarding::Ready(Box::new(crew), joined, batch)
+            }
+            Some(_) | None => Boarding::Apart(crew.jobs),
+        }
+    }
+
+    /// The one call of this message; `None` when there are several or none, or it cannot be made.
+    async fn member(&self, way: &Lane<'_>, job: &mut Job) -> Option<(Call, Addressing)> {
+        let capabilities = way.provider.capabilities();
+        let structured = capabilities.form == Form::Structured;
+        let preparing = async {
+            let email = self.parsed(job);
+            let per_call = capabilities.recipients_per_call;
+            let calls = Addressing::split(&email, &job.pending(), per_call, structured);
+            let [addressing] = <[Addressing; 1]>::try_from(calls).ok()?;
+            let call = self.prepare(way.provider, job, &email, &addressing).ok()?;
+            Some((call, addressing))
+        };
+        // What is wrong with it shows again when it goes alone.
+        let prepared = caught(preparing).await.flatten();
+        job.email = None;
+        prepared
+    }
+
+    /// Records how a request ended, for every member, and sends each on its way.
+    async fn arrive(
+        self: &Arc<Self>,
+        way: &Lane<'_>,
+        crew: Crew,
+        batch: BatchId,
+        result: Joined,
+        timing: Timing,
+    ) {
+        let count = crew.jobs.len();
+        let results = match result {
+            Ok(results) => {
+                self.note_results(way.lane, &results);
+                self.record_each(way, crew, results, timing)
+            }
+            Err(error) if is_refusal(&error) => {
+                let text = format!("in a batch of {count}: {error}; it goes singly");
+                let mut jobs = self.record_whole(way, crew, Outcome::Rejected, &text, timing);
+                jobs.iter_mut().for_each(|job| job.heard(way.name, timing.at, Answer::Refused));
+                let again = |job| (Box::new(job), course::wait(self.now(), None));
+                let settled = jobs.into_iter().map(again).collect();
+                self.board().release(way.lane);
+                self.after_release();
+                self.settle_all(settled).await;
+                return self.refill(way.lane);
+            }
+            Err(error) => {
+                self.note_failure(way.lane, &error);
+                let text = format!("in a batch of {count}: {error}");
+                let mut jobs = self.record_whole(way, crew, course::outcome(&error), &text, timing);
+                let answer = doubt::answer(&error);
+                let replays = way.provider.capabilities().idempotency != Idempotency::None;
+                if answer == Answer::Unclear && replays {
+                    put_in_doubt(&mut jobs, way.name, batch, timing);
+                }
+                let obstacle = Obstacle::Error(error);
+                let is_unit = |job: &Job| job.doubt.as_ref().is_some_and(|it| it.place.is_some());
+                if jobs.iter().any(is_unit) {
+                    return self.unit_waits(way, jobs, &obstacle, answer).await;
+                }
+                let each = |mut job: Job| {
+                    job.heard(way.name, timing.at, answer);
+                    (job, Err(obstacle.clone()))
+                };
+                jobs.into_iter().map(each).collect()
+            }
+        };
+        self.part(way.lane, results).await;
+    }
+
+    fn record_each(
+        &self,
+        way: &Lane<'_>,
+        crew: Crew,
+        results: Vec<Result<Receipt, SendError>>,
+        timing: Timing,
+    ) -> Vec<(Job, Result<(), Obstacle>)> {
+        let mut results = results.into_iter();
+        let members = crew.jobs.into_iter().zip(crew.calls).zip(crew.addressings);
+        let recorded = members.map(|((mut job, call), addressing)| {
+            let result = results.next().unwrap_or_else(|| Err(silence()));
+            let answer = result.as_ref().err().map_or(Answer::Taken, doubt::answer);
+            job.heard(way.name, timing.at, answer);
+            if answer == Answer::Unclear {
+                // The others are through: the request cannot be made again.
+                job.lose_request();
+            }
+            let way = Lane { whole: job.is_whole(), ..*way };
+            let recorded = self.record(&way, &mut job, &call, &addressing, result, timing);
+            let result = match recorded {
+                Ok(None) => Ok(()),
+                Ok(Some(put_off)) => Err(Obstacle::Error(put_off)),
+                Err(obstacle) => Err(obstacle),
+            };
+            (job, result)
+        });
+        recorded.collect()
+    }
+
+    fn record_whole(
+        &self,
+        way: &Lane<'_>,
+        crew: Crew,
+        outcome: Outcome,
+        text: &str,
+        timing: Timing,
+    ) -> Vec<Job> {
+        let members = crew.jobs.into_iter().zip(crew.addressings);
+        let recorded = members.map(|(mut job, addressing)| {
+            let way = Lane { whole: job.is_whole(), ..*way };
+            let addressings = std::slice::from_ref(&addressing);
+            self.record_batch(&way, &mut job, addressings, outcome, text.to_owned(), timing);
+            job
+        });
+        recorded.collect()
+    }
+
+    /// Each member goes its own way; what is over, or waits, is written at once.
+    async fn part(self: &Arc<Self>, lane: LaneId, results: Vec<(Job, Result<(), Obstacle>)>) {
+        let policy = self.policy();
+        let mut settled = Vec::new();
+        let mut held = Vec::new();
+        let mut parked = false;
+        {
+            let now = self.now();
+            let mut board = self.board();
+            board.release(lane);
+            for (job, result) in results {
+                if result.is_ok() {
+                    self.note_carried(&mut board, &job, lane, now);
+                }
+                match follow(&mut board, lane, job, result, &policy, now) {
+                    AfterAttempt::Settle(job, next) => settled.push((job, next)),
+                    AfterAttempt::Hold(job, error) => held.push((job, error)),
+                    AfterAttempt::Again(lane, job) => self.start(lane, *job),
+                    AfterAttempt::Parked => parked = true,
+                }
+            }
+        }
+        self.after_release();
+        if parked {
+            self.pump.notify_one();
+            if self.closing.load(Ordering::Relaxed) {
+                self.empty();
+            }
+        }
+        self.settle_all(settled).await;
+        for (job, error) in held {
+            self.hold(*job, Some(error)).await;
+        }
+        self.refill(lane);
+    }
+
+    /// A batch whose end is unclear waits as a whole, until it is repeated; or all of it is given up.
+    async fn unit_waits(
+        self: &Arc<Self>,
+        way: &Lane<'_>,
+        mut jobs: Vec<Job>,
+        obstacle: &Obstacle,
+        answer: Answer,
+    ) {
+        let (rules, now) = (self.policy().rules, self.now());
+        let text = obstacle.text(way.name);
+        let nexts: Vec<Next> = {
+            let mut board = self.board();
+            board.release(way.lane);
+            let least = course::asked_wait(obstacle);
+            let mut defer =
+                |job| course::defer(job, &rules, text.clone(), least, now, &mut board.rng);
+            jobs.iter().map(&mut defer).collect()
+        };
+        self.after_release();
+        let due = |next: &Next| match next {
+            Next::Queue { due, .. } => Some(*due),
+            Next::Continue | Next::Delivered | Next::Failed { .. } => None,
+        };
+        let nexts = match nexts.iter().filter_map(due).max() {
+            // A clear answer has closed the lane, or lets it rest: then the wait is for that.
+            Some(_) if answer == Answer::Silent && !self.is_open(way.lane) => {
+                vec![course::wait(now, Some(text)); jobs.len()]
+            }
+            Some(due) => {
+                vec![Next::Queue { due, error: Some(text), deferred: true }; jobs.len()]
+            }
+            None => {
+                // Members no more: an operator may want to have one of them sent.
+                let mut all: Vec<&mut Job> = jobs.iter_mut().collect();
+                self.begin(&mut all, way.name, None).await.ok();
+                nexts
+            }
+        };
+        self.settle_all(jobs.into_iter().map(Box::new).zip(nexts).collect()).await;
+        self.refill(way.lane);
+    }
+
+    fn is_open(&self, lane: LaneId) -> bool {
+        self.board().is_open(lane, self.now())
+    }
+
+    /// The members of a batch that cannot be repeated as it was go on alone, as far as they may.
+    pub(super) fn break_up(self: &Arc<Self>, unit: Vec<Job>) {
+        for mut job in unit {
+            job.lose_batch();
+            self.dispatch(job);
+        }
+    }
+}
+
+impl Crew {
+    fn push(&mut self, job: Job, call: Call, addressing: Addressing) {
+        self.jobs.push(job);
+        self.calls.push(call);
+        self.addressings.push(addressing);
+    }
+
+    /// This message belongs to somebody else by now. False when it is not among them.
+    fn leave(&mut self, id: QueueId) -> bool {
+        let Some(place) = self.jobs.iter().position(|job| job.claim.message.id == id) else {
+            return false;
+        };
+        self.jobs.remove(place);
+        self.calls.remove(place);
+        self.addressings.remove(place);
+        true
+    }
+}
+
+/// About how many octets the request will have: nothing that is larger is joined.
+fn expected_bytes(jobs: &[Job]) -> usize {
+    let bytes: usize = jobs.iter().map(|job| job.size() + job.size() / 4 + 4_096).sum();
+    bytes.min(BATCH_BYTES_MAX)
+}
+
+/// Names a batch by its members and its content, so that another request is another batch.
+fn batch_id(jobs: &[Job], joined: &Call) -> BatchId {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    for job in jobs {
+        hash.update(job.claim.message.id.as_bytes());
+    }
+    hash.update(&joined.body);
+    let hash = hash.finish();
+    let mut bytes = [0; 16];
+    for (byte, hashed) in bytes.iter_mut().zip(hash.as_ref()) {
+        *byte = *hashed;
+    }
+    BatchId(QueueId::from_bytes(bytes))
+}
+
+fn put_in_doubt(jobs: &mut [Job], provider: &str, batch: BatchId, timing: Timing) {
+    let of = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
+    for (job, number) in jobs.iter_mut().zip(0..) {
+        let doubt = job.doubt.get_or_insert_with(|| Doubt::new(provider, timing.at));
+        doubt.place = Some(Place { batch, number, of });
+    }
+}
+
+fn nobody() -> Addressing {
+    Addressing::default()
+}
+
+fn of_a_panic(name: &str) -> SendError {
+    tracing::error!(provider = name, "a fault of mailferry in a batch");
+    SendError {
+        reason: "mailferry itself failed at this batch; its log says where, please report it"
+            .to_owned(),
+        ..silence()
+    }
+}
+
+/// A provider that answers for fewer has broken its contract; nothing is known of the others.
+fn silence() -> SendError {
+    SendError {
+        verdict: Verdict::Temporary { retry_after: None },
+        status: None,
+        reason: "the provider says nothing about this message of the batch".to_owned(),
+        unclear: true,
+    }
+}
