@@ -156,7 +156,9 @@ fn the_pages_name_only_variables_and_settings_that_are_known() {
         "config.example.toml",
         "SECURITY.md",
         "CONTRIBUTING.md",
+        "docs/operating.md",
         "docs/security.md",
+        "docs/sending.md",
         "docs/tls-and-auth.md",
     ] {
         let text = shipped(name);
