@@ -3,36 +3,30 @@
 //! Where the provider recognises a repeat, members and order are in the queue's record before the request is made, and an
 //! unclear end repeats the same request under the same key, also after a restart. Elsewhere each member goes its own way.
 
+mod members;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use aws_lc_rs::digest;
 use bytes::Bytes;
 
 use tokio::time::Instant;
 
+use self::members::{Crew, batch_id, expected_bytes, nobody, of_a_panic, put_in_doubt, silence};
 use super::calls::{Lane, Timing, is_refusal};
 use super::caught::caught;
 use super::course::{self, Obstacle};
-use super::doubt::{self, Answer, Doubt};
+use super::doubt::{self, Answer};
 use super::engine::{AfterAttempt, Engine, follow};
 use super::job::Job;
-use super::lane::{BATCH_BYTES_MAX, LaneId};
+use super::lane::LaneId;
 use super::limits::served_of_joined;
-use crate::message::{Addressing, QueueId};
-use crate::provider::{Call, Form, Idempotency, IdempotencyKey, Receipt, SendError, Verdict};
-use crate::queue::{BatchId, Next, Outcome, Place, StoreError};
+use crate::message::Addressing;
+use crate::provider::{Call, Form, Idempotency, IdempotencyKey, Receipt, SendError};
+use crate::queue::{BatchId, Next, Outcome, StoreError};
 
 /// After so many messages that were prepared others get their turn on the processor.
 const PREPARED_IN_A_ROW: usize = 16;
-
-/// Those that travel; the lists have the same order and length.
-#[derive(Debug, Default)]
-struct Crew {
-    jobs: Vec<Job>,
-    calls: Vec<Call>,
-    addressings: Vec<Addressing>,
-}
 
 /// How a request ended: what it says of each member, or of all of them.
 type Joined = Result<Vec<Result<Receipt, SendError>>, SendError>;
@@ -430,76 +424,5 @@ impl Engine {
             job.lose_batch();
             self.dispatch(job);
         }
-    }
-}
-
-impl Crew {
-    fn push(&mut self, job: Job, call: Call, addressing: Addressing) {
-        self.jobs.push(job);
-        self.calls.push(call);
-        self.addressings.push(addressing);
-    }
-
-    /// This message belongs to somebody else by now. False when it is not among them.
-    fn leave(&mut self, id: QueueId) -> bool {
-        let Some(place) = self.jobs.iter().position(|job| job.claim.message.id == id) else {
-            return false;
-        };
-        self.jobs.remove(place);
-        self.calls.remove(place);
-        self.addressings.remove(place);
-        true
-    }
-}
-
-/// About how many octets the request will have: nothing that is larger is joined.
-fn expected_bytes(jobs: &[Job]) -> usize {
-    let bytes: usize = jobs.iter().map(|job| job.size() + job.size() / 4 + 4_096).sum();
-    bytes.min(BATCH_BYTES_MAX)
-}
-
-/// Names a batch by its members and its content, so that another request is another batch.
-fn batch_id(jobs: &[Job], joined: &Call) -> BatchId {
-    let mut hash = digest::Context::new(&digest::SHA256);
-    for job in jobs {
-        hash.update(job.claim.message.id.as_bytes());
-    }
-    hash.update(&joined.body);
-    let hash = hash.finish();
-    let mut bytes = [0; 16];
-    for (byte, hashed) in bytes.iter_mut().zip(hash.as_ref()) {
-        *byte = *hashed;
-    }
-    BatchId(QueueId::from_bytes(bytes))
-}
-
-fn put_in_doubt(jobs: &mut [Job], provider: &str, batch: BatchId, timing: Timing) {
-    let of = u32::try_from(jobs.len()).unwrap_or(u32::MAX);
-    for (job, number) in jobs.iter_mut().zip(0..) {
-        let doubt = job.doubt.get_or_insert_with(|| Doubt::new(provider, timing.at));
-        doubt.place = Some(Place { batch, number, of });
-    }
-}
-
-fn nobody() -> Addressing {
-    Addressing::default()
-}
-
-fn of_a_panic(name: &str) -> SendError {
-    tracing::error!(provider = name, "a fault of mailferry in a batch");
-    SendError {
-        reason: "mailferry itself failed at this batch; its log says where, please report it"
-            .to_owned(),
-        ..silence()
-    }
-}
-
-/// A provider that answers for fewer has broken its contract; nothing is known of the others.
-fn silence() -> SendError {
-    SendError {
-        verdict: Verdict::Temporary { retry_after: None },
-        status: None,
-        reason: "the provider says nothing about this message of the batch".to_owned(),
-        unclear: true,
     }
 }

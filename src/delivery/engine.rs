@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
-use super::board::{Board, Placement};
+use super::board::Board;
 use super::brought::Way;
 use super::course::{self, Course, Obstacle};
 use super::doubt;
@@ -16,6 +16,7 @@ use super::events::{EventLog, Observers};
 use super::job::Job;
 use super::lane::LaneId;
 use super::memory::{Memory, Room};
+use super::placing::Placement;
 use super::policy::Policy;
 use super::waiting::Departure;
 use crate::clock::{SharedClock, Timestamp};

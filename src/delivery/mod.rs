@@ -37,6 +37,7 @@ mod notices;
 mod offering;
 mod outbox;
 mod parts;
+mod placing;
 mod policy;
 mod pump;
 mod roster;

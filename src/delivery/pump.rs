@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::board::{Placement, earlier};
+use super::board::earlier;
 use super::engine::{Engine, StoreHandle};
 use super::job::Job;
 use super::memory::{Seat, is_large};
+use super::placing::Placement;
 use crate::clock::Timestamp;
 use crate::queue::{Claim, Next, Portion};
 

@@ -1,11 +1,12 @@
 //! Where mail goes of which nobody knows whether a provider has it: single messages, and batches that are repeated as
 //! they were. Decided on the board, by [`doubt`].
 
-use super::board::{Board, Placement};
+use super::board::Board;
 use super::brought::Way;
 use super::doubt::{self, Doubt, Stance, Suspect};
 use super::job::Job;
 use super::lane::LaneId;
+use super::placing::Placement;
 use super::standing::Admission;
 use crate::clock::Timestamp;
 use crate::config::OnUnclear;
