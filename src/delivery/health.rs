@@ -134,10 +134,12 @@ impl Engine {
             }
             tracing::debug!(provider = board.name(lane), alive = result.is_ok(), "checked");
         }
-        if result.is_err() {
+        if result.is_ok() {
+            // Its mail may be read now. Otherwise nothing has changed for what waits in the queue.
+            self.backlog.store(true, Ordering::Relaxed);
+        } else {
             self.give_up_waiting().await;
         }
-        self.backlog.store(true, Ordering::Relaxed);
         self.pump.notify_one();
     }
 }

@@ -55,7 +55,7 @@ impl Board {
         match self.open_lane(&job.way, now) {
             Ok(()) => {}
             Err(full @ NoLane::Full) => {
-                let due = now + NO_LANE_WAIT.mul_f64(1.0 + self.rng.f64());
+                let due = self.next_turn(now, 1);
                 let why = Some(full.to_string());
                 return Placement::Back { job: Box::new(job), due, why };
             }
@@ -113,6 +113,11 @@ impl Board {
         }
     }
 
+    /// When a message comes round again whose account found no place, or may lose it.
+    fn next_turn(&mut self, now: Timestamp, times: u32) -> Timestamp {
+        now + (NO_LANE_WAIT * times).mul_f64(1.0 + self.rng.f64())
+    }
+
     /// When to look again at a message whose lanes are all closed, `first` the one that it would like best. Its way is left
     /// out of reads while it is closed, so that it is found when it opens. Where the way is open to others, because this
     /// message has been refused there, it would come round and round.
@@ -125,13 +130,15 @@ impl Board {
     ) -> Timestamp {
         let is_open = |route: &RouteId| self.order(*route).iter().any(|id| self.is_open(*id, now));
         let routes = job.parts.open(&job.claim.recipients);
-        // A lane may be open to others only, because this message has more recipients than are left of a quota.
-        let mut own = self.candidates(job).into_iter();
-        let is_shut = !own.any(|id| self.is_open(id, now))
-            && (job.parts.is_one() || !routes.iter().any(is_open));
+        // Whoever else may use it: this message may wait for one provider only, or have more recipients than are left of a
+        // quota.
+        let is_way_open = self.usual(job).into_iter().any(|id| self.is_open(id, now));
+        let is_shut = !is_way_open && (job.parts.is_one() || !routes.iter().any(is_open));
         if is_shut && job.passed_over.is_empty() {
             self.roster.change(first, |lane| lane.owing = true);
-            return now;
+            // Where accounts take turns at having a lane, those that had one come after those that had none.
+            let takes_turns = matches!(job.way, Way::Account(_)) && self.roster.is_full();
+            return if takes_turns { self.next_turn(now, 2) } else { now };
         }
         let soonest = now + self.wait_min;
         let earliest = opens.unwrap_or(now).min(now + LOOK_AGAIN).max(soonest);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::board::earlier;
@@ -25,15 +26,19 @@ impl Engine {
     /// Runs until `shutdown`, then returns what waits in memory to the queue.
     pub(super) async fn pump(self: Arc<Self>, shutdown: CancellationToken) {
         let mut queue_due = None;
+        let mut poll = Instant::now() + POLL;
         loop {
             let due = self.turn(&mut queue_due).await;
             let wait = due.map_or(POLL, |at| at.duration_since(self.now()).unsigned_abs());
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = self.pump.notified() => {}
-                () = tokio::time::sleep(wait.min(POLL)) => {
-                    self.backlog.store(true, Ordering::Relaxed);
-                }
+                () = tokio::time::sleep_until(poll.min(Instant::now() + wait.min(POLL))) => {}
+            }
+            // Also when it is woken up all the time.
+            if poll <= Instant::now() {
+                poll = Instant::now() + POLL;
+                self.backlog.store(true, Ordering::Relaxed);
             }
         }
         self.closing.store(true, Ordering::Relaxed);
@@ -153,12 +158,11 @@ impl Engine {
             let oldest = store.counts().await.ok().and_then(|counts| counts.oldest);
             let overdue =
                 |oldest: Timestamp| now.duration_since(oldest).unsigned_abs() >= give_up_after;
-            let portion = self.board().portion_in_vain(MEMORY_FREE_MIN);
-            let stopping = self.closing.load(Ordering::Relaxed);
-            let Some(portion) = portion.filter(|_| !stopping) else { return };
-            if !oldest.is_some_and(overdue) {
+            if !oldest.is_some_and(overdue) || self.closing.load(Ordering::Relaxed) {
                 return;
             }
+            let portion = self.board().portion_in_vain(MEMORY_FREE_MIN);
+            let Some(portion) = portion else { return };
             let lease = self.lease();
             let expires = lease.expires;
             let Ok(claims) = store.claim(portion, now, lease).await else {

@@ -281,7 +281,7 @@ impl Roster {
                 return Ok(());
             }
             Some(id) => self.retire(id),
-            None if self.accounts.len() >= ACCOUNTS_MAX && !self.make_place(now) => {
+            None if self.is_full() && !self.make_place(now) => {
                 return Err(NoLane::Full);
             }
             None => {}
@@ -291,6 +291,11 @@ impl Roster {
         let id = self.add(lane);
         self.accounts.insert(brought.fingerprint, id);
         Ok(())
+    }
+
+    /// True when there is no place for another account, unless one is dropped.
+    pub(super) fn is_full(&self) -> bool {
+        self.accounts.len() >= ACCOUNTS_MAX
     }
 
     /// Drops what nobody has used for long.
