@@ -114,12 +114,11 @@ fn providers(config: &Config, findings: &mut Vec<Finding>) {
         if config.delivery.providers.contains(&provider.name) {
             continue;
         }
-        let routes = config.routes.iter().filter(|route| route.providers.contains(&provider.name));
-        if routes.into_iter().any(|route| smtp::uses(&config.smtp, &route.name)) {
+        if config.routes.iter().any(|route| route.providers.contains(&provider.name)) {
             findings.push(provider_finding(provider, config));
         } else {
             findings.push(warning(format!(
-                "provider {}: configured but not in delivery.providers, so it gets no mail",
+                "provider {}: configured but neither in delivery.providers nor in a route, so it gets no mail",
                 provider.name
             )));
         }

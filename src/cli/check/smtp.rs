@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 
 use super::{Finding, error, is_private, ok, warning};
 use crate::clock::{Clock, SystemClock, Timestamp};
-use crate::config::{AuthMode, Config, Layer, Loaded, PasswordForm, SmtpConfig, UserConfig};
+use crate::config::{
+    AuthMode, Config, Layer, Loaded, PasswordForm, RouteConditions, RouteConfig, SmtpConfig,
+    UserConfig,
+};
 use crate::smtp::tls::inspect;
 
 /// Names in one line at the most.
@@ -32,21 +35,37 @@ pub(super) fn findings(loaded: &Loaded, findings: &mut Vec<Finding>) {
         findings.push(ok(rights(user, config)));
     }
     for route in &config.routes {
-        let name = &route.name;
-        findings.push(if uses(smtp, name) {
-            ok(format!("route {name}: {}", route.providers.join(", then ")))
-        } else {
-            warning(format!(
-                "route {name}: no user names it, so it carries no mail; set route = \"{name}\" in one of \
-                 [[smtp.users]], or remove it"
-            ))
-        });
+        let (name, order) = (&route.name, route.providers.join(", then "));
+        findings.push(ok(format!("route {name}: {order}, {}", takers(route, &smtp.users))));
     }
 }
 
-/// Whether the mail of some user goes by this route.
-pub(super) fn uses(smtp: &SmtpConfig, route: &str) -> bool {
-    smtp.users.iter().any(|user| user.route.as_deref() == Some(route))
+/// Whose mail goes by this route.
+fn takers(route: &RouteConfig, users: &[UserConfig]) -> String {
+    let named: Vec<&str> = users
+        .iter()
+        .filter(|user| user.route.as_ref() == Some(&route.name))
+        .map(|user| user.username.as_str())
+        .collect();
+    let RouteConditions { sender, sender_domain, recipient_domain, user, header } =
+        &route.conditions;
+    let asked = [
+        ("sender", !sender.is_empty()),
+        ("sender_domain", !sender_domain.is_empty()),
+        ("recipient_domain", !recipient_domain.is_empty()),
+        ("user", !user.is_empty()),
+        ("header", header.is_some()),
+    ];
+    let asked: Vec<&str> =
+        asked.into_iter().filter(|(_, is_asked)| *is_asked).map(|(key, _)| key).collect();
+    match (asked.is_empty(), named.is_empty()) {
+        (true, true) => "for all mail that no route before it takes".to_owned(),
+        (true, false) => format!("for mail of {}", named.join(", ")),
+        (false, true) => format!("for mail that fits its {}", asked.join(" and ")),
+        (false, false) => {
+            format!("for mail of {}, and what fits its {}", named.join(", "), asked.join(" and "))
+        }
+    }
 }
 
 fn listener(address: SocketAddr, implicit_tls: bool, smtp: &SmtpConfig) -> Finding {
@@ -176,6 +195,9 @@ fn rights(user: &UserConfig, config: &Config) -> String {
     let route = config.routes.iter().find(|route| Some(&route.name) == user.route.as_ref());
     let by = match route {
         Some(route) => format!("route {} ({})", route.name, route.providers.join(", ")),
+        None if config.routes.iter().any(|it| !it.is_for_its_users(&config.smtp.users)) => {
+            "the first route that fits, else delivery.providers".to_owned()
+        }
         None => "delivery.providers".to_owned(),
     };
     let orders = if user.provider_options {
