@@ -1,25 +1,19 @@
 //! Calls of which nobody knows whether they have brought the message.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use fastrand::Rng;
 use tokio_util::sync::CancellationToken;
 
+use super::counting::Counting;
 use super::scripted::{Scripted, World, pass, rules, settings, submission};
 use super::together::{clock, waiting};
-use crate::clock::Timestamp;
 use crate::config::OnUnclear;
 use crate::delivery::{Delivery, Settings};
 use crate::message::QueueId;
 use crate::provider::Verdict;
-use crate::queue::{
-    Claim, Counts, Details, Entry, Filter, Lease, MemoryStore, Page, Portion, Retried, Retry,
-    Settlement, SqliteStore, Start, State, Store, StoreError, Usage,
-};
+use crate::queue::{MemoryStore, Retry, SqliteStore, State, Store};
 
 const BOB: &[&str] = &["bob@example.net"];
 const PASSING: Verdict = Verdict::Temporary { retry_after: None };
@@ -189,91 +183,6 @@ async fn a_clear_fault_says_nothing_about_the_call_before_it() {
     assert_eq!(second.copies(), (1, 1));
 }
 
-/// Counts what is written.
-struct Counting {
-    store: Arc<dyn Store>,
-    begins: AtomicUsize,
-    settles: AtomicUsize,
-    claims: AtomicUsize,
-}
-
-impl Counting {
-    fn new(store: Arc<dyn Store>) -> Arc<Self> {
-        let zero = || AtomicUsize::new(0);
-        Arc::new(Self { store, begins: zero(), settles: zero(), claims: zero() })
-    }
-
-    fn counted(&self) -> (usize, usize) {
-        (self.begins.load(Ordering::Relaxed), self.settles.load(Ordering::Relaxed))
-    }
-}
-
-#[async_trait]
-impl Store for Counting {
-    async fn insert(&self, entry: Entry) -> Result<(), StoreError> {
-        self.store.insert(entry).await
-    }
-    async fn claim(
-        &self,
-        portion: Portion,
-        now: Timestamp,
-        lease: Lease,
-    ) -> Result<Vec<Claim>, StoreError> {
-        self.claims.fetch_add(1, Ordering::Relaxed);
-        self.store.claim(portion, now, lease).await
-    }
-    async fn begin(&self, start: Start) -> Result<(), StoreError> {
-        self.begins.fetch_add(1, Ordering::Relaxed);
-        self.store.begin(start).await
-    }
-    async fn settle_all(
-        &self,
-        settlements: Vec<Settlement>,
-    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-        self.settles.fetch_add(1, Ordering::Relaxed);
-        self.store.settle_all(settlements).await
-    }
-    async fn next_due(&self, portion: &Portion) -> Result<Option<Timestamp>, StoreError> {
-        self.store.next_due(portion).await
-    }
-    async fn usage(&self, from_hour: i64) -> Result<Vec<Usage>, StoreError> {
-        self.store.usage(from_hour).await
-    }
-    async fn list(&self, filter: Filter) -> Result<Page, StoreError> {
-        self.store.list(filter).await
-    }
-    async fn show(&self, id: QueueId) -> Result<Option<Details>, StoreError> {
-        self.store.show(id).await
-    }
-    async fn content(&self, id: QueueId) -> Result<Option<Bytes>, StoreError> {
-        self.store.content(id).await
-    }
-    async fn retry(&self, id: QueueId, retry: Retry, now: Timestamp) -> Result<(), StoreError> {
-        self.store.retry(id, retry, now).await
-    }
-    async fn retry_failed(
-        &self,
-        before: Option<QueueId>,
-        now: Timestamp,
-    ) -> Result<Retried, StoreError> {
-        self.store.retry_failed(before, now).await
-    }
-    async fn cancel(&self, id: QueueId, now: Timestamp) -> Result<(), StoreError> {
-        self.store.cancel(id, now).await
-    }
-    async fn counts(&self) -> Result<Counts, StoreError> {
-        self.store.counts().await
-    }
-    async fn sweep(
-        &self,
-        keep_records: Duration,
-        keep_bodies: Duration,
-        now: Timestamp,
-    ) -> Result<usize, StoreError> {
-        self.store.sweep(keep_records, keep_bodies, now).await
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn fresh_mail_costs_one_insert_and_one_settlement() {
     for (provider, how) in [
@@ -292,7 +201,7 @@ async fn fresh_mail_costs_one_insert_and_one_settlement() {
             delivery.queue_first().accept(submission(BOB)).await.unwrap();
             pass(Duration::from_millis(10)).await;
         }
-        assert_eq!((provider.seen().len(), store.counted()), (10, (0, 10)));
+        assert_eq!((provider.seen().len(), store.written()), (10, (0, 10)));
     }
 }
 
@@ -315,7 +224,7 @@ async fn a_batch_costs_two_writes_and_so_does_a_read_of_the_backlog() {
         pass(Duration::from_secs(1)).await;
         shutdown.cancel();
         running.await.unwrap();
-        assert_eq!(store.counted(), (1, settles));
+        assert_eq!(store.written(), (1, settles));
         assert_eq!(provider.copies(), (1, 40));
     }
 }

@@ -1,24 +1,20 @@
 //! Routes by conditions, messages that go in parts, and what the queue is read for.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use fastrand::Rng;
 use tokio_util::sync::CancellationToken;
 
+use super::counting::Counting;
 use super::scripted::{Scripted, World, pass, rules, settings, submission};
-use crate::clock::{SharedClock, TimerClock, Timestamp};
+use crate::clock::{SharedClock, TimerClock};
 use crate::config::{Config, LoadOptions, Purpose, RouteConfig};
 use crate::delivery::{Delivery, Settings};
-use crate::message::{QueueId, Submission};
+use crate::message::Submission;
 use crate::provider::Verdict;
-use crate::queue::{
-    Claim, Counts, Details, Entry, Filter, Lease, MemoryStore, Page, Portion, RecipientState,
-    Retried, Retry, Settlement, Start, State, Store, StoreError, Usage,
-};
+use crate::queue::{MemoryStore, RecipientState, Retry, State, Store};
 
 const PASSING: Verdict = Verdict::Temporary { retry_after: None };
 const REFUSED: Result<(), Verdict> = Err(Verdict::Misconfigured);
@@ -187,92 +183,6 @@ async fn who_waits_for_the_answer_is_served_by_the_same_routes() {
     assert_eq!((recipients(&resend).len(), recipients(&ses).len()), (1, 4));
 }
 
-/// A store that counts what it hands out.
-struct Counting {
-    store: MemoryStore,
-    claims: AtomicUsize,
-    handed_out: AtomicUsize,
-}
-
-#[async_trait]
-impl Store for Counting {
-    async fn insert(&self, entry: Entry) -> Result<(), StoreError> {
-        self.store.insert(entry).await
-    }
-
-    async fn claim(
-        &self,
-        portion: Portion,
-        now: Timestamp,
-        lease: Lease,
-    ) -> Result<Vec<Claim>, StoreError> {
-        let claims = self.store.claim(portion, now, lease).await?;
-        self.claims.fetch_add(1, Ordering::Relaxed);
-        self.handed_out.fetch_add(claims.len(), Ordering::Relaxed);
-        Ok(claims)
-    }
-
-    async fn begin(&self, start: Start) -> Result<(), StoreError> {
-        self.store.begin(start).await
-    }
-
-    async fn settle_all(
-        &self,
-        settlements: Vec<Settlement>,
-    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-        self.store.settle_all(settlements).await
-    }
-
-    async fn next_due(&self, portion: &Portion) -> Result<Option<Timestamp>, StoreError> {
-        self.store.next_due(portion).await
-    }
-
-    async fn usage(&self, from_hour: i64) -> Result<Vec<Usage>, StoreError> {
-        self.store.usage(from_hour).await
-    }
-
-    async fn list(&self, filter: Filter) -> Result<Page, StoreError> {
-        self.store.list(filter).await
-    }
-
-    async fn show(&self, id: QueueId) -> Result<Option<Details>, StoreError> {
-        self.store.show(id).await
-    }
-
-    async fn content(&self, id: QueueId) -> Result<Option<Bytes>, StoreError> {
-        self.store.content(id).await
-    }
-
-    async fn retry(&self, id: QueueId, retry: Retry, now: Timestamp) -> Result<(), StoreError> {
-        self.store.retry(id, retry, now).await
-    }
-
-    async fn retry_failed(
-        &self,
-        before: Option<QueueId>,
-        now: Timestamp,
-    ) -> Result<Retried, StoreError> {
-        self.store.retry_failed(before, now).await
-    }
-
-    async fn cancel(&self, id: QueueId, now: Timestamp) -> Result<(), StoreError> {
-        self.store.cancel(id, now).await
-    }
-
-    async fn counts(&self) -> Result<Counts, StoreError> {
-        self.store.counts().await
-    }
-
-    async fn sweep(
-        &self,
-        keep_records: Duration,
-        keep_bodies: Duration,
-        now: Timestamp,
-    ) -> Result<usize, StoreError> {
-        self.store.sweep(keep_records, keep_bodies, now).await
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_hundred_thousand_that_wait_for_a_closed_route_are_left_in_peace_while_another_flows() {
     let resend = Arc::new(Scripted::with_latency(Duration::from_millis(20)));
@@ -280,11 +190,7 @@ async fn a_hundred_thousand_that_wait_for_a_closed_route_are_left_in_peace_while
     ses.probe_says(REFUSED);
     let start = "2026-11-21T00:00:00Z".parse().unwrap();
     let clock: SharedClock = Arc::new(TimerClock::starting_at(start));
-    let store = Arc::new(Counting {
-        store: MemoryStore::new(200_000),
-        claims: AtomicUsize::new(0),
-        handed_out: AtomicUsize::new(0),
-    });
+    let store = Counting::new(Arc::new(MemoryStore::new(200_000)));
     let recorded = Arc::clone(&store) as Arc<dyn Store>;
     let delivery =
         Delivery::new(with_routes(&resend, &ses, KOREA), Some(recorded), clock, Rng::with_seed(7));
@@ -301,16 +207,16 @@ async fn a_hundred_thousand_that_wait_for_a_closed_route_are_left_in_peace_while
     for _ in 1..waiting {
         intake.accept(submission(&["a@mail.kr"])).await.unwrap();
     }
-    let before = store.handed_out.load(Ordering::Relaxed);
+    let before = store.claimed().1;
     // More than memory takes, so that some of them come by the queue.
     for _ in 0..400 {
         intake.accept(submission(&["b@example.net"])).await.unwrap();
     }
     pass(Duration::from_secs(6)).await;
     assert_eq!(resend.seen().len(), 400);
-    let handed_out = store.handed_out.load(Ordering::Relaxed) - before;
+    let handed_out = store.claimed().1 - before;
     assert!((1..=400).contains(&handed_out), "{handed_out} were read");
-    let claims = store.claims.load(Ordering::Relaxed);
+    let claims = store.claimed().0;
     assert!(claims < 100, "the queue was read {claims} times");
     assert_eq!(store.counts().await.unwrap().queued, waiting);
 
