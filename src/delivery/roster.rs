@@ -128,7 +128,16 @@ impl Roster {
                     self.change(id, |lane| lane.setup.in_route = setup.in_route);
                     id
                 }
-                None => self.configure(setup, now),
+                None => {
+                    let named = |id: &LaneId| self.lane(*id).setup.name == setup.name;
+                    let changed = before.iter().find(|id| named(id));
+                    let changed = changed.map(|id| self.lane(*id).standing.clone());
+                    let id = self.configure(setup, now);
+                    if let Some(changed) = changed {
+                        self.change(id, |lane| lane.standing.take_over(changed, now));
+                    }
+                    id
+                }
             };
             self.configured.push(id);
         }

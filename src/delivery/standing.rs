@@ -76,7 +76,7 @@ enum Trouble {
     Exhausted,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Phase {
     /// Takes mail.
     Up,
@@ -89,7 +89,7 @@ enum Phase {
 }
 
 /// What is known about one provider.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Standing {
     phase: Phase,
     /// Rests and closures since the last success: the exponent of the next one.
@@ -120,6 +120,15 @@ impl Standing {
             backoff,
             last_success: None,
             last_error: None,
+        }
+    }
+
+    /// The settings of the provider have been changed, which stood like this before: what was closed gets a trial at once,
+    /// and whoever was told that it is set aside is told when it works again.
+    pub(super) fn take_over(&mut self, before: Self, now: Timestamp) {
+        if let Phase::Closed { trouble, .. } | Phase::Trial { trouble, .. } = before.phase {
+            self.phase = Phase::Trial { trouble, since: now, busy: false };
+            (self.last_success, self.last_error) = (before.last_success, before.last_error);
         }
     }
 

@@ -40,6 +40,7 @@ async fn a_provider_of_which_nothing_has_changed_keeps_its_standing() {
     world.delivery.reload(mended);
     pass(Duration::from_millis(100)).await;
     assert_eq!(world.show(id).await.summary.state, State::Delivered, "at once");
+    assert_eq!(world.delivery.status()[0].state, ProviderState::Up);
     assert_eq!(world.delivery.status().len(), 1);
 }
 
