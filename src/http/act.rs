@@ -25,10 +25,12 @@ pub(super) async fn retry(
     let id = api::parse_id(id)?;
     let body = body::json_or_nothing(request, BODY_MAX).await?;
     let retry = retry_input::parse(&body, context.rules.load().recipients_max)?;
-    if let Some(name) = &retry.provider {
+    let provider = retry.provider.clone();
+    if let Some(name) = &provider {
         context.check_provider(name)?;
     }
     context.ask(context.side.store.retry(id, retry, context.now())).await?;
+    tracing::info!(queue_id = %id, provider, "an operator has the message tried again");
     context.side.delivery.wake();
     answer(&context, id).await
 }
@@ -45,6 +47,7 @@ pub(super) async fn cancel(
         return Err(Problem::bad_input("unknown_field", "a cancellation has no fields"));
     }
     context.ask(context.side.store.cancel(id, context.now())).await?;
+    tracing::info!(queue_id = %id, outcome = "cancelled", "an operator has cancelled the message");
     answer(&context, id).await
 }
 
