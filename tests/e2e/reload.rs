@@ -54,7 +54,7 @@ async fn a_key_that_was_mended_sends_the_mail_that_waits() {
     write(relay.setup(), &format!("{HURRY}{}", resend(&fake, "re_Right88")));
     let said = relay.reload().await;
     assert!(said.contains("configuration reloaded") && said.contains("changed resend"), "{said}");
-    assert_eq!(relay.http.provider_state("resend").await, "up");
+    relay.http.until_provider_is("resend", "up").await;
     relay.http.until_message_is(&id, "delivered").await;
     assert_eq!(fake.mail_count(), 1);
     let log = relay.log();
