@@ -15,7 +15,7 @@ const CALLS_MIN: usize = 10;
 const WINDOW: Duration = Duration::from_mins(1);
 
 /// How the newest calls went. Those whose answer is about the message, not about the service, count as good ones.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Circuit {
     failures_in_a_row: u32,
     /// When each call ended and whether it failed; the newest last.

@@ -61,6 +61,11 @@ impl Failovers {
         let before = self.0.get(route);
         if by == preferred {
             return match before {
+                // A reload has made it the preferred one.
+                Some(Course::Away { by }) if by == preferred => {
+                    self.0.remove(route);
+                    None
+                }
                 Some(Course::Away { by }) => {
                     let from = by.clone();
                     self.0.insert(route.to_owned(), Course::Back { at: now });
