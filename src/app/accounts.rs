@@ -44,21 +44,22 @@ pub(super) fn settings(
 
 /// How a provider is used, by its settings.
 pub(super) fn lane(own: ProviderConfig, provider: Arc<dyn Provider>, in_route: bool) -> LaneSetup {
-    let mark = mark(&own);
+    let (mark, account) = marks(&own);
     let configured = own.rate.map(|rate| provider::Rate { calls: rate.calls, per: rate.per });
     LaneSetup {
         rate: configured,
         quotas: QuotaSetup { daily: own.daily_quota.0, monthly: own.monthly_quota.0 },
         in_route,
         mark,
+        account,
         concurrency: own.concurrency,
         name: own.name,
         provider,
     }
 }
 
-/// Changes with anything that the provider is configured by.
-fn mark(own: &ProviderConfig) -> SetupMark {
+/// What changes with anything that the provider is configured by, and what changes with the account.
+fn marks(own: &ProviderConfig) -> (SetupMark, SetupMark) {
     // Secrets print as stars, so they are added one by one.
     let shown = format!("{own:?}");
     let secrets = [
@@ -67,8 +68,14 @@ fn mark(own: &ProviderConfig) -> SetupMark {
         &own.session_token,
         &own.secret,
         &own.smarthost.password,
-    ];
-    SetupMark::of(iter::once(shown.as_str()).chain(secrets.map(Secret::expose)))
+    ]
+    .map(Secret::expose);
+    let place = format!(
+        "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+        own.kind, own.base_url, own.region, own.access_key_id, own.domain, own.url, own.smarthost
+    );
+    let mark = |shown: &str| SetupMark::of(iter::once(shown).chain(secrets));
+    (mark(&shown), mark(&place))
 }
 
 /// The names of the routes of users who have their own.

@@ -89,8 +89,13 @@ impl Engine {
             asked: None,
         })?;
         for lane in lanes {
+            // Before there is a seat the lane may go.
+            let name = {
+                let board = self.board();
+                board.has(lane).then(|| board.name(lane).to_owned())
+            };
+            let Some(name) = name else { continue };
             let Some(seat) = self.seat(lane, deadline).await else { continue };
-            let name = self.board().name(lane).to_owned();
             let result = match seat {
                 Ok(()) => {
                     let result = self.attempt(job, lane).await;

@@ -415,7 +415,9 @@ impl Engine {
     }
 
     fn is_open(&self, lane: LaneId) -> bool {
-        self.board().is_open(lane, self.now())
+        let (board, now) = (self.board(), self.now());
+        // Its slot has been given back: it may be gone.
+        board.has(lane) && board.is_open(lane, now)
     }
 
     /// The members of a batch that cannot be repeated as it was go on alone, as far as they may.

@@ -116,6 +116,8 @@ impl Engine {
     /// Asks a closed provider, without mail, whether it works again.
     pub(super) async fn check(self: Arc<Self>, lane: LaneId) {
         let provider = self.board().provider(lane);
+        // To a service that counts calls it is one.
+        self.wait_for_pace(lane).await;
         let probing = tokio::time::timeout(CHECK_TIMEOUT, provider.probe());
         let result = caught(probing).await.and_then(Result::ok);
         let result = result.unwrap_or_else(|| {

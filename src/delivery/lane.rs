@@ -52,6 +52,8 @@ pub struct LaneSetup {
     pub in_route: bool,
     /// Of all that it is configured by: with the same mark it is the same account, used in the same way.
     pub mark: SetupMark,
+    /// Changes when it is another account of the service.
+    pub account: SetupMark,
 }
 
 /// The number of a lane on the board; never given again.
@@ -122,6 +124,23 @@ impl Lane {
     pub(super) fn next_change(&self) -> Option<Timestamp> {
         let change = earlier(self.standing.next_change(), self.limits.next_change());
         change.filter(|_| !self.retired)
+    }
+
+    /// Its settings may have been changed. What is known of the account holds on, calls that are under way count, and what
+    /// closed it may be mended.
+    pub(super) fn reload(&mut self, setup: LaneSetup, checks: Backoff, now: Timestamp) {
+        self.standing.set_backoff(checks.at_least(setup.provider.probe_interval()));
+        if self.setup.mark == setup.mark {
+            // The provider stays, with its connections.
+            self.setup.in_route = setup.in_route;
+            return;
+        }
+        let limits =
+            Limits::new(setup.rate, setup.concurrency, setup.quotas, setup.provider.capabilities());
+        let same_account = self.setup.account == setup.account;
+        self.limits = limits.going_on_from(&self.limits, same_account);
+        self.standing.try_again(now);
+        self.setup = setup;
     }
 
     /// True while it takes mail, now or soon.
@@ -362,6 +381,7 @@ mod tests {
             quotas: QuotaSetup::default(),
             in_route: true,
             mark: SetupMark::default(),
+            account: SetupMark::default(),
         };
         let checks = Backoff::new(Duration::from_secs(2), Duration::from_mins(1));
         Lane::new(setup, checks, start())

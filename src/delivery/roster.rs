@@ -118,41 +118,29 @@ impl Roster {
         (self.maker, self.checks) = (maker, checks);
         let mut before = std::mem::take(&mut self.configured);
         for setup in configured {
-            let same = |id: &LaneId| {
-                let own = &self.lane(*id).setup;
-                own.name == setup.name && own.mark == setup.mark
-            };
-            let id = match before.iter().position(same) {
+            let named = |id: &LaneId| self.lane(*id).setup.name == setup.name;
+            let id = match before.iter().position(named) {
                 Some(at) => {
                     let id = before.swap_remove(at);
-                    self.change(id, |lane| lane.setup.in_route = setup.in_route);
+                    self.change(id, |lane| lane.reload(setup, checks, now));
                     id
                 }
-                None => {
-                    let named = |id: &LaneId| self.lane(*id).setup.name == setup.name;
-                    let changed = before.iter().find(|id| named(id));
-                    let changed = changed.map(|id| self.lane(*id).standing.clone());
-                    let id = self.configure(setup, now);
-                    if let Some(changed) = changed {
-                        self.change(id, |lane| lane.standing.take_over(changed, now));
-                    }
-                    id
-                }
+                None => self.configure(setup, now),
             };
             self.configured.push(id);
         }
         for id in before {
             self.retire(id);
         }
-        // A closed one may have been closed for what the reload has mended: the next message for it shows that.
+        // One that was refused may have been refused for what the reload has mended: the next message for it shows that.
         let accounts: Vec<(Fingerprint, LaneId)> =
             self.accounts.iter().map(|(fingerprint, id)| (*fingerprint, *id)).collect();
         for (fingerprint, id) in accounts {
-            if self.lane(id).is_open(now) {
-                self.change(id, |lane| lane.stale = true);
-            } else {
+            if self.lane(id).state(now) == ProviderState::Misconfigured {
                 self.accounts.remove(&fingerprint);
                 self.retire(id);
+            } else {
+                self.change(id, |lane| lane.stale = true);
             }
         }
     }
@@ -366,7 +354,9 @@ impl Roster {
             }
             let starts = |lane: &mut Lane| {
                 // An earlier check may be under way still, of a lane that has worked in between.
-                let starts = !lane.checking && lane.standing.start_check(now);
+                // A service that has asked for no call before some time is not asked how it is either.
+                let may = !lane.checking && !lane.limits.rests(now);
+                let starts = may && lane.standing.start_check(now);
                 lane.checking |= starts;
                 starts
             };

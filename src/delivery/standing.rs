@@ -76,7 +76,7 @@ enum Trouble {
     Exhausted,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Phase {
     /// Takes mail.
     Up,
@@ -89,7 +89,7 @@ enum Phase {
 }
 
 /// What is known about one provider.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Standing {
     phase: Phase,
     /// Rests and closures since the last success: the exponent of the next one.
@@ -123,12 +123,16 @@ impl Standing {
         }
     }
 
-    /// The settings of the provider have been changed, which stood like this before: what was closed gets a trial at once,
-    /// and whoever was told that it is set aside is told when it works again.
-    pub(super) fn take_over(&mut self, before: Self, now: Timestamp) {
-        if let Phase::Closed { trouble, .. } | Phase::Trial { trouble, .. } = before.phase {
+    /// From now on checks of a closed provider follow `backoff`.
+    pub(super) fn set_backoff(&mut self, backoff: Backoff) {
+        self.backoff = backoff;
+    }
+
+    /// The settings of the provider have been changed: what was closed gets a trial at once, and whoever was told that it is
+    /// set aside is told when it works again.
+    pub(super) fn try_again(&mut self, now: Timestamp) {
+        if let Phase::Closed { trouble, .. } = self.phase {
             self.phase = Phase::Trial { trouble, since: now, busy: false };
-            (self.last_success, self.last_error) = (before.last_success, before.last_error);
         }
     }
 

@@ -72,6 +72,23 @@ impl Limits {
         }
     }
 
+    /// Those of settings that have been changed: what was served counts on, and of the same account, what was called and what
+    /// the service has asked for.
+    pub(super) fn going_on_from(mut self, before: &Self, same_account: bool) -> Self {
+        self.quotas.go_on_from(&before.quotas);
+        if same_account {
+            self.pause = before.pause;
+            self.window = before.window;
+            self.width = self.width.going_on_from(before.width);
+            if let (Some(pace), Some(before)) = (&mut self.pace, &before.pace) {
+                let rate = pace.rate();
+                *pace = before.clone();
+                pace.set_rate(rate);
+            }
+        }
+        self
+    }
+
     /// Whether a message may go to this account whose next call has at most so many recipients.
     pub(super) fn admission(
         &self,
@@ -96,6 +113,11 @@ impl Limits {
             return plus(now, LOOK_AGAIN);
         }
         self.pause.ends(now).unwrap_or(now).max(self.paced(now))
+    }
+
+    /// True while the service wants no call.
+    pub(super) fn rests(&self, now: Timestamp) -> bool {
+        self.pause.ends(now).is_some()
     }
 
     /// The same by the rate alone.

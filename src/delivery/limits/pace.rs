@@ -38,6 +38,11 @@ impl Pace {
         Self { rate, window: in_parts(rate), next: None, made: VecDeque::new() }
     }
 
+    /// As it was given.
+    pub(super) fn rate(&self) -> Rate {
+        self.rate
+    }
+
     /// From now on by this rate; what was made counts.
     pub(super) fn set_rate(&mut self, rate: Rate) {
         if rate == self.rate {

@@ -86,6 +86,15 @@ impl Quotas {
         Self { quotas, served: BTreeMap::new(), reserved: 0, hour: i64::MIN, known }
     }
 
+    /// Takes over what has been counted under other quotas.
+    pub(super) fn go_on_from(&mut self, before: &Self) {
+        // Without quotas nothing was counted.
+        if !self.is_empty() && !before.is_empty() {
+            self.served.clone_from(&before.served);
+            (self.reserved, self.known, self.hour) = (before.reserved, before.known, i64::MIN);
+        }
+    }
+
     /// True where nothing has to be counted.
     pub(super) fn is_empty(&self) -> bool {
         self.quotas.is_empty()

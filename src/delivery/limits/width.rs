@@ -20,6 +20,12 @@ impl Width {
         Self { max: max.get(), now: max.get(), well: 0, under_way: 0 }
     }
 
+    /// As narrow as the other, where that has become narrower than it might be.
+    pub(super) fn going_on_from(self, before: Self) -> Self {
+        let now = if before.now < before.max { self.now.min(before.now) } else { self.now };
+        Self { now, ..self }
+    }
+
     /// How many calls may be in flight now: at least 1, at most the configured number.
     pub(super) fn calls(self) -> usize {
         self.now

@@ -54,6 +54,7 @@ impl Service {
                 quotas: QuotaSetup::default(),
                 in_route: false,
                 mark: SetupMark::default(),
+                account: SetupMark::default(),
             })
         });
         AccountSettings { seal: Arc::clone(seal), lanes, expected: true }

@@ -335,6 +335,7 @@ pub(super) fn settings(providers: &[(&str, &Arc<Scripted>)], rules: RetryRules) 
         quotas: QuotaSetup::default(),
         in_route: true,
         mark: SetupMark::default(),
+        account: SetupMark::default(),
     };
     Settings {
         lanes: providers.iter().map(lane).collect(),

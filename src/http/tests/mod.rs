@@ -65,6 +65,7 @@ fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
         quotas: QuotaSetup::default(),
         in_route: true,
         mark: SetupMark::default(),
+        account: SetupMark::default(),
     };
     let settings = Settings {
         lanes: providers.iter().map(lane).collect(),

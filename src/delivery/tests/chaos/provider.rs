@@ -335,6 +335,7 @@ impl Provider for Service {
     }
 
     async fn probe(&self) -> Result<(), SendError> {
+        self.ledger().call(self.time.now(), self.kind.rate);
         tokio::time::sleep(Duration::from_millis(20)).await;
         match self.fault() {
             Some(Fault::Away | Fault::Silent) => Err(error(PASSING, None)),

@@ -246,7 +246,11 @@ impl World {
                 daily: service.kind.quota.and_then(NonZeroU64::new),
                 ..QuotaSetup::default()
             },
-            mark: SetupMark::of([service.kind.name]),
+            mark: SetupMark::of([
+                service.kind.name,
+                if self.variant.is_multiple_of(2) { "a" } else { "b" },
+            ]),
+            account: SetupMark::of([service.kind.name]),
             ..lane.clone()
         };
         let mut lanes: Vec<_> = self.services.iter().map(setup).collect();
