@@ -12,7 +12,7 @@ use super::job::Job;
 use super::status::{Cause, NotSent};
 use crate::clock::Timestamp;
 use crate::message::{IndexFields, Message, QueueId, Submission};
-use crate::queue::{Claim, Entry, Intake, Refusal, Store, StoreError};
+use crate::queue::{Claim, Entry, Intake, Once, Refusal, Store, StoreError};
 
 /// The number of the claim that a message is born with (`Store::insert`).
 const BIRTH_LEASE: i64 = 1;
@@ -23,27 +23,32 @@ pub(super) struct QueueFirst(pub(super) Arc<Engine>);
 #[async_trait]
 impl Intake for QueueFirst {
     async fn accept(&self, submission: Submission) -> Result<QueueId, Refusal> {
-        let engine = &self.0;
-        let Some(StoreHandle(store)) = &engine.store else {
-            return Err(Refusal::NoRoom("there is no queue".to_owned()));
-        };
-        let now = engine.now();
-        let refusal = "the message could not be stored; try again later";
-        let (message, way) = engine.admit(QueueId::new(now), submission, now).map_err(|error| {
-            tracing::error!(error, "a message was not accepted");
-            Refusal::NoRoom(refusal.to_owned())
-        })?;
-        engine.enqueue(store, Arc::new(message), way).await.map_err(|error| {
+        self.0.take_in(submission, None).await.map_err(|error| {
             tracing::error!(error = %error, "a message was not accepted");
             Refusal::NoRoom(match error {
                 StoreError::Full(_) => "the queue is full; try again later".to_owned(),
-                _ => refusal.to_owned(),
+                _ => "the message could not be stored; try again later".to_owned(),
             })
         })
     }
 }
 
 impl Engine {
+    /// Keeps what is submitted, and begins to deliver it.
+    pub(super) async fn take_in(
+        self: &Arc<Self>,
+        submission: Submission,
+        once: Option<Once>,
+    ) -> Result<QueueId, StoreError> {
+        let Some(StoreHandle(store)) = &self.store else {
+            return Err(StoreError::Unavailable("there is no queue".to_owned()));
+        };
+        let now = self.now();
+        let admitted = self.admit(QueueId::new(now), submission, now);
+        let (message, way) = admitted.map_err(StoreError::Unavailable)?;
+        self.enqueue(store, Arc::new(message), way, once).await
+    }
+
     /// The message that a submission becomes, and by which way it goes. An account that its client brought is kept sealed,
     /// where something is kept at all.
     pub(super) fn admit(
@@ -71,6 +76,7 @@ impl Engine {
         store: &Arc<dyn Store>,
         message: Arc<Message>,
         way: Way,
+        once: Option<Once>,
     ) -> Result<QueueId, StoreError> {
         let id = message.id;
         let on_unclear = self.policy().on_unclear;
@@ -85,6 +91,7 @@ impl Engine {
             way: fresh.way,
             lease,
             provider: provider.clone(),
+            once,
         };
         store.insert(entry).await?;
         self.log().accepted(&message);

@@ -72,7 +72,7 @@ use crate::config::{OnLoss, OnUnclear, RouteConfig, SenderConfig};
 use crate::message::{QueueId, Submission};
 use crate::metrics::Metrics;
 use crate::provider::Hook;
-use crate::queue::{Accounts, Entry, Intake, Store};
+use crate::queue::{Accounts, Entry, Intake, Once, Store, StoreError};
 use board::{Board, Ways};
 use engine::{Engine, StoreHandle};
 use events::Observers;
@@ -214,6 +214,16 @@ impl Delivery {
     pub fn accounts(&self) -> Option<Arc<dyn Accounts>> {
         let settings = self.0.policy().accounts.clone().filter(|accounts| accounts.expected)?;
         Some(Arc::new(KnownAccounts::new(settings, Arc::clone(&self.0.clock))))
+    }
+
+    /// Queues a message that comes with a key by which a repeat is recognised: [`StoreError::Seen`] says what is known of
+    /// it. In direct mode there is no queue.
+    pub async fn submit(
+        &self,
+        submission: Submission,
+        once: Option<Once>,
+    ) -> Result<QueueId, StoreError> {
+        self.0.take_in(submission, once).await
     }
 
     /// How each provider does, in the order of preference, and behind them some of the accounts that clients brought, the

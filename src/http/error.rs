@@ -82,6 +82,7 @@ impl From<StoreError> for Problem {
             StoreError::WrongState { .. } => (StatusCode::CONFLICT, "wrong_state"),
             StoreError::LeaseLost(_) => (StatusCode::CONFLICT, "lease_lost"),
             StoreError::ContentGone(_) => (StatusCode::GONE, "content_gone"),
+            StoreError::Seen(_) => (StatusCode::CONFLICT, "idempotency_key_reused"),
             StoreError::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "queue_full"),
             StoreError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
         };

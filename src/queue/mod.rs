@@ -5,16 +5,21 @@
 
 #[cfg(test)]
 mod conformance;
+mod feed;
 mod intake;
 mod memory;
 mod model;
+mod once;
 mod retention;
 mod round;
 mod rules;
 mod sqlite;
+mod statistics;
 mod store;
+mod suppression;
 mod turn;
 
+pub use feed::{Change, Watched};
 pub use intake::{AccountCheck, Accounts, Intake, Refusal};
 pub use memory::MemoryStore;
 pub use model::{
@@ -22,7 +27,13 @@ pub use model::{
     RecipientState, RecipientStatus, Retried, Retry, Settlement, Start, State, Summary, Usage,
     WayKey,
 };
+pub use once::{Once, REMEMBERED, Seen};
 pub use retention::Retention;
 pub use sqlite::SqliteStore;
+pub use statistics::{Grain, Sample, Spread, Statistics};
 pub use store::{LARGE, Lease, Portion, Store, StoreError};
+pub use suppression::{
+    Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, SuppressionReason,
+    Suppressions,
+};
 pub use turn::Turn;

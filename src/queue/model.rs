@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::once::Once;
 use super::store::Lease;
 use crate::clock::Timestamp;
 use crate::message::{Address, Dsn, IndexFields, Loss, Message, QueueId};
@@ -76,6 +77,21 @@ pub enum RecipientState {
     Failed,
     /// Stopped by an operator.
     Cancelled,
+    /// On the list of addresses that get no mail; see the reason.
+    Suppressed,
+}
+
+impl RecipientState {
+    /// The name that the API and the command line use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Delivered => "delivered",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Suppressed => "suppressed",
+        }
+    }
 }
 
 /// One recipient and what became of it.
@@ -229,12 +245,14 @@ pub struct Entry {
     pub lease: Option<Lease>,
     /// Born claimed: by which provider its holder is about to try it, see [`Doubt`].
     pub provider: Option<String>,
+    /// With it, a repeat of the same submission is recognised.
+    pub once: Option<Once>,
 }
 
 impl Entry {
     /// A message that waits, of a way that nobody has looked at.
     pub fn waiting(message: Arc<Message>) -> Self {
-        Self { message, way: WayKey::default(), lease: None, provider: None }
+        Self { message, way: WayKey::default(), lease: None, provider: None, once: None }
     }
 
     /// A message that is born claimed.

@@ -261,12 +261,18 @@ pub(super) fn reopen(recipients: &mut Vec<RecipientStatus>, state: State, named:
     if !named.is_empty() {
         return reopen_for(recipients, named);
     }
-    let failed_or_waits = |state| matches!(state, RecipientState::Failed | RecipientState::Queued);
+    let failed_or_waits = |state| {
+        use RecipientState::{Failed, Queued, Suppressed};
+        matches!(state, Failed | Queued | Suppressed)
+    };
     let also_cancelled = state == State::Cancelled
         || !recipients.iter().any(|recipient| failed_or_waits(recipient.state));
     for recipient in recipients {
         match recipient.state {
-            RecipientState::Failed | RecipientState::Queued => wait_again(recipient),
+            // Who is still on the list when it goes is suppressed again.
+            RecipientState::Failed | RecipientState::Queued | RecipientState::Suppressed => {
+                wait_again(recipient);
+            }
             RecipientState::Cancelled if also_cancelled => wait_again(recipient),
             RecipientState::Cancelled | RecipientState::Delivered => {}
         }
@@ -289,7 +295,7 @@ fn reopen_for(recipients: &mut Vec<RecipientStatus>, named: &[Address]) {
             RecipientState::Queued | RecipientState::Failed => {
                 recipient.state = RecipientState::Cancelled;
             }
-            RecipientState::Delivered | RecipientState::Cancelled => {}
+            RecipientState::Delivered | RecipientState::Cancelled | RecipientState::Suppressed => {}
         }
     }
     for address in named {
@@ -309,7 +315,10 @@ pub(super) fn stop(recipients: &mut [RecipientStatus]) {
     for recipient in recipients {
         match recipient.state {
             RecipientState::Queued => recipient.state = RecipientState::Cancelled,
-            RecipientState::Delivered | RecipientState::Failed | RecipientState::Cancelled => {}
+            RecipientState::Delivered
+            | RecipientState::Failed
+            | RecipientState::Cancelled
+            | RecipientState::Suppressed => {}
         }
     }
 }

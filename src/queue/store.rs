@@ -10,6 +10,9 @@ use bytes::Bytes;
 use super::model::{
     Claim, Counts, Details, Entry, Filter, Page, Retried, Retry, Settlement, Start, Usage, WayKey,
 };
+use super::once::Seen;
+use super::statistics::Statistics;
+use super::suppression::Suppressions;
 use crate::clock::Timestamp;
 use crate::message::QueueId;
 
@@ -51,7 +54,14 @@ impl Portion {
 /// and trying again is left to the caller as well.
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Keeps a message. Returns only when it would survive a power cut.
+    /// The addresses that get no mail.
+    fn suppressions(&self) -> &dyn Suppressions;
+
+    /// The counters over time.
+    fn statistics(&self) -> &dyn Statistics;
+
+    /// Keeps a message. Returns only when it would survive a power cut. With [`Entry::once`](super::Entry), what was taken
+    /// before under the same key is [`StoreError::Seen`], and nothing is written.
     async fn insert(&self, entry: Entry) -> Result<(), StoreError>;
 
     /// Hands out entries that are due at `now`, up to `portion`. One whose lease ran out is due again. Behind very many
@@ -148,6 +158,9 @@ pub enum StoreError {
     /// Somebody else has claimed the message meanwhile.
     #[error("the lease on message {0} was lost")]
     LeaseLost(QueueId),
+    /// The key of the submission was used before.
+    #[error("the submission has been taken before")]
+    Seen(Seen),
     /// `queue.max_messages` open messages are in the queue.
     #[error("the queue holds {0} messages, its limit (queue.max_messages)")]
     Full(u64),

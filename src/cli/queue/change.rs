@@ -123,6 +123,7 @@ async fn retry_failed_by(
                 Err(
                     error @ (StoreError::WrongState { .. }
                     | StoreError::LeaseLost(_)
+                    | StoreError::Seen(_)
                     | StoreError::Full(_)),
                 ) => {
                     done.refused += 1;

@@ -3,7 +3,7 @@
 use crate::cli::output::{said_by, tidy};
 use crate::clock::Timestamp;
 use crate::message::{Dsn, Notify, Ret};
-use crate::queue::{Details, Page, RecipientState, RecipientStatus, State, Summary};
+use crate::queue::{Details, Page, RecipientStatus, State, Summary};
 
 const ADDRESS_WIDTH: usize = 60;
 const TEXT_WIDTH: usize = 100;
@@ -83,14 +83,9 @@ pub(super) fn details(details: &Details, now: Timestamp) -> String {
 
     text.push_str("recipients\n");
     for recipient in &summary.recipients {
-        let state = match recipient.state {
-            RecipientState::Queued => "queued",
-            RecipientState::Delivered => "delivered",
-            RecipientState::Failed => "failed",
-            RecipientState::Cancelled => "cancelled",
-        };
+        let state = recipient.state.name();
         let reason = recipient.reason.as_deref().unwrap_or_default();
-        let line = format!("  {state:<9}  {}  {}", recipient.address, tidy(reason, 1000));
+        let line = format!("  {state:<10}  {}  {}", recipient.address, tidy(reason, 1000));
         text.push_str(&format!("{}\n", line.trim_end()));
     }
     if let Some(dsn) = &details.dsn {

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::message::QueueId;
 use crate::queue::{
     Claim, Counts, Details, Entry, Filter, Lease, Page, Portion, Retried, Retry, Settlement, Start,
-    Store, StoreError, Usage,
+    Statistics, Store, StoreError, Suppressions, Usage,
 };
 
 /// A store that counts what it is asked.
@@ -43,6 +43,14 @@ impl Counting {
 
 #[async_trait]
 impl Store for Counting {
+    fn suppressions(&self) -> &dyn Suppressions {
+        self.store.suppressions()
+    }
+
+    fn statistics(&self) -> &dyn Statistics {
+        self.store.statistics()
+    }
+
     async fn insert(&self, entry: Entry) -> Result<(), StoreError> {
         self.store.insert(entry).await
     }

@@ -289,16 +289,16 @@ impl ProviderId {
 
 impl Recipient {
     fn new(recipient: &RecipientStatus) -> Self {
-        let state = match recipient.state {
-            RecipientState::Queued => State::Queued,
-            RecipientState::Delivered => State::Delivered,
-            RecipientState::Failed => State::Failed,
-            RecipientState::Cancelled => State::Cancelled,
+        let tone = match recipient.state {
+            RecipientState::Queued => tone(State::Queued),
+            RecipientState::Delivered => tone(State::Delivered),
+            RecipientState::Failed | RecipientState::Suppressed => tone(State::Failed),
+            RecipientState::Cancelled => tone(State::Cancelled),
         };
         Self {
             address: recipient.address.to_string(),
-            state: state.name(),
-            tone: tone(state),
+            state: recipient.state.name(),
+            tone,
             reason: recipient.reason.clone(),
         }
     }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use crate::clock::Timestamp;
 use crate::message::QueueId;
 use crate::queue::{
-    Claim, Counts, Details, Entry, Filter, Lease, Page, Portion, Retried, Retry, Settlement, Start,
-    State, Store, StoreError, Usage,
+    Claim, Counts, Details, Entry, Filter, Lease, MemoryStore, Page, Portion, Retried, Retry,
+    Settlement, Start, State, Statistics, Store, StoreError, Suppressions, Usage,
 };
 
 /// Shows; keeps nothing but what it was asked to do.
@@ -24,6 +24,8 @@ pub(super) struct FakeStore {
     pub(super) refusal: Option<StoreError>,
     /// What was to be done.
     pub(super) acts: Arc<Mutex<Vec<Act>>>,
+    /// Suppressions and counters.
+    pub(super) lists: MemoryStore,
 }
 
 /// Something that was to be done to a message.
@@ -76,6 +78,14 @@ fn not_here<T>() -> Result<T, StoreError> {
 
 #[async_trait]
 impl Store for FakeStore {
+    fn suppressions(&self) -> &dyn Suppressions {
+        self.lists.suppressions()
+    }
+
+    fn statistics(&self) -> &dyn Statistics {
+        self.lists.statistics()
+    }
+
     async fn insert(&self, _: Entry) -> Result<(), StoreError> {
         not_here()
     }

@@ -1,5 +1,6 @@
 //! The store that forgets: the same behaviour as its durable sibling, for as long as the process lives.
 
+mod aside;
 mod queue;
 mod record;
 
@@ -9,27 +10,35 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use self::aside::{Counters, List};
 use self::queue::Queue;
 use self::record::Record;
 use super::rules::{self, SWEEP_MAX};
 use super::{
     Claim, Counts, Details, Doubt, Entry, Filter, Lease, Page, Place, Portion, Retried, Retry,
-    Settlement, Start, State, Store, StoreError, Summary, Usage,
+    Settlement, Start, State, Statistics, Store, StoreError, Summary, Suppressions, Usage,
 };
 use crate::clock::Timestamp;
 use crate::message::QueueId;
 
 /// A queue in memory, for tests and for uses without a disk.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct MemoryStore {
     queue: Mutex<Queue>,
     messages_max: u64,
+    list: List,
+    counters: Counters,
 }
 
 impl MemoryStore {
     /// An empty queue for at most `messages_max` open messages.
     pub fn new(messages_max: u64) -> Self {
-        Self { queue: Mutex::default(), messages_max }
+        Self {
+            queue: Mutex::default(),
+            messages_max,
+            list: List::default(),
+            counters: Counters::default(),
+        }
     }
 
     /// What a durable store finds when it is opened again: whoever had claimed something is no more.
@@ -55,14 +64,28 @@ impl MemoryStore {
 
 #[async_trait]
 impl Store for MemoryStore {
+    fn suppressions(&self) -> &dyn Suppressions {
+        &self.list
+    }
+
+    fn statistics(&self) -> &dyn Statistics {
+        &self.counters
+    }
+
     async fn insert(&self, entry: Entry) -> Result<(), StoreError> {
         let mut queue = self.queue();
+        if let Some(seen) = entry.once.as_ref().and_then(|once| queue.seen(once)) {
+            return Err(StoreError::Seen(seen));
+        }
         if queue.open.len() as u64 >= self.messages_max {
             return Err(StoreError::Full(self.messages_max));
         }
         let id = entry.message.id;
         if queue.records.contains_key(&id) {
             return Err(StoreError::Unavailable(format!("there is a message {id} already")));
+        }
+        if let Some(once) = &entry.once {
+            queue.once.insert(once.key, (once.clone(), id));
         }
         queue.add(Record::new(entry));
         Ok(())
@@ -253,7 +276,9 @@ impl Store for MemoryStore {
         }
         let kept = queue.usage.split_off(&(rules::usage_from(now), String::new()));
         let usage = std::mem::replace(&mut queue.usage, kept);
-        Ok(records.len() + bodies.len() + usage.len())
+        let keys = queue.once.len();
+        queue.once.retain(|_, (once, _)| once.is_remembered(now));
+        Ok(records.len() + bodies.len() + usage.len() + keys - queue.once.len())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The records and what finds them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::ops::Bound;
 
@@ -8,7 +8,7 @@ use super::record::Record;
 use crate::clock::Timestamp;
 use crate::message::QueueId;
 use crate::queue::round::{self, Facts, Head, Member, Rounds, Shelf};
-use crate::queue::{BatchId, Filter, Portion, State, StoreError, WayKey, rules};
+use crate::queue::{BatchId, Filter, Once, Portion, Seen, State, StoreError, WayKey, rules};
 
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -20,6 +20,8 @@ pub(super) struct Queue {
     pub(super) open: BTreeSet<QueueId>,
     /// Recipients served, by hour and provider.
     pub(super) usage: BTreeMap<(i64, String), u64>,
+    /// Submissions that are taken once, by their keys.
+    pub(super) once: HashMap<[u8; 32], (Once, QueueId)>,
     rounds: Rounds,
 }
 
@@ -27,6 +29,12 @@ pub(super) struct Queue {
 type Place = (WayKey, bool, u16, Timestamp, QueueId);
 
 impl Queue {
+    /// What is known about a submission of this key.
+    pub(super) fn seen(&self, once: &Once) -> Option<Seen> {
+        let (earlier, id) = self.once.get(&once.key)?;
+        once.seen(earlier, *id)
+    }
+
     pub(super) fn record(&self, id: QueueId) -> Result<&Record, StoreError> {
         self.records.get(&id).ok_or(StoreError::NotFound(id))
     }

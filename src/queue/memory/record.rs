@@ -37,7 +37,7 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn new(entry: Entry) -> Self {
-        let Entry { message, way, lease, provider } = entry;
+        let Entry { message, way, lease, provider, once: _ } = entry;
         let addresses = message.envelope.recipients.iter().cloned();
         let since = message.received_at;
         Self {

@@ -19,7 +19,7 @@ pub(super) fn insert(
     messages_max: u64,
     entry: &Entry,
 ) -> Result<(), Fault> {
-    let Entry { message, way, lease, provider } = entry;
+    let Entry { message, way, lease, provider, once: _ } = entry;
     if tally.open() >= messages_max {
         return Err(StoreError::Full(messages_max).into());
     }

@@ -43,7 +43,7 @@ use self::sweep::Slice;
 use self::writer::Writer;
 use super::{
     Claim, Counts, Details, Entry, Filter, Lease, Page, Portion, Retried, Retry, Settlement, Start,
-    Store, StoreError, Usage,
+    Statistics, Store, StoreError, Suppressions, Usage,
 };
 use crate::clock::Timestamp;
 use crate::message::QueueId;
@@ -61,6 +61,7 @@ pub struct SqliteStore {
     desk: Reader,
     /// Where the sweep of contents goes on.
     sweep_from: Mutex<Option<i64>>,
+    aside: super::MemoryStore,
     /// Held by the daemon, so that there is one. After the writer: it goes last.
     _lock: Option<File>,
 }
@@ -116,6 +117,7 @@ impl SqliteStore {
             lane,
             desk,
             sweep_from: Mutex::new(None),
+            aside: super::MemoryStore::new(0),
             _lock: lock,
         })
     }
@@ -152,6 +154,14 @@ fn void_leases(connection: &Connection) -> rusqlite::Result<usize> {
 
 #[async_trait]
 impl Store for SqliteStore {
+    fn suppressions(&self) -> &dyn Suppressions {
+        self.aside.suppressions()
+    }
+
+    fn statistics(&self) -> &dyn Statistics {
+        self.aside.statistics()
+    }
+
     async fn insert(&self, entry: Entry) -> Result<(), StoreError> {
         self.ask(|answer| Job::Insert { entry, answer }).await
     }

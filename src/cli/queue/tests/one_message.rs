@@ -11,9 +11,9 @@ use crate::message::{
     Address, Dsn, IndexFields, Loss, Notify, OriginalRecipient, QueueId, RecipientDsn, Ret,
 };
 use crate::queue::{
-    Attempt, Claim, Counts, Details, Entry, Filter, Lease, Outcome, Page, Portion, RecipientState,
-    RecipientStatus, Retried, Retry, Settlement, Start, State, Store, StoreError, Summary, Usage,
-    WayKey,
+    Attempt, Claim, Counts, Details, Entry, Filter, Lease, MemoryStore, Outcome, Page, Portion,
+    RecipientState, RecipientStatus, Retried, Retry, Settlement, Start, State, Statistics, Store,
+    StoreError, Summary, Suppressions, Usage, WayKey,
 };
 
 pub(super) const ID: &str = "01937b5e-8f00-7000-8000-000000000001";
@@ -35,6 +35,7 @@ pub(super) struct OneMessage {
     /// What slices of a retry of all that failed bring, the last first.
     pub(super) slices: Mutex<Vec<Retried>>,
     pub(super) content_gone: bool,
+    lists: MemoryStore,
 }
 
 impl OneMessage {
@@ -91,6 +92,14 @@ pub(super) fn summary() -> Summary {
 
 #[async_trait]
 impl Store for OneMessage {
+    fn suppressions(&self) -> &dyn Suppressions {
+        self.lists.suppressions()
+    }
+
+    fn statistics(&self) -> &dyn Statistics {
+        self.lists.statistics()
+    }
+
     async fn list(&self, filter: Filter) -> Result<Page, StoreError> {
         self.note(format!("list {:?} {:?} {}", filter.state, filter.text, filter.limit));
         let next = filter.before.is_none().then(id);

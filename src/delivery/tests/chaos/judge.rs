@@ -87,7 +87,7 @@ fn of_message(world: &World, id: QueueId, mail: &Mail, details: &Details) -> Vec
                 faults.push(format!("{name}: failed without a reason"));
             }
             RecipientState::Delivered | RecipientState::Failed => {}
-            RecipientState::Queued | RecipientState::Cancelled => {
+            RecipientState::Queued | RecipientState::Cancelled | RecipientState::Suppressed => {
                 faults.push(format!("{name}: {:?}", recipient.state));
             }
         }

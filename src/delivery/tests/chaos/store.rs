@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::message::QueueId;
 use crate::queue::{
     Claim, Counts, Details, Entry, Filter, Lease, MemoryStore, Page, Portion, Retried, Retry,
-    Settlement, Start, Store, StoreError, Usage,
+    Settlement, Start, Statistics, Store, StoreError, Suppressions, Usage,
 };
 
 pub(super) struct FaultyStore {
@@ -59,6 +59,14 @@ impl FaultyStore {
 
 #[async_trait]
 impl Store for FaultyStore {
+    fn suppressions(&self) -> &dyn Suppressions {
+        self.inner.suppressions()
+    }
+
+    fn statistics(&self) -> &dyn Statistics {
+        self.inner.statistics()
+    }
+
     async fn insert(&self, entry: Entry) -> Result<(), StoreError> {
         self.takes_time().await;
         self.answers("insert")?;
