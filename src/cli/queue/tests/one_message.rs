@@ -35,7 +35,7 @@ pub(super) struct OneMessage {
     /// What slices of a retry of all that failed bring, the last first.
     pub(super) slices: Mutex<Vec<Retried>>,
     pub(super) content_gone: bool,
-    lists: MemoryStore,
+    pub(super) lists: MemoryStore,
 }
 
 impl OneMessage {
