@@ -129,7 +129,8 @@ impl Engine {
             Err(error) => {
                 self.note_failure(lane.lane, &error);
                 job.heard(lane.name, timing.at, doubt::answer(&error));
-                let text = format!("a batch of {}: {error}", calls.len());
+                let words = self.words(lane, job.has_lost_request(), &error);
+                let text = format!("a batch of {}: {words}", calls.len());
                 let outcome = course::outcome(&error);
                 self.record_batch(lane, job, addressings, outcome, text, timing);
                 Err(Obstacle::Error(error))
@@ -283,11 +284,7 @@ impl Engine {
                 }))
             }
             Err(error) => {
-                let mut text = error.to_string();
-                let recognised = lane.provider.capabilities().idempotency != Idempotency::None;
-                if error.unclear && !recognised && self.policy().on_unclear == OnUnclear::Retry {
-                    text = format!("{text}; {}", doubt::MAY_HAVE_ARRIVED);
-                }
+                let text = self.words(lane, job.has_lost_request(), &error);
                 attempt.outcome = course::outcome(&error);
                 event.outcome = attempt.outcome.name();
                 event.error = Some(&text);
@@ -297,6 +294,16 @@ impl Engine {
                 self.after_error(job, name, addressing, error).map(|()| None)
             }
         }
+    }
+
+    /// What is recorded of an error. Where nothing else would tell that the next try may be a second copy, this does.
+    /// `is_lost`: the request cannot be made again as it was.
+    pub(super) fn words(&self, lane: &Lane<'_>, is_lost: bool, error: &SendError) -> String {
+        let recognised = lane.provider.capabilities().idempotency != Idempotency::None && !is_lost;
+        if error.unclear && !recognised && self.policy().on_unclear == OnUnclear::Retry {
+            return format!("{error}; {}", doubt::MAY_HAVE_ARRIVED);
+        }
+        error.to_string()
     }
 
     /// Records a request that brought nothing to any of its recipients.

@@ -267,7 +267,7 @@ impl Engine {
             }
             Err(error) => {
                 self.note_failure(way.lane, &error);
-                let text = format!("in a batch of {count}: {error}");
+                let text = format!("in a batch of {count}: {}", self.words(way, false, &error));
                 let mut jobs = self.record_whole(way, crew, course::outcome(&error), &text, timing);
                 let answer = doubt::answer(&error);
                 let replays = way.provider.capabilities().idempotency != Idempotency::None;

@@ -149,6 +149,11 @@ impl Job {
         }
     }
 
+    /// True when the call whose outcome is not known cannot be made again.
+    pub(super) fn has_lost_request(&self) -> bool {
+        self.doubt.as_ref().is_some_and(|doubt| doubt.is_lost)
+    }
+
     /// Its batch cannot be repeated; the record still says that it is in it.
     pub(super) fn lose_batch(&mut self) {
         if let Some(doubt) = &mut self.doubt {

@@ -196,6 +196,16 @@ async fn a_batch_in_doubt_stays_one_when_its_repeat_is_put_off() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_recognition_each_member_of_an_unclear_batch_says_so() {
+    let provider = Arc::new(Scripted::with_batches(100).batches_end([unclear()]));
+    let (world, ids) = with_backlog(10, settings(&[("postmark", &provider)], rules())).await;
+    for details in all(&world, &ids, State::Delivered).await {
+        let words = details.attempts[0].error.as_deref().unwrap();
+        assert!(words.contains("may be a second copy"), "{words}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_joined_goes_alone_and_in_its_turn() {
     let provider = Scripted::with_batches(100).not_joining("r3@example.net");
     let provider = Arc::new(provider.recognising());
