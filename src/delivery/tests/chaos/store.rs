@@ -23,7 +23,12 @@ pub(super) struct FaultyStore {
     /// When it does not answer.
     outages: Vec<(Duration, Duration)>,
     rng: Mutex<Rng>,
+    /// The present minute, and how often the store was asked in it.
+    asked: Mutex<(u64, usize)>,
 }
+
+/// Questions in a minute. No flood of mail needs so many: whoever asks more asks for ever.
+const ASKED_MAX: usize = 20_000;
 
 impl FaultyStore {
     pub(super) fn new(
@@ -33,7 +38,7 @@ impl FaultyStore {
         outages: Vec<(Duration, Duration)>,
         rng: Rng,
     ) -> Self {
-        Self { inner, time, trace, outages, rng: Mutex::new(rng) }
+        Self { inner, time, trace, outages, rng: Mutex::new(rng), asked: Mutex::default() }
     }
 
     /// Before and after a write: a process that ends here does not know whether it was written.
@@ -47,8 +52,15 @@ impl FaultyStore {
         }
     }
 
+    fn count(&self, minute: u64, what: &str) {
+        let mut asked = self.asked.lock().unwrap();
+        *asked = if asked.0 == minute { (minute, asked.1 + 1) } else { (minute, 0) };
+        assert!(asked.1 < ASKED_MAX, "in minute {minute} delivery asks for ever: {what}");
+    }
+
     fn answers(&self, what: &str) -> Result<(), StoreError> {
         let now = self.time.now();
+        self.count(now.as_secs() / 60, what);
         if !self.outages.iter().any(|(from, until)| (*from..*until).contains(&now)) {
             return Ok(());
         }
