@@ -12,8 +12,8 @@ use bytes::Bytes;
 
 use tokio::time::Instant;
 
-use self::members::{Crew, batch_id, expected_bytes, nobody, of_a_panic, put_in_doubt, silence};
-use super::calls::{Lane, Timing, is_refusal};
+use self::members::{Crew, batch_id, expected_bytes, nobody, of_a_panic, put_in_doubt};
+use super::calls::{Lane, Timing, is_refusal, silence};
 use super::caught::caught;
 use super::course::{self, Obstacle};
 use super::doubt::{self, Answer};
