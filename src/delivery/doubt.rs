@@ -103,6 +103,12 @@ pub(super) fn must_note(idempotency: Idempotency, on_unclear: OnUnclear) -> bool
     idempotency != Idempotency::None || on_unclear == OnUnclear::Hold
 }
 
+/// True when that may be written down long before the call: if it is never made, nothing is lost by that, because the
+/// provider is asked. Of any other a message that only waited would be held for good after a crash.
+pub(super) fn may_note_early(idempotency: Idempotency) -> bool {
+    idempotency != Idempotency::None
+}
+
 /// What an answer says about whether the provider has the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {

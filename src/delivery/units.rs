@@ -164,27 +164,28 @@ impl Board {
     ) -> Option<String> {
         let lane = self.roster.lane(lane);
         let idempotency = lane.setup.provider.capabilities().idempotency;
-        let goes_alone =
-            self.batching.linger.is_zero() && lane.waiting.is_empty() && lane.is_free(now)
-                || lane.batch(self.batching).is_none();
-        let notes = goes_alone && doubt::must_note(idempotency, on_unclear);
+        let joins = lane.batch(self.batching).is_some();
+        let goes_at_once = lane.waiting.is_empty()
+            && lane.admission(now) == Admission::Open
+            && lane.is_free(now)
+            && (!joins || self.batching.linger.is_zero());
+        let notes = if goes_at_once {
+            doubt::must_note(idempotency, on_unclear)
+        } else {
+            !joins && doubt::may_note_early(idempotency)
+        };
         notes.then(|| lane.setup.name.clone())
     }
 
-    /// The same for a message from the queue.
-    pub(super) fn ahead_of(
-        &self,
-        job: &Job,
-        on_unclear: OnUnclear,
-        now: Timestamp,
-    ) -> Option<String> {
+    /// The same for a message from the queue, which may wait for its turn.
+    pub(super) fn ahead_of(&self, job: &Job, now: Timestamp) -> Option<String> {
         if job.doubt.is_some() {
             return None;
         }
         let lane = self.candidates(job).into_iter().find(|lane| self.is_open(*lane, now))?;
         let setup = &self.roster.lane(lane).setup;
         let joins = self.roster.lane(lane).batch(self.batching).is_some();
-        let notes = doubt::must_note(setup.provider.capabilities().idempotency, on_unclear);
+        let notes = doubt::may_note_early(setup.provider.capabilities().idempotency);
         (notes && !(joins && job.may_join(&setup.name))).then(|| setup.name.clone())
     }
 }
