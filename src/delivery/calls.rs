@@ -114,9 +114,15 @@ impl Engine {
             self.timed(lane.provider.send_joined(&joined, calls.len(), &key)).await;
         leave.used(job, lane.name, served_of_joined(lane.provider, &result, addressings));
         match result {
-            Ok(results) => {
+            Ok(mut results) => {
+                results.resize_with(calls.len(), || Err(silence()));
                 self.note_results(lane.lane, &results);
                 job.heard(lane.name, timing.at, of_all(&results));
+                let unclear = |it: &Result<_, SendError>| it.as_ref().is_err_and(|it| it.unclear);
+                if results.iter().any(unclear) && !results.iter().all(unclear) {
+                    // The others are through: the request cannot be made again.
+                    job.lose_request();
+                }
                 self.record_all(lane, job, calls, addressings, results, timing).map(Some)
             }
             Err(error) if is_refusal(&error) => {
@@ -199,16 +205,7 @@ impl Engine {
     ) -> Result<Vec<SendError>, Obstacle> {
         let mut put_off = Vec::new();
         let mut obstacles = Vec::new();
-        // A provider that answers for fewer has broken its contract; nothing is known of the others.
-        let silent = || SendError {
-            verdict: Verdict::Temporary { retry_after: None },
-            status: None,
-            reason: "the provider says nothing about this message of the batch".to_owned(),
-            unclear: true,
-        };
-        let mut results = results.into_iter();
-        for (call, addressing) in calls.iter().zip(addressings) {
-            let result = results.next().unwrap_or_else(|| Err(silent()));
+        for ((call, addressing), result) in calls.iter().zip(addressings).zip(results) {
             match self.record(lane, job, call, addressing, result, timing) {
                 Ok(later) => put_off.extend(later),
                 Err(obstacle) => obstacles.push(obstacle),
@@ -379,6 +376,16 @@ pub(super) fn is_refusal(error: &SendError) -> bool {
         | Verdict::Exhausted { .. }
         | Verdict::Temporary { .. }
         | Verdict::Misconfigured => false,
+    }
+}
+
+/// A provider that answers for fewer has broken its contract; nothing is known of the others.
+pub(super) fn silence() -> SendError {
+    SendError {
+        verdict: Verdict::Temporary { retry_after: None },
+        status: None,
+        reason: "the provider says nothing about this message of the batch".to_owned(),
+        unclear: true,
     }
 }
 

@@ -12,8 +12,8 @@ use bytes::Bytes;
 
 use tokio::time::Instant;
 
-use self::members::{Crew, batch_id, expected_bytes, nobody, of_a_panic, put_in_doubt, silence};
-use super::calls::{Lane, Timing, is_refusal};
+use self::members::{Crew, batch_id, expected_bytes, nobody, of_a_panic, put_in_doubt};
+use super::calls::{Lane, Timing, is_refusal, silence};
 use super::caught::caught;
 use super::course::{self, Obstacle};
 use super::doubt::{self, Answer};
@@ -376,7 +376,7 @@ impl Engine {
     async fn unit_waits(
         self: &Arc<Self>,
         way: &Lane<'_>,
-        mut jobs: Vec<Job>,
+        jobs: Vec<Job>,
         obstacle: &Obstacle,
         answer: Answer,
     ) {
@@ -403,12 +403,7 @@ impl Engine {
             Some(due) => {
                 vec![Next::Queue { due, error: Some(text), deferred: true }; jobs.len()]
             }
-            None => {
-                // Members no more: an operator may want to have one of them sent.
-                let mut all: Vec<&mut Job> = jobs.iter_mut().collect();
-                self.begin(&mut all, way.name, None).await.ok();
-                nexts
-            }
+            None => nexts,
         };
         self.settle_all(jobs.into_iter().map(Box::new).zip(nexts).collect()).await;
         self.refill(way.lane);

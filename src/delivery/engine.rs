@@ -226,13 +226,15 @@ impl Engine {
 
     /// Writes down how a message ends, or the part of it whose turn it was; then the others have theirs.
     pub(super) async fn conclude(self: &Arc<Self>, mut job: Job, next: Next) {
+        let fails = matches!(next, Next::Failed { .. });
         match job.end_part(next) {
             Some(next) => {
                 self.settle(&mut job, next).await;
             }
             // What has been done must not wait for the others: a crash would repeat it.
             None => {
-                if job.attempts.is_empty() || self.settle(&mut job, Next::Continue).await {
+                let is_news = fails || !job.attempts.is_empty();
+                if !is_news || self.settle(&mut job, Next::Continue).await {
                     self.take_up_again(job);
                 }
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::brought::Way;
-use super::doubt::{Answer, Doubt};
+use super::doubt::{self, Answer, Doubt};
 use super::lane::LaneId;
 use super::memory::{Room, is_large};
 use super::parts::Parts;
@@ -141,11 +141,12 @@ impl Job {
             && self.claim.recipients.iter().all(|it| it.state == RecipientState::Queued)
     }
 
-    /// The call whose outcome is not known cannot be made again.
+    /// The call whose outcome is not known cannot be made again; the record still says of which request it was.
     pub(super) fn lose_request(&mut self) {
         if let Some(doubt) = &mut self.doubt {
             doubt.place = None;
             doubt.is_lost = true;
+            self.begun = None;
         }
     }
 
@@ -179,12 +180,60 @@ impl Job {
     /// The message, or the part of it whose turn it is, ends so. Returns what follows for the message, or `None` when
     /// another part has its turn in the same delivery.
     pub(super) fn end_part(&mut self, next: Next) -> Option<Next> {
+        let next = if self.parts.is_one() { next } else { self.with_doubt(next) };
         let next = self.parts.end(next, &mut self.claim.recipients);
         if next.is_none() {
             // What was refused of one part says little about another.
             self.passed_over = malformed_at(&self.claim);
+            self.second_copy = None;
         }
         next
+    }
+
+    /// What the doubt means when a part ends so, and there are others: the record has room for one note.
+    fn with_doubt(&mut self, next: Next) -> Next {
+        let Some(doubt) = self.doubt.as_ref().filter(|doubt| !doubt.is_aside) else { return next };
+        match next {
+            Next::Failed { error } => {
+                let error = doubt::doubtful(&doubt.provider, error);
+                // One that was in the record may be about another part.
+                let noted = self.claim.doubt.as_ref();
+                if noted.is_none_or(|noted| noted.since != doubt.since) {
+                    self.doubt = None;
+                }
+                Next::Failed { error }
+            }
+            Next::Queue { .. } => {
+                if self.bound.is_some() {
+                    // Another part's call would overwrite it.
+                    self.parts.close();
+                }
+                next
+            }
+            Next::Continue | Next::Delivered => next,
+        }
+    }
+
+    /// Who may have a message that fails all the same, where the record does not say so, or says it of its batch.
+    pub(super) fn doubtful_end(&self, next: &Next) -> Option<&str> {
+        let fails = match next {
+            Next::Continue | Next::Queue { .. } => false,
+            Next::Delivered => self.failure().is_some(),
+            Next::Failed { .. } => true,
+        };
+        match &self.doubt {
+            _ if !fails => None,
+            Some(doubt) => {
+                let is_noted =
+                    self.begun.as_ref() == Some(&doubt.provider) && doubt.place.is_none();
+                Some(&*doubt.provider).filter(|_| !is_noted)
+            }
+            None => {
+                let failed = |it: &&RecipientStatus| it.state == RecipientState::Failed;
+                let failed = self.claim.recipients.iter().filter(failed);
+                failed.filter_map(|it| it.reason.as_deref()).find_map(doubt::suspected)
+            }
+        }
     }
 
     /// How often these have had the message sent anew: what makes the call another than the earlier ones.

@@ -2,12 +2,12 @@
 
 use aws_lc_rs::digest;
 
-use crate::delivery::calls::Timing;
+use crate::delivery::calls::{Timing, silence};
 use crate::delivery::doubt::Doubt;
 use crate::delivery::job::Job;
 use crate::delivery::lane::BATCH_BYTES_MAX;
 use crate::message::{Addressing, QueueId};
-use crate::provider::{Call, SendError, Verdict};
+use crate::provider::{Call, SendError};
 use crate::queue::{BatchId, Place};
 
 /// Those that travel; the lists have the same order and length.
@@ -76,15 +76,5 @@ pub(super) fn of_a_panic(name: &str) -> SendError {
         reason: "mailferry itself failed at this batch; its log says where, please report it"
             .to_owned(),
         ..silence()
-    }
-}
-
-/// A provider that answers for fewer has broken its contract; nothing is known of the others.
-pub(super) fn silence() -> SendError {
-    SendError {
-        verdict: Verdict::Temporary { retry_after: None },
-        status: None,
-        reason: "the provider says nothing about this message of the batch".to_owned(),
-        unclear: true,
     }
 }

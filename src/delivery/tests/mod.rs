@@ -8,6 +8,7 @@ mod counting;
 mod doubts;
 mod failover;
 mod fairness;
+mod held;
 mod known;
 mod limits;
 mod losses;

@@ -69,6 +69,8 @@ pub(in crate::delivery) struct Scripted {
     silent: AtomicUsize,
     /// Refuses the call to this recipient; a batch with it as a whole, or only this member.
     poison: Option<(&'static str, bool)>,
+    /// So many of its next answers to batches say nothing about the last member.
+    forgetful: AtomicUsize,
     /// Writes its requests otherwise.
     in_capitals: bool,
     /// Cannot be joined with others.
@@ -118,6 +120,7 @@ impl Scripted {
             lost: AtomicUsize::new(0),
             silent: AtomicUsize::new(0),
             poison: None,
+            forgetful: AtomicUsize::new(0),
             in_capitals: false,
             unjoinable: None,
         }

@@ -35,31 +35,32 @@ pub(super) fn routes(toml: &str) -> Vec<RouteConfig> {
 }
 
 /// By default mail goes by `resend`; that of routes may go by `ses`.
-fn with_routes(resend: &Arc<Scripted>, ses: &Arc<Scripted>, toml: &str) -> Settings {
+pub(super) fn with_routes(resend: &Arc<Scripted>, ses: &Arc<Scripted>, toml: &str) -> Settings {
     let mut settings = settings(&[("resend", resend), ("ses", ses)], rules());
     settings.lanes[1].in_route = false;
     settings.routes = routes(toml);
     settings
 }
 
-fn dead() -> Arc<Scripted> {
+pub(super) fn dead() -> Arc<Scripted> {
     let dead = Arc::new(Scripted::new().always(REFUSED));
     dead.probe_says(REFUSED);
     dead
 }
 
-fn mend(provider: &Scripted) {
+pub(super) fn mend(provider: &Scripted) {
     provider.now_answers(Ok(()));
     provider.probe_says(Ok(()));
 }
 
-fn recipients(provider: &Scripted) -> Vec<String> {
+pub(super) fn recipients(provider: &Scripted) -> Vec<String> {
     let mut all: Vec<String> = provider.seen().into_iter().flat_map(|it| it.recipients).collect();
     all.sort();
     all
 }
 
-const KOREA: &str = "[[routes]]\nname = 'korea'\nproviders = 'ses'\nrecipient_domain = ['*.kr']\n";
+pub(super) const KOREA: &str =
+    "[[routes]]\nname = 'korea'\nproviders = 'ses'\nrecipient_domain = ['*.kr']\n";
 
 #[tokio::test(start_paused = true)]
 async fn recipients_go_by_their_own_routes_each_once() {
