@@ -76,6 +76,7 @@ impl Board {
                     if gathers.is_none() && lane.goes_first(now) && lane.is_free(now) =>
                 {
                     self.roster.change(id, |lane| lane.take_slot(now));
+                    job.counted = now;
                     return Placement::Run(id, Box::new(job));
                 }
                 Admission::Open | Admission::Soon(_)
