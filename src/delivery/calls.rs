@@ -7,7 +7,7 @@ use super::doubt::{self, Answer};
 use super::engine::Engine;
 use super::events::Event;
 use super::job::Job;
-use super::lane::LaneId;
+use super::lane::{Edition, LaneId};
 use super::limits::{served, served_of_joined};
 use crate::clock::Timestamp;
 use crate::config::OnUnclear;
@@ -28,6 +28,8 @@ pub(super) struct Lane<'a> {
     pub(super) provider: &'a dyn Provider,
     /// The provider's configured name.
     pub(super) name: &'a str,
+    /// By which of its settings it is called.
+    pub(super) edition: Edition,
     /// One call serves everybody in the envelope, so that records need not name them.
     pub(super) whole: bool,
 }
@@ -57,8 +59,8 @@ impl Engine {
         }
     }
 
-    /// Prepares the first of these calls, and those behind it that may travel together with it. When they may not, there
-    /// is no further try for the others.
+    /// Prepares the first of these calls, and those behind it that may travel together with it, to so many recipients at
+    /// the most. When they may not, there is no further try for the others.
     pub(super) fn prepare_some(
         &self,
         lane: &Lane<'_>,
@@ -66,13 +68,16 @@ impl Engine {
         email: &Email,
         calls: &[Addressing],
         together: &mut Batch,
+        recipients_max: usize,
     ) -> Result<Vec<Call>, Obstacle> {
         let mut prepared: Vec<Call> = Vec::new();
-        let mut bytes = 0;
+        let (mut bytes, mut recipients) = (0, 0);
         for addressing in calls.iter().take(together.calls_max.max(1)) {
             // The next one is about as large as the last.
             let last = prepared.last().map_or(0, |call| call.body.len());
-            if !prepared.is_empty() && bytes + last > together.request_bytes_max {
+            recipients += addressing.recipients().count();
+            let too_much = bytes + last > together.request_bytes_max || recipients > recipients_max;
+            if !prepared.is_empty() && too_much {
                 break;
             }
             match self.prepare(lane.provider, job, email, addressing) {
@@ -107,7 +112,7 @@ impl Engine {
             return Ok(Some(later.into_iter().collect()));
         }
         let Some(joined) = lane.provider.join(calls) else { return Ok(None) };
-        let leave = self.leave(lane.lane, addressings)?;
+        let leave = self.leave(lane.lane, addressings).map_err(Obstacle::Stopped)?;
         let anew = job.times_anew(addressings.iter().flat_map(Addressing::recipients));
         let key = IdempotencyKey::of(job.claim.message.id, &joined).anew(anew);
         let (timing, result) =
@@ -116,7 +121,7 @@ impl Engine {
         match result {
             Ok(mut results) => {
                 results.resize_with(calls.len(), || Err(silence()));
-                self.note_results(lane.lane, &results);
+                self.note_results(lane, &results);
                 job.heard(lane.name, timing.at, of_all(&results));
                 let unclear = |it: &Result<_, SendError>| it.as_ref().is_err_and(|it| it.unclear);
                 if results.iter().any(unclear) && !results.iter().all(unclear) {
@@ -133,7 +138,7 @@ impl Engine {
                 Ok(None)
             }
             Err(error) => {
-                self.note_failure(lane.lane, &error);
+                self.note_failure(*lane, &error);
                 job.heard(lane.name, timing.at, doubt::answer(&error));
                 let words = self.words(lane, job.has_lost_request(), &error);
                 let text = format!("a batch of {}: {words}", calls.len());
@@ -151,18 +156,19 @@ impl Engine {
         call: &Call,
         addressing: &Addressing,
     ) -> Result<Option<SendError>, Obstacle> {
-        let leave = self.leave(lane.lane, std::slice::from_ref(addressing))?;
+        let leave =
+            self.leave(lane.lane, std::slice::from_ref(addressing)).map_err(Obstacle::Stopped)?;
         let anew = job.times_anew(addressing.recipients());
         let key = IdempotencyKey::of(job.claim.message.id, call).anew(anew);
         let (timing, result) = self.timed(lane.provider.send(call, &key)).await;
         leave.used(job, lane.name, served(lane.provider, &result, addressing));
         let answer = match &result {
             Ok(_) => {
-                self.note_success(lane.lane);
+                self.note_success(*lane);
                 Answer::Taken
             }
             Err(error) => {
-                self.note_failure(lane.lane, error);
+                self.note_failure(*lane, error);
                 doubt::answer(error)
             }
         };
@@ -179,16 +185,16 @@ impl Engine {
     }
 
     /// What one answer about several calls says of the provider: not more than one success and one fault.
-    pub(super) fn note_results(&self, lane: LaneId, results: &[Result<Receipt, SendError>]) {
+    pub(super) fn note_results(&self, lane: &Lane<'_>, results: &[Result<Receipt, SendError>]) {
         let some_taken = results.iter().any(Result::is_ok);
         if some_taken {
-            self.note_success(lane);
+            self.note_success(*lane);
         }
         let errors = || results.iter().filter_map(|result| result.as_ref().err());
         // That all are refused shows that the provider works.
         let refused = || errors().next().filter(|_| !some_taken);
         if let Some(error) = errors().find(|error| !is_refusal(error)).or_else(refused) {
-            self.note_failure(lane, error);
+            self.note_failure(*lane, error);
         }
     }
 

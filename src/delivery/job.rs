@@ -47,6 +47,8 @@ pub(super) struct Job {
     pub(super) second_copy: Option<String>,
     /// The only lane that it may take now, because of the doubt.
     pub(super) bound: Option<LaneId>,
+    /// When the call that it has its slot for was counted.
+    pub(super) counted: Timestamp,
     /// It cannot travel together with others.
     pub(super) alone: bool,
     /// Others come at the same time, with which it could travel.
@@ -79,6 +81,7 @@ impl Job {
             doubt,
             second_copy: None,
             bound: None,
+            counted: Timestamp::MIN,
             alone: false,
             in_company: false,
             claim,
@@ -165,7 +168,12 @@ impl Job {
 
     /// True when the lease does not last for another call.
     pub(super) fn lease_ends(&self, now: Timestamp) -> bool {
-        now + LEASE_MARGIN > self.lease_expires
+        now > self.begins_until()
+    }
+
+    /// Until when a call may be begun.
+    pub(super) fn begins_until(&self) -> Timestamp {
+        self.lease_expires - LEASE_MARGIN
     }
 
     /// The recipients that are still to be served, in the order of the envelope; of a message that goes in parts, those

@@ -43,6 +43,7 @@ mod pump;
 mod roster;
 mod route;
 mod settle;
+mod slot;
 mod standing;
 mod status;
 #[cfg(test)]

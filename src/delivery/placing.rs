@@ -76,6 +76,7 @@ impl Board {
                     if gathers.is_none() && lane.goes_first(now) && lane.is_free(now) =>
                 {
                     self.roster.change(id, |lane| lane.take_slot(now));
+                    job.counted = now;
                     return Placement::Run(id, Box::new(job));
                 }
                 Admission::Open | Admission::Soon(_)
@@ -134,6 +135,8 @@ impl Board {
         // quota.
         let is_way_open = self.usual(job).into_iter().any(|id| self.is_open(id, now));
         let is_shut = !is_way_open && (job.parts.is_one() || !routes.iter().any(is_open));
+        // What is not remembered is read with all that is unknown, whoever is open.
+        let is_shut = is_shut && (job.parts.is_one() || self.remembers(routes));
         if is_shut && job.passed_over.is_empty() {
             self.roster.change(first, |lane| lane.owing = true);
             // Where accounts take turns at having a lane, those that had one come after those that had none.

@@ -136,6 +136,13 @@ impl Standing {
         }
     }
 
+    /// It is another account now, of which no rest has been asked for.
+    pub(super) fn forget_rest(&mut self) {
+        if let Phase::Throttled { .. } = self.phase {
+            (self.phase, self.strikes) = (Phase::Up, 0);
+        }
+    }
+
     /// Whether a message may go to this provider now.
     pub(super) fn admission(&self, now: Timestamp) -> Admission {
         match self.phase {

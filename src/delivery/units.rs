@@ -114,7 +114,7 @@ impl Board {
     /// Finds a place for a batch that is to be repeated: its members, one after the other as the queue handed them out.
     pub(super) fn assign_unit(
         &mut self,
-        unit: Vec<Job>,
+        mut unit: Vec<Job>,
         on_unclear: OnUnclear,
         now: Timestamp,
     ) -> UnitPlacement {
@@ -133,6 +133,7 @@ impl Board {
                     && self.roster.lane(lane).is_free(now) =>
             {
                 self.roster.change(lane, |lane| lane.take_slot(now));
+                unit.iter_mut().for_each(|job| job.counted = now);
                 UnitPlacement::Run(lane, unit)
             }
             Admission::Open | Admission::Soon(_) => {

@@ -41,13 +41,13 @@ pub(super) async fn waiting(store: &dyn Store, clock: &SharedClock, count: usize
 }
 
 /// A delivery that finds a backlog.
-async fn with_backlog(count: usize, settings: Settings) -> (World, Vec<QueueId>) {
+pub(super) async fn with_backlog(count: usize, settings: Settings) -> (World, Vec<QueueId>) {
     let (store, clock) = (Arc::new(MemoryStore::new(50_000)), clock());
     let ids = waiting(&*store, &clock, count).await;
     (World::over(store, clock, settings), ids)
 }
 
-fn sizes(provider: &Scripted) -> Vec<usize> {
+pub(super) fn sizes(provider: &Scripted) -> Vec<usize> {
     provider.seen().iter().map(|seen| seen.recipients.len()).collect()
 }
 

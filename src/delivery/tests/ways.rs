@@ -230,3 +230,38 @@ async fn a_hundred_thousand_that_wait_for_a_closed_route_are_left_in_peace_while
     shutdown.cancel();
     running.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn mail_of_ways_that_are_not_remembered_does_not_come_round_and_round() {
+    let (resend, ses) = (Arc::new(Scripted::new()), dead());
+    let letters = ["a", "b", "c", "d", "e", "f", "g"];
+    let toml: String = letters
+        .iter()
+        .map(|it| {
+            format!("[[routes]]\nname = '{it}'\nproviders = 'ses'\nrecipient_domain = '{it}.kr'\n")
+        })
+        .collect();
+    let world = World::with(with_routes(&resend, &ses, &toml));
+    let mut ids = Vec::new();
+    for subset in 1_u32..128 {
+        let chosen = letters.iter().enumerate().filter(|(at, _)| subset & (1 << at) != 0);
+        let addresses: Vec<String> = chosen.map(|(_, it)| format!("x@{it}.kr")).collect();
+        let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+        ids.push(world.submit(&addresses).await);
+    }
+    pass(Duration::from_secs(1)).await;
+    let now = world.clock.now();
+    let (mut waits, mut shut) = (0, 0);
+    for id in &ids {
+        let summary = world.show(*id).await.summary;
+        assert_eq!(summary.state, State::Queued);
+        if summary.next_attempt_at.unwrap() > now { waits += 1 } else { shut += 1 }
+    }
+    // Seven routes and 64 of their mixtures are known, and left out of reads.
+    assert_eq!((waits, shut), (127 - 71, 71));
+    mend(&ses);
+    pass(Duration::from_mins(20)).await;
+    for id in ids {
+        assert_eq!(world.show(id).await.summary.state, State::Delivered);
+    }
+}
