@@ -123,7 +123,7 @@ fn excused(
     let knows_repeats = |name: &&str| {
         world.services.iter().any(|service| service.kind.name == *name && service.kind.recognises())
     };
-    let unwritten = if copies.keys().all(|name| knows_repeats(&name)) {
+    let unwritten = if copies.keys().all(knows_repeats) {
         0
     } else {
         world.interrupted.get(&id).copied().unwrap_or_default()
