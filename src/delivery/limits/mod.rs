@@ -80,7 +80,10 @@ impl Limits {
             self.pause = before.pause;
             self.window = before.window;
             self.width = self.width.going_on_from(before.width);
-            if let (Some(pace), Some(before)) = (&mut self.pace, &before.pace) {
+            if !self.configured && !before.configured {
+                // What the service has said of its rate, which it says again only with its next answer.
+                self.pace.clone_from(&before.pace);
+            } else if let (Some(pace), Some(before)) = (&mut self.pace, &before.pace) {
                 let rate = pace.rate();
                 *pace = before.clone();
                 pace.set_rate(rate);
