@@ -159,9 +159,13 @@ pub(super) fn after(
     policy: &Policy,
     now: Timestamp,
 ) -> After {
-    let Obstacle::Error(error) = obstacle else { return After::Usual };
-    if !error.unclear {
-        return After::Usual;
+    match obstacle {
+        Obstacle::Error(error) if error.unclear => {}
+        Obstacle::Unfit { .. } | Obstacle::Refused { .. } => {
+            job.cannot_repeat(provider);
+            return After::Usual;
+        }
+        Obstacle::Error(_) | Obstacle::Stopped(_) | Obstacle::Interrupted => return After::Usual,
     }
     let recognised = job
         .doubt

@@ -158,6 +158,20 @@ impl Job {
         self.doubt.as_ref().is_some_and(|doubt| doubt.is_lost)
     }
 
+    /// The provider cannot carry the message as it is. Then it never could, and what the record says of a call was written
+    /// ahead of one that was not made; unless an earlier attempt shows that it could, under other settings.
+    pub(super) fn cannot_repeat(&mut self, provider: &str) {
+        let of_it = |past: &(String, Outcome)| past.0 == provider && past.1 != Outcome::Unfit;
+        if self.doubt.as_ref().is_none_or(|doubt| doubt.provider != provider) {
+            return;
+        }
+        if self.claim.history.iter().any(of_it) {
+            self.lose_request();
+        } else {
+            self.doubt = None;
+        }
+    }
+
     /// Its batch cannot be repeated; the record still says that it is in it.
     pub(super) fn lose_batch(&mut self) {
         if let Some(doubt) = &mut self.doubt {

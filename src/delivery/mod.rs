@@ -267,10 +267,7 @@ impl Delivery {
             let entry = Entry {
                 way: match provider {
                     Some(name) => ways::of_provider(name),
-                    None => {
-                        let on_unclear = engine.policy().on_unclear;
-                        engine.board().fresh(&message, &way, on_unclear, now).way
-                    }
+                    None => engine.board().fresh(&message, &way, now).way,
                 },
                 ..Entry::held(Arc::clone(&message), engine.lease())
             };

@@ -170,14 +170,9 @@ impl Board {
         }
     }
 
-    /// By which provider a fresh message of this way is about to be tried, where that must be in its record. What will
-    /// travel together is noted together.
-    pub(super) fn ahead(
-        &self,
-        lane: LaneId,
-        on_unclear: OnUnclear,
-        now: Timestamp,
-    ) -> Option<String> {
+    /// By which provider a fresh message of this way is about to be tried, where that must be in its record and may be
+    /// there before it is certain. What will travel together is noted together.
+    pub(super) fn ahead(&self, lane: LaneId, now: Timestamp) -> Option<String> {
         let lane = self.roster.lane(lane);
         let idempotency = lane.setup.provider.capabilities().idempotency;
         let joins = lane.batch(self.batching).is_some();
@@ -185,11 +180,7 @@ impl Board {
             && lane.admission(now) == Admission::Open
             && lane.is_free(now)
             && (!joins || self.batching.linger.is_zero());
-        let notes = if goes_at_once {
-            doubt::must_note(idempotency, on_unclear)
-        } else {
-            !joins && doubt::may_note_early(idempotency)
-        };
+        let notes = doubt::may_note_early(idempotency) && (goes_at_once || !joins);
         notes.then(|| lane.setup.name.clone())
     }
 

@@ -10,7 +10,9 @@ use crate::config::OnUnclear;
 use crate::delivery::Settings;
 use crate::delivery::policy::Policy;
 use crate::provider::{SendError, Verdict};
-use crate::queue::{Details, MemoryStore, RecipientState, Retry, State, Store};
+use crate::queue::{
+    Details, Lease, MemoryStore, Portion, RecipientState, Retry, Start, State, Store,
+};
 
 const BOB: &[&str] = &["bob@example.net"];
 /// The first by the default route, the second by the other.
@@ -164,6 +166,28 @@ async fn mail_that_waited_in_memory_at_a_crash_is_not_held() {
             failed += usize::from(world.show(id).await.summary.state == State::Failed);
         }
         assert_eq!(failed, 4, "those that were under way");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_noted_for_a_provider_that_cannot_carry_it_goes_elsewhere_and_is_no_second_copy() {
+    for how in [OnUnclear::Retry, OnUnclear::Hold] {
+        let cannot = Arc::new(Scripted::that_cannot_carry_it().recognising());
+        let other = Arc::new(Scripted::new());
+        let providers = [("resend", &cannot), ("ses", &other)];
+        let settings = Settings { on_unclear: how, ..settings(&providers, rules()) };
+        let (clock, store) = (clock(), Arc::new(MemoryStore::new(10)));
+        let id = waiting(&*store, &clock, 1).await[0];
+        let lease = Lease { owner: "gone".into(), expires: clock.now() + Duration::from_secs(1) };
+        let claim = store.claim(Portion::any(1, 1 << 20, 0), clock.now(), lease).await.unwrap();
+        let (claims, provider) = (vec![(id, claim[0].lease)], "resend".to_owned());
+        store.begin(Start { claims, provider, batch: None, at: clock.now() }).await.unwrap();
+        store.restart();
+        let world = World::over(store, clock, settings);
+        let details = world.until(id, State::Delivered).await;
+        assert_eq!((cannot.seen().len(), other.seen().len()), (0, 1));
+        let words = details.attempts.last().unwrap().error.clone();
+        assert_eq!((words, details.summary.in_doubt), (None, false));
     }
 }
 
