@@ -222,3 +222,27 @@ async fn another_retry_min_is_the_one_by_which_a_closed_provider_is_checked() {
     pass(Duration::from_mins(10)).await;
     assert!(dead.probes() - probes <= 3, "{}", dead.probes() - probes);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_while_the_rest_of_the_quota_is_on_its_way_counts_it() {
+    let slow = Arc::new(Scripted::with_latency(Duration::from_secs(5)));
+    let with_quota = |mut settings: Settings| {
+        settings.lanes[0].quotas = QuotaSetup { daily: NonZeroU64::new(2), monthly: None };
+        settings
+    };
+    let world = World::with(with_quota(settings(&[("resend", &slow)], rules())));
+    let first = world.submit(BOB).await;
+    world.until(first, State::Delivered).await;
+    let second = world.submit(BOB).await;
+    pass(Duration::from_secs(1)).await;
+    assert_eq!(slow.calls_at_once(), 1, "one is served, one is on its way");
+
+    world.delivery.reload(with_quota(mended(&slow, "")));
+    let third = world.submit(BOB).await;
+    world.until(second, State::Delivered).await;
+    pass(Duration::from_mins(1)).await;
+    assert_eq!(slow.seen().len(), 2);
+    assert_eq!(world.delivery.status()[0].state, ProviderState::Exhausted);
+    pass(Duration::from_hours(24)).await;
+    assert_eq!(world.show(third).await.summary.state, State::Delivered, "as soon as it renews");
+}
