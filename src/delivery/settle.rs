@@ -1,12 +1,11 @@
 //! Writing down what became of a message.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::calls::Lane;
-use super::doubt::{self, Doubt};
+use super::doubt;
 use super::engine::{Engine, StoreHandle};
 use super::job::Job;
 use crate::message::QueueId;
@@ -20,10 +19,6 @@ impl Engine {
     /// until the shutdown takes the task away; the lease then brings the message back under the same key. False when
     /// the message is not ours any more: nothing may be sent for it.
     pub(super) async fn settle(&self, job: &mut Job, next: Next) -> bool {
-        if let Some(provider) = job.doubtful_end(&next) {
-            let provider = provider.to_owned();
-            self.note_doubts(&mut [job], &provider).await;
-        }
         let (settlement, more) = self.settlement(job, next);
         let id = settlement.id;
         let Some(StoreHandle(store)) = &self.store else { return true };
@@ -42,18 +37,9 @@ impl Engine {
     }
 
     /// [`Engine::settle`] for several, in one write.
-    pub(super) async fn settle_all(&self, mut jobs: Vec<(Box<Job>, Next)>) {
+    pub(super) async fn settle_all(&self, jobs: Vec<(Box<Job>, Next)>) {
         if jobs.is_empty() {
             return;
-        }
-        let mut doubtful: BTreeMap<String, Vec<&mut Job>> = BTreeMap::new();
-        for (job, next) in &mut jobs {
-            if let Some(provider) = job.doubtful_end(next) {
-                doubtful.entry(provider.to_owned()).or_default().push(job);
-            }
-        }
-        for (provider, mut jobs) in doubtful {
-            self.note_doubts(&mut jobs, &provider).await;
         }
         let mut more = false;
         let mut settlements = Vec::with_capacity(jobs.len());
@@ -96,7 +82,9 @@ impl Engine {
         let next = self.final_word(job, next);
         let more = matches!(next, Next::Queue { .. });
         let way = more.then(|| self.board().way_of(job));
+        let suspect = job.doubtful_end(&next).map(str::to_owned);
         let settlement = Settlement {
+            suspect,
             id: job.claim.message.id,
             lease: job.claim.lease,
             attempts: std::mem::take(&mut job.attempts),
@@ -131,16 +119,6 @@ impl Engine {
         let provider = job.doubt.as_ref().map_or("a provider", |doubt| &doubt.provider);
         let error = doubt::held(provider, error.as_deref());
         self.conclude(job, Next::Failed { error }).await;
-    }
-
-    /// These fail, although the provider may have them. The record says so of each by itself, so that who retries all
-    /// that has failed leaves them alone, and an operator who has looked can have one of them sent.
-    async fn note_doubts(&self, jobs: &mut [&mut Job], provider: &str) {
-        self.begin(jobs, provider, None).await.ok();
-        let now = self.now();
-        for job in jobs {
-            job.doubt = Some(Doubt::new(provider, now));
-        }
     }
 
     /// Writes down that these messages are about to be tried by this provider, one by one or as a batch. The error names
