@@ -127,7 +127,8 @@ impl Board {
     /// The lanes that the message, or the part of it whose turn it is, may use, in the order of preference, closed ones
     /// included. That of a brought account must have been made.
     pub(super) fn candidates(&self, job: &Job) -> Vec<LaneId> {
-        if let Some(lane) = job.bound {
+        // It is not held for the message: a reload may have taken it away.
+        if let Some(lane) = job.bound.filter(|lane| self.has(*lane)) {
             return vec![lane];
         }
         self.usual(job)
@@ -336,6 +337,18 @@ impl Board {
     /// Closed lanes whose check is due; each is named once until its check has ended.
     pub(super) fn due_checks(&mut self, now: Timestamp) -> Vec<LaneId> {
         self.roster.due_checks(now)
+    }
+
+    /// True when the service has asked for no call since the check was started: it is made later.
+    pub(super) fn puts_off_check(&mut self, id: LaneId, now: Timestamp) -> bool {
+        self.roster.change(id, |lane| {
+            let rests = lane.limits.rests(now);
+            if rests {
+                lane.checking = false;
+                lane.standing.put_off_check();
+            }
+            rests
+        })
     }
 
     pub(super) fn checked(

@@ -331,6 +331,10 @@ impl Engine {
                 }
                 let each = |mut job: Job| {
                     job.heard(way.name, timing.at, answer);
+                    if answer == Answer::Silent {
+                        // The record says that they are a batch. By whom each is tried next is noted anew.
+                        job.begun = None;
+                    }
                     (job, Err(obstacle.clone()))
                 };
                 jobs.into_iter().map(each).collect()
@@ -353,7 +357,7 @@ impl Engine {
             let answer = result.as_ref().err().map_or(Answer::Taken, doubt::answer);
             job.heard(way.name, timing.at, answer);
             if answer == Answer::Unclear {
-                // The others are through: the request cannot be made again.
+                // Others may be through: the request cannot be made again.
                 job.lose_request();
             }
             let way = Lane { whole: job.is_whole(), ..*way };

@@ -29,12 +29,14 @@ pub(super) struct Doubt {
     pub(super) is_lost: bool,
     /// It is about another part of the message than the one whose turn it is.
     pub(super) is_aside: bool,
+    /// It may be about several parts: the answer of one says nothing of the others.
+    pub(super) is_shared: bool,
 }
 
 impl Doubt {
     pub(super) fn new(provider: &str, since: Timestamp) -> Self {
         let provider = provider.to_owned();
-        Self { provider, since, place: None, is_lost: false, is_aside: false }
+        Self { provider, since, place: None, is_lost: false, is_aside: false, is_shared: false }
     }
 
     /// True when the provider would recognise a repeat.
@@ -57,7 +59,7 @@ impl Doubt {
 impl From<queue::Doubt> for Doubt {
     fn from(doubt: queue::Doubt) -> Self {
         let queue::Doubt { provider, since, place } = doubt;
-        Self { provider, since, place, is_lost: false, is_aside: false }
+        Self { place, ..Self::new(&provider, since) }
     }
 }
 
@@ -107,9 +109,10 @@ pub(super) fn must_note(idempotency: Idempotency, on_unclear: OnUnclear) -> bool
 }
 
 /// True when that may be written down long before the call: if it is never made, nothing is lost by that, because the
-/// provider is asked. Of any other a message that only waited would be held for good after a crash.
-pub(super) fn may_note_early(idempotency: Idempotency) -> bool {
-    idempotency != Idempotency::None
+/// provider is asked, or, when it has forgotten by then, the message goes anywhere. Where it would be held for good, the
+/// note must prove that there was a call.
+pub(super) fn may_note_early(idempotency: Idempotency, on_unclear: OnUnclear) -> bool {
+    idempotency != Idempotency::None && on_unclear == OnUnclear::Retry
 }
 
 /// What an answer says about whether the provider has the message.
@@ -162,7 +165,7 @@ pub(super) fn after(
     match obstacle {
         Obstacle::Error(error) if error.unclear => {}
         Obstacle::Unfit { .. } | Obstacle::Refused { .. } => {
-            job.cannot_repeat(provider);
+            job.cannot_repeat(provider, policy.on_unclear);
             return After::Usual;
         }
         Obstacle::Error(_) | Obstacle::Stopped(_) | Obstacle::Interrupted => return After::Usual,

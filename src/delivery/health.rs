@@ -136,7 +136,14 @@ impl Engine {
             // Nobody needs it any more.
             return;
         }
-        let (provider, _, edition) = self.board().account(lane);
+        let (provider, edition) = {
+            let (mut board, now) = (self.board(), self.now());
+            if board.puts_off_check(lane, now) {
+                return;
+            }
+            let (provider, _, edition) = board.account(lane);
+            (provider, edition)
+        };
         let probing = tokio::time::timeout(CHECK_TIMEOUT, provider.probe());
         let result = caught(probing).await.and_then(Result::ok);
         let result = result.unwrap_or_else(|| {

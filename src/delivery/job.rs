@@ -9,6 +9,7 @@ use super::lane::LaneId;
 use super::memory::{Room, is_large};
 use super::parts::Parts;
 use crate::clock::Timestamp;
+use crate::config::OnUnclear;
 use crate::message::{Address, Email};
 use crate::queue::{
     Attempt, Claim, Next, Outcome, Place, RecipientState, RecipientStatus, Turn, Usage,
@@ -123,8 +124,9 @@ impl Job {
     /// Takes down what a call to this provider says about whether it has the message.
     pub(super) fn heard(&mut self, provider: &str, at: Timestamp, answer: Answer) {
         let same = self.doubt.as_ref().is_some_and(|doubt| doubt.provider == provider);
+        let shared = self.doubt.as_ref().is_some_and(|doubt| doubt.is_shared);
         match answer {
-            Answer::Taken | Answer::Refused if same => self.doubt = None,
+            Answer::Taken | Answer::Refused if same && !shared => self.doubt = None,
             // Without a note in the record there is nothing to keep.
             Answer::Unclear if !same && self.begun.as_deref() == Some(provider) => {
                 self.doubt = Some(Doubt::new(provider, at));
@@ -158,14 +160,16 @@ impl Job {
         self.doubt.as_ref().is_some_and(|doubt| doubt.is_lost)
     }
 
-    /// The provider cannot carry the message as it is. Then it never could, and what the record says of a call was written
-    /// ahead of one that was not made; unless an earlier attempt shows that it could, under other settings.
-    pub(super) fn cannot_repeat(&mut self, provider: &str) {
+    /// The provider that may have the message cannot carry it as it is. With `retry` the note of a call may have been
+    /// written ahead of one that was never made; unless an attempt is on record. Else it could be carried, under settings
+    /// that have been changed.
+    pub(super) fn cannot_repeat(&mut self, provider: &str, on_unclear: OnUnclear) {
         let of_it = |past: &(String, Outcome)| past.0 == provider && past.1 != Outcome::Unfit;
-        if self.doubt.as_ref().is_none_or(|doubt| doubt.provider != provider) {
+        let Some(doubt) = self.doubt.as_ref().filter(|doubt| doubt.provider == provider) else {
             return;
-        }
-        if self.claim.history.iter().any(of_it) {
+        };
+        let called = on_unclear == OnUnclear::Hold || self.claim.history.iter().any(of_it);
+        if called || doubt.is_shared {
             self.lose_request();
         } else {
             self.doubt = None;
@@ -207,7 +211,10 @@ impl Job {
         if next.is_none() {
             // What was refused of one part says little about another.
             self.passed_over = malformed_at(&self.claim);
-            self.second_copy = None;
+            if self.second_copy.take().is_some() {
+                // It was about the part that went elsewhere after all.
+                self.doubt.take_if(|doubt| !doubt.is_aside && !doubt.is_shared);
+            }
         }
         next
     }

@@ -41,9 +41,10 @@ impl Engine {
     /// Writes down by whom these are about to be tried, as things stand, in one step for each provider. Those for which
     /// this fails, or which go elsewhere after all, are noted one by one.
     async fn note_ahead(&self, jobs: &mut [Job]) {
+        let on_unclear = self.policy().on_unclear;
         let names: Vec<Option<String>> = {
             let (board, now) = (self.board(), self.now());
-            jobs.iter().map(|job| board.ahead_of(job, now)).collect()
+            jobs.iter().map(|job| board.ahead_of(job, on_unclear, now)).collect()
         };
         let different: BTreeSet<&String> = names.iter().flatten().collect();
         for name in different {

@@ -261,6 +261,13 @@ impl Standing {
         }
     }
 
+    /// The check that was started is not made now.
+    pub(super) fn put_off_check(&mut self) {
+        if let Phase::Closed { checking, .. } = &mut self.phase {
+            *checking = false;
+        }
+    }
+
     /// How the check ended.
     pub(super) fn checked(
         &mut self,

@@ -54,7 +54,12 @@ impl Board {
         let parts = self.in_doubt(&job, doubt);
         let stance = doubt::stance(doubt, self.suspect(&job, doubt, now), on_unclear, now);
         let is_aside = !parts.contains(&job.parts.now());
-        job.doubt = job.doubt.filter(|_| !parts.is_empty()).map(|it| Doubt { is_aside, ..it });
+        let is_shared = parts.len() > 1;
+        job.doubt = job.doubt.filter(|_| !parts.is_empty()).map(|doubt| Doubt {
+            is_aside,
+            is_shared,
+            ..doubt
+        });
         if is_aside {
             return self.place_part(job, now);
         }
@@ -108,7 +113,9 @@ impl Board {
             Way::Locked(_) => None,
         }?;
         let idempotency = self.provider(lane).capabilities().idempotency;
-        Some(Suspect { lane, idempotency, is_open: self.is_open(lane, now) })
+        // It may have room for others, and not for all recipients of this one.
+        let is_open = !matches!(self.roster.lane(lane).admits(job, now), Admission::Closed(_));
+        Some(Suspect { lane, idempotency, is_open })
     }
 
     /// Finds a place for a batch that is to be repeated: its members, one after the other as the queue handed them out.
@@ -172,7 +179,12 @@ impl Board {
 
     /// By which provider a fresh message of this way is about to be tried, where that must be in its record and may be
     /// there before it is certain. What will travel together is noted together.
-    pub(super) fn ahead(&self, lane: LaneId, now: Timestamp) -> Option<String> {
+    pub(super) fn ahead(
+        &self,
+        lane: LaneId,
+        on_unclear: OnUnclear,
+        now: Timestamp,
+    ) -> Option<String> {
         let lane = self.roster.lane(lane);
         let idempotency = lane.setup.provider.capabilities().idempotency;
         let joins = lane.batch(self.batching).is_some();
@@ -180,19 +192,25 @@ impl Board {
             && lane.admission(now) == Admission::Open
             && lane.is_free(now)
             && (!joins || self.batching.linger.is_zero());
-        let notes = doubt::may_note_early(idempotency) && (goes_at_once || !joins);
+        let notes = doubt::may_note_early(idempotency, on_unclear) && (goes_at_once || !joins);
         notes.then(|| lane.setup.name.clone())
     }
 
     /// The same for a message from the queue, which may wait for its turn.
-    pub(super) fn ahead_of(&self, job: &Job, now: Timestamp) -> Option<String> {
+    pub(super) fn ahead_of(
+        &self,
+        job: &Job,
+        on_unclear: OnUnclear,
+        now: Timestamp,
+    ) -> Option<String> {
         if job.doubt.is_some() {
             return None;
         }
         let lane = self.candidates(job).into_iter().find(|lane| self.is_open(*lane, now))?;
         let setup = &self.roster.lane(lane).setup;
         let joins = self.roster.lane(lane).batch(self.batching).is_some();
-        let notes = doubt::may_note_early(setup.provider.capabilities().idempotency);
+        let idempotency = setup.provider.capabilities().idempotency;
+        let notes = doubt::may_note_early(idempotency, on_unclear);
         (notes && !(joins && job.may_join(&setup.name))).then(|| setup.name.clone())
     }
 }

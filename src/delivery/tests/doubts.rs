@@ -189,7 +189,7 @@ async fn fresh_mail_costs_one_insert_and_one_settlement_unless_the_note_must_be_
         (Scripted::new(), OnUnclear::Retry, 0),
         (Scripted::new(), OnUnclear::Hold, 10),
         (Scripted::new().recognising(), OnUnclear::Retry, 0),
-        (Scripted::new().recognising(), OnUnclear::Hold, 0),
+        (Scripted::new().recognising(), OnUnclear::Hold, 10),
         (Scripted::with_batches(100).recognising(), OnUnclear::Retry, 0),
     ] {
         let provider = Arc::new(provider);

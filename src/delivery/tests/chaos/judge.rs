@@ -135,10 +135,11 @@ fn is_held(recipient: &RecipientStatus) -> bool {
     recipient.reason.as_ref().is_some_and(|reason| reason.contains(HELD))
 }
 
-/// Only what really was in a call of which no answer was heard, or written down.
+/// Only what really was in a call of which no answer was heard, or written down; or a moment before one.
 fn may_be_held(world: &World, id: QueueId, mail: &Mail) -> bool {
     let unheard = || world.services.iter().any(|it| it.ledger().unclear.contains(&mail.number));
-    world.plan.on_unclear == OnUnclear::Hold && (world.interrupted.contains_key(&id) || unheard())
+    let cut = || world.interrupted.contains_key(&id) || world.faulty.was_cut_short(id);
+    world.plan.on_unclear == OnUnclear::Hold && (cut() || unheard())
 }
 
 /// Whoever was served without being in an envelope.

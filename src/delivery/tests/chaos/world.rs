@@ -51,7 +51,7 @@ pub(super) struct World {
     /// Everything that was handed in, accepted or not.
     pub(super) sent: Vec<Mail>,
     machine: Arc<MachineClock>,
-    faulty: Arc<FaultyStore>,
+    pub(super) faulty: Arc<FaultyStore>,
     /// Which settings hold.
     variant: u8,
     /// What is asked of recipients who have a route of their own.
