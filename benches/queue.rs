@@ -347,6 +347,7 @@ fn delivered(claim: &Claim) -> Settlement {
         next: Next::Delivered,
         at,
         unclear: false,
+        suspect: None,
         way: None,
         usage: Vec::new(),
     }

@@ -122,6 +122,7 @@ struct Meter {
     seconds: Histogram,
     delivered: Counter,
     failed: Counter,
+    cancelled: Counter,
 }
 
 impl Families {
@@ -152,6 +153,7 @@ impl Families {
             seconds: self.attempt_seconds.get_or_create_owned(&ByProvider { provider: provider() }),
             delivered: finished("delivered"),
             failed: finished("failed"),
+            cancelled: finished("cancelled"),
         }
     }
 }
@@ -222,10 +224,24 @@ impl Metrics {
 
     /// A message has failed; the provider that was asked last, if any was.
     pub fn failed(&self, provider: Option<&str>) {
+        self.unserved(provider, "failed", |meter| &meter.failed);
+    }
+
+    /// An operator has cancelled a message; the provider that was asked last, if any was.
+    pub fn cancelled(&self, provider: Option<&str>) {
+        self.unserved(provider, "cancelled", |meter| &meter.cancelled);
+    }
+
+    fn unserved(
+        &self,
+        provider: Option<&str>,
+        state: &'static str,
+        counter: impl FnOnce(&Meter) -> &Counter,
+    ) {
         match provider {
-            Some(name) => self.with(name, |meter| meter.failed.inc()),
+            Some(name) => self.with(name, |meter| counter(meter).inc()),
             None => {
-                let label = ByEnd { provider: String::new(), state: "failed" };
+                let label = ByEnd { provider: String::new(), state };
                 self.0.families.finished.get_or_create(&label).inc()
             }
         };
@@ -307,6 +323,8 @@ mod tests {
         metrics.delivered("ses", Duration::from_secs(3));
         metrics.failed(Some("resend"));
         metrics.failed(None);
+        metrics.cancelled(Some("ses"));
+        metrics.cancelled(None);
         metrics.failover("resend", "ses");
         let now = Now {
             providers: vec![("resend".to_owned(), false), ("ses".to_owned(), true)],
@@ -325,6 +343,8 @@ mod tests {
                 r#"mailferry_messages_finished_total{provider="ses",state="delivered"} 1"#,
                 r#"mailferry_messages_finished_total{provider="resend",state="failed"} 1"#,
                 r#"mailferry_messages_finished_total{provider="",state="failed"} 1"#,
+                r#"mailferry_messages_finished_total{provider="ses",state="cancelled"} 1"#,
+                r#"mailferry_messages_finished_total{provider="",state="cancelled"} 1"#,
                 "mailferry_delivery_seconds_sum 3.0",
                 r#"mailferry_failovers_total{from="resend",to="ses"} 1"#,
                 r#"mailferry_provider_up{provider="resend"} 0"#,

@@ -259,6 +259,7 @@ mod tests {
             next: Next::Delivered,
             at,
             unclear: false,
+            suspect: None,
             way: None,
             usage: Vec::new(),
         }

@@ -11,6 +11,7 @@ use super::engine::Engine;
 use super::job::Job;
 use super::lane::LaneId;
 use super::roster::NoLane;
+use super::slot::Slot;
 use super::status::{Cause, NotSent, Sent};
 use crate::message::Message;
 use crate::provider::Verdict;
@@ -97,16 +98,18 @@ impl Engine {
             let Some(name) = name else { continue };
             let Some(seat) = self.seat(lane, deadline).await else { continue };
             let result = match seat {
-                Ok(()) => {
+                Ok(counted) => {
+                    let slot = Slot::taken(self, lane);
+                    job.counted = counted;
                     let result = self.attempt(job, lane).await;
                     let (mut board, now) = (self.board(), self.now());
-                    board.release(lane);
+                    slot.give_back(&mut board);
                     if result.is_ok() && provider.is_none() {
                         self.note_carried(&mut board, job, lane, now);
                     }
                     result
                 }
-                Err(late) => Err(Obstacle::Error(late)),
+                Err(late) => Err(Obstacle::Stopped(late)),
             };
             match (result, job.failure()) {
                 (Ok(()), None) => return Ok((name, job.receipts.pop())),
@@ -127,7 +130,10 @@ impl Engine {
                         // It may have arrived, and by another provider it would arrive twice.
                         Obstacle::Error(error) if error.unclear => break,
                         Obstacle::Refused { .. } => break,
-                        Obstacle::Error(_) | Obstacle::Unfit { .. } | Obstacle::Interrupted => {}
+                        Obstacle::Error(_)
+                        | Obstacle::Stopped(_)
+                        | Obstacle::Unfit { .. }
+                        | Obstacle::Interrupted => {}
                     }
                 }
             }
@@ -166,6 +172,6 @@ fn cause(obstacle: &Obstacle) -> Cause {
     match obstacle {
         Obstacle::Error(error) if error.verdict == Verdict::Unknown => Cause::Rejected,
         Obstacle::Unfit { .. } | Obstacle::Refused { .. } => Cause::Rejected,
-        Obstacle::Error(_) | Obstacle::Interrupted => Cause::Unavailable,
+        Obstacle::Error(_) | Obstacle::Stopped(_) | Obstacle::Interrupted => Cause::Unavailable,
     }
 }

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::time::Instant;
-
 use super::calls::Lane;
 use super::caught::caught;
 use super::course::Obstacle;
@@ -32,12 +30,15 @@ impl Engine {
     }
 
     async fn deliver(&self, job: &mut Job, lane: LaneId) -> Result<(), Obstacle> {
-        let (provider, name, per_call) = {
+        let (provider, name, edition, per_call, recipients_max) = {
             let mut board = self.board();
-            let provider = board.provider(lane);
+            let (provider, name, edition) = board.account(lane);
             let service = provider.capabilities().recipients_per_call;
-            let per_call = board.limits(lane, |limits| limits.recipients_per_call(service));
-            (provider, board.name(lane).to_owned(), per_call)
+            let (per_call, recipients_max) = board.limits(lane, |limits| {
+                let per_call = limits.recipients_per_call(service);
+                (per_call, limits.recipients_per_request(per_call))
+            });
+            (provider, name, edition, per_call, recipients_max)
         };
         let capabilities = provider.capabilities();
         let pending = job.pending();
@@ -47,18 +48,20 @@ impl Engine {
         let email = self.parsed(job);
         let calls = Addressing::split(&email, &pending, per_call, structured);
         let whole = calls.len() == 1 && pending.len() == job.claim.recipients.len();
-        let way = Lane { lane, provider: &*provider, name: &name, whole };
+        let way = Lane { lane, provider: &*provider, name: &name, edition, whole };
         drop(email);
 
         let mut together = self.batch_limit(&way, job);
-        let mut counted = Instant::now();
+        let (mut counted, until) = (job.counted, job.begins_until());
         let mut put_off = None;
         let mut rest = calls.as_slice();
         let mut first = true;
         while !rest.is_empty() {
             if !first {
-                self.wait_for_pace(lane).await;
-                counted = Instant::now();
+                let Some(now) = self.wait_for_pace(lane, until).await else {
+                    return Err(Obstacle::Interrupted);
+                };
+                counted = now;
                 turn = Some(self.memory.turn(size).await);
             }
             // Also before the first: the message may have waited long for its slot.
@@ -69,7 +72,7 @@ impl Engine {
             first = false;
             let prepared = {
                 let email = self.parsed(job);
-                self.prepare_some(&way, job, &email, rest, &mut together)
+                self.prepare_some(&way, job, &email, rest, &mut together, recipients_max)
             };
             if prepared.as_ref().is_ok_and(|calls| calls.len() == rest.len()) || is_large(size) {
                 // Calls take long, and what is decoded is no small part of what a message takes.
@@ -81,7 +84,9 @@ impl Engine {
             if !self.note_start(job, &way).await {
                 return Err(Obstacle::Interrupted);
             }
-            self.keep_pace(lane, counted).await;
+            if self.keep_pace(lane, counted, until).await.is_none() {
+                return Err(Obstacle::Interrupted);
+            }
             let (now, others) = rest.split_at(prepared.len());
             let Some(later) = self.make(&way, job, &prepared, now).await? else {
                 // The provider refuses the batch, which says nothing about its members.
@@ -162,7 +167,7 @@ impl Engine {
         }
         let losses = match obstacle {
             Obstacle::Unfit { losses, .. } | Obstacle::Refused { losses, .. } => losses.clone(),
-            Obstacle::Error(_) | Obstacle::Interrupted => Vec::new(),
+            Obstacle::Error(_) | Obstacle::Stopped(_) | Obstacle::Interrupted => Vec::new(),
         };
         self.note_no_call(job, name, Outcome::Unfit, obstacle.text(name), losses);
     }

@@ -12,7 +12,7 @@ use super::Backoff;
 use super::brought::{LaneMaker, Way};
 use super::failover::Failovers;
 use super::job::Job;
-use super::lane::{Lane, LaneId, LaneSetup};
+use super::lane::{Edition, Lane, LaneId, LaneSetup};
 use super::limits::Limits;
 use super::parts::Parts;
 use super::roster::{NoLane, Roster};
@@ -127,7 +127,8 @@ impl Board {
     /// The lanes that the message, or the part of it whose turn it is, may use, in the order of preference, closed ones
     /// included. That of a brought account must have been made.
     pub(super) fn candidates(&self, job: &Job) -> Vec<LaneId> {
-        if let Some(lane) = job.bound {
+        // It is not held for the message: a reload may have taken it away.
+        if let Some(lane) = job.bound.filter(|lane| self.has(*lane)) {
             return vec![lane];
         }
         self.usual(job)
@@ -272,6 +273,12 @@ impl Board {
         });
     }
 
+    /// The provider, its name, and by which settings it is called.
+    pub(super) fn account(&self, lane: LaneId) -> (Arc<dyn Provider>, String, Edition) {
+        let edition = self.roster.lane(lane).edition;
+        (self.provider(lane), self.name(lane).to_owned(), edition)
+    }
+
     /// When the next call of a message that has its slot already may be made; it is counted when that is now.
     pub(super) fn pace(&mut self, lane: LaneId, now: Timestamp) -> Result<(), Timestamp> {
         self.limits(lane, |limits| match limits.paced(now) {
@@ -284,9 +291,9 @@ impl Board {
     }
 
     /// A call succeeded. True when the provider was closed before.
-    pub(super) fn succeeded(&mut self, lane: LaneId, now: Timestamp) -> bool {
+    pub(super) fn succeeded(&mut self, lane: LaneId, edition: Edition, now: Timestamp) -> bool {
         self.roster.change(lane, |lane| {
-            let recovered = lane.succeeded(now);
+            let recovered = lane.succeeded(edition, now);
             if recovered {
                 lane.forget_turns();
             }
@@ -300,9 +307,15 @@ impl Board {
     }
 
     /// A call failed.
-    pub(super) fn failed(&mut self, lane: LaneId, error: &SendError, now: Timestamp) -> Change {
+    pub(super) fn failed(
+        &mut self,
+        lane: LaneId,
+        edition: Edition,
+        error: &SendError,
+        now: Timestamp,
+    ) -> Change {
         let rng = &mut self.rng;
-        self.roster.change(lane, |lane| lane.failed(error, now, rng))
+        self.roster.change(lane, |lane| lane.failed(edition, error, now, rng))
     }
 
     pub(super) fn is_open(&self, lane: LaneId, now: Timestamp) -> bool {
@@ -326,15 +339,31 @@ impl Board {
         self.roster.due_checks(now)
     }
 
+    /// True when the service has asked for no call since the check was started: it is made later.
+    pub(super) fn puts_off_check(&mut self, id: LaneId, now: Timestamp) -> bool {
+        self.roster.change(id, |lane| {
+            let rests = lane.limits.rests(now);
+            if rests {
+                lane.checking = false;
+                lane.standing.put_off_check();
+            }
+            rests
+        })
+    }
+
     pub(super) fn checked(
         &mut self,
         id: LaneId,
+        edition: Edition,
         result: Result<(), &SendError>,
         now: Timestamp,
     ) -> Change {
         let rng = &mut self.rng;
         self.roster.change(id, |lane| {
             lane.checking = false;
+            if edition != lane.edition {
+                return Change::Same;
+            }
             lane.hear(now);
             lane.standing.checked(result, now, rng)
         })

@@ -7,7 +7,7 @@ use super::doubt::{self, Answer};
 use super::engine::Engine;
 use super::events::Event;
 use super::job::Job;
-use super::lane::LaneId;
+use super::lane::{Edition, LaneId};
 use super::limits::{served, served_of_joined};
 use crate::clock::Timestamp;
 use crate::config::OnUnclear;
@@ -28,6 +28,8 @@ pub(super) struct Lane<'a> {
     pub(super) provider: &'a dyn Provider,
     /// The provider's configured name.
     pub(super) name: &'a str,
+    /// By which of its settings it is called.
+    pub(super) edition: Edition,
     /// One call serves everybody in the envelope, so that records need not name them.
     pub(super) whole: bool,
 }
@@ -57,8 +59,8 @@ impl Engine {
         }
     }
 
-    /// Prepares the first of these calls, and those behind it that may travel together with it. When they may not, there
-    /// is no further try for the others.
+    /// Prepares the first of these calls, and those behind it that may travel together with it, to so many recipients at
+    /// the most. When they may not, there is no further try for the others.
     pub(super) fn prepare_some(
         &self,
         lane: &Lane<'_>,
@@ -66,13 +68,16 @@ impl Engine {
         email: &Email,
         calls: &[Addressing],
         together: &mut Batch,
+        recipients_max: usize,
     ) -> Result<Vec<Call>, Obstacle> {
         let mut prepared: Vec<Call> = Vec::new();
-        let mut bytes = 0;
+        let (mut bytes, mut recipients) = (0, 0);
         for addressing in calls.iter().take(together.calls_max.max(1)) {
             // The next one is about as large as the last.
             let last = prepared.last().map_or(0, |call| call.body.len());
-            if !prepared.is_empty() && bytes + last > together.request_bytes_max {
+            recipients += addressing.recipients().count();
+            let too_much = bytes + last > together.request_bytes_max || recipients > recipients_max;
+            if !prepared.is_empty() && too_much {
                 break;
             }
             match self.prepare(lane.provider, job, email, addressing) {
@@ -107,16 +112,22 @@ impl Engine {
             return Ok(Some(later.into_iter().collect()));
         }
         let Some(joined) = lane.provider.join(calls) else { return Ok(None) };
-        let leave = self.leave(lane.lane, addressings)?;
+        let leave = self.leave(lane.lane, addressings).map_err(Obstacle::Stopped)?;
         let anew = job.times_anew(addressings.iter().flat_map(Addressing::recipients));
         let key = IdempotencyKey::of(job.claim.message.id, &joined).anew(anew);
         let (timing, result) =
             self.timed(lane.provider.send_joined(&joined, calls.len(), &key)).await;
         leave.used(job, lane.name, served_of_joined(lane.provider, &result, addressings));
         match result {
-            Ok(results) => {
-                self.note_results(lane.lane, &results);
+            Ok(mut results) => {
+                results.resize_with(calls.len(), || Err(silence()));
+                self.note_results(lane, &results);
                 job.heard(lane.name, timing.at, of_all(&results));
+                let unclear = |it: &Result<_, SendError>| it.as_ref().is_err_and(|it| it.unclear);
+                if results.iter().any(unclear) && !results.iter().all(unclear) {
+                    // The others are through: the request cannot be made again.
+                    job.lose_request();
+                }
                 self.record_all(lane, job, calls, addressings, results, timing).map(Some)
             }
             Err(error) if is_refusal(&error) => {
@@ -127,9 +138,10 @@ impl Engine {
                 Ok(None)
             }
             Err(error) => {
-                self.note_failure(lane.lane, &error);
+                self.note_failure(*lane, &error);
                 job.heard(lane.name, timing.at, doubt::answer(&error));
-                let text = format!("a batch of {}: {error}", calls.len());
+                let words = self.words(lane, job.has_lost_request(), &error);
+                let text = format!("a batch of {}: {words}", calls.len());
                 let outcome = course::outcome(&error);
                 self.record_batch(lane, job, addressings, outcome, text, timing);
                 Err(Obstacle::Error(error))
@@ -144,18 +156,19 @@ impl Engine {
         call: &Call,
         addressing: &Addressing,
     ) -> Result<Option<SendError>, Obstacle> {
-        let leave = self.leave(lane.lane, std::slice::from_ref(addressing))?;
+        let leave =
+            self.leave(lane.lane, std::slice::from_ref(addressing)).map_err(Obstacle::Stopped)?;
         let anew = job.times_anew(addressing.recipients());
         let key = IdempotencyKey::of(job.claim.message.id, call).anew(anew);
         let (timing, result) = self.timed(lane.provider.send(call, &key)).await;
         leave.used(job, lane.name, served(lane.provider, &result, addressing));
         let answer = match &result {
             Ok(_) => {
-                self.note_success(lane.lane);
+                self.note_success(*lane);
                 Answer::Taken
             }
             Err(error) => {
-                self.note_failure(lane.lane, error);
+                self.note_failure(*lane, error);
                 doubt::answer(error)
             }
         };
@@ -172,16 +185,16 @@ impl Engine {
     }
 
     /// What one answer about several calls says of the provider: not more than one success and one fault.
-    pub(super) fn note_results(&self, lane: LaneId, results: &[Result<Receipt, SendError>]) {
+    pub(super) fn note_results(&self, lane: &Lane<'_>, results: &[Result<Receipt, SendError>]) {
         let some_taken = results.iter().any(Result::is_ok);
         if some_taken {
-            self.note_success(lane);
+            self.note_success(*lane);
         }
         let errors = || results.iter().filter_map(|result| result.as_ref().err());
         // That all are refused shows that the provider works.
         let refused = || errors().next().filter(|_| !some_taken);
         if let Some(error) = errors().find(|error| !is_refusal(error)).or_else(refused) {
-            self.note_failure(lane, error);
+            self.note_failure(*lane, error);
         }
     }
 
@@ -198,16 +211,7 @@ impl Engine {
     ) -> Result<Vec<SendError>, Obstacle> {
         let mut put_off = Vec::new();
         let mut obstacles = Vec::new();
-        // A provider that answers for fewer has broken its contract; nothing is known of the others.
-        let silent = || SendError {
-            verdict: Verdict::Temporary { retry_after: None },
-            status: None,
-            reason: "the provider says nothing about this message of the batch".to_owned(),
-            unclear: true,
-        };
-        let mut results = results.into_iter();
-        for (call, addressing) in calls.iter().zip(addressings) {
-            let result = results.next().unwrap_or_else(|| Err(silent()));
+        for ((call, addressing), result) in calls.iter().zip(addressings).zip(results) {
             match self.record(lane, job, call, addressing, result, timing) {
                 Ok(later) => put_off.extend(later),
                 Err(obstacle) => obstacles.push(obstacle),
@@ -283,11 +287,7 @@ impl Engine {
                 }))
             }
             Err(error) => {
-                let mut text = error.to_string();
-                let recognised = lane.provider.capabilities().idempotency != Idempotency::None;
-                if error.unclear && !recognised && self.policy().on_unclear == OnUnclear::Retry {
-                    text = format!("{text}; {}", doubt::MAY_HAVE_ARRIVED);
-                }
+                let text = self.words(lane, job.has_lost_request(), &error);
                 attempt.outcome = course::outcome(&error);
                 event.outcome = attempt.outcome.name();
                 event.error = Some(&text);
@@ -297,6 +297,16 @@ impl Engine {
                 self.after_error(job, name, addressing, error).map(|()| None)
             }
         }
+    }
+
+    /// What is recorded of an error. Where nothing else would tell that the next try may be a second copy, this does.
+    /// `is_lost`: the request cannot be made again as it was.
+    pub(super) fn words(&self, lane: &Lane<'_>, is_lost: bool, error: &SendError) -> String {
+        let recognised = lane.provider.capabilities().idempotency != Idempotency::None && !is_lost;
+        if error.unclear && !recognised && self.policy().on_unclear == OnUnclear::Retry {
+            return format!("{error}; {}", doubt::MAY_HAVE_ARRIVED);
+        }
+        error.to_string()
     }
 
     /// Records a request that brought nothing to any of its recipients.
@@ -372,6 +382,16 @@ pub(super) fn is_refusal(error: &SendError) -> bool {
         | Verdict::Exhausted { .. }
         | Verdict::Temporary { .. }
         | Verdict::Misconfigured => false,
+    }
+}
+
+/// A provider that answers for fewer has broken its contract; nothing is known of the others.
+pub(super) fn silence() -> SendError {
+    SendError {
+        verdict: Verdict::Temporary { retry_after: None },
+        status: None,
+        reason: "the provider says nothing about this message of the batch".to_owned(),
+        unclear: true,
     }
 }
 

@@ -4,6 +4,11 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 
+/// Does the work at once; `None` when it panicked, as in [`caught`].
+pub(super) fn caught_now<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
 /// Does the work; `None` when it panicked. What it has changed is as it was at that moment. The panic's text is
 /// left to the process's own hook: it may quote a message.
 pub(super) async fn caught<F: Future>(work: F) -> Option<F::Output> {

@@ -35,6 +35,8 @@ pub(super) enum Obstacle {
     Refused { reason: String, losses: Vec<Loss> },
     /// The call failed, not for good.
     Error(SendError),
+    /// The call was not made: the provider has asked for a rest, or a quota has no room.
+    Stopped(SendError),
     /// The lease will run out before the next call is through, or the program stops between two calls.
     Interrupted,
 }
@@ -45,7 +47,7 @@ impl Obstacle {
         match self {
             Self::Error(error) => error.unclear,
             Self::Interrupted => true,
-            Self::Unfit { .. } | Self::Refused { .. } => false,
+            Self::Stopped(_) | Self::Unfit { .. } | Self::Refused { .. } => false,
         }
     }
 
@@ -55,7 +57,7 @@ impl Obstacle {
             Self::Unfit { reason, .. } | Self::Refused { reason, .. } => {
                 format!("{provider} cannot carry this message: {reason}")
             }
-            Self::Error(error) => format!("{provider}: {error}"),
+            Self::Error(error) | Self::Stopped(error) => format!("{provider}: {error}"),
             Self::Interrupted => "the delivery was interrupted".to_owned(),
         }
     }
@@ -100,6 +102,7 @@ pub(super) fn after(
             Obstacle::Refused { .. } => {
                 Course::Settle(Next::Failed { error: obstacle.text(provider) })
             }
+            Obstacle::Stopped(_) => Course::Elsewhere { pass_over: false },
             Obstacle::Unfit { .. } | Obstacle::Error(_) => Course::Elsewhere { pass_over: true },
         };
     };
@@ -130,7 +133,10 @@ pub(super) fn others_closed(
 ) -> Next {
     let text = obstacle.text(provider);
     let refused = match obstacle {
-        Obstacle::Unfit { .. } | Obstacle::Refused { .. } | Obstacle::Interrupted => false,
+        Obstacle::Stopped(_)
+        | Obstacle::Unfit { .. }
+        | Obstacle::Refused { .. }
+        | Obstacle::Interrupted => false,
         Obstacle::Error(error) => {
             matches!(error.verdict, Verdict::Temporary { .. } | Verdict::Unknown)
         }
@@ -155,9 +161,10 @@ pub(super) fn without_provider(
         // Nobody can carry it; unless another one only refused it, in a way that may pass.
         Obstacle::Refused { .. } => true,
         Obstacle::Unfit { .. } if unknown + bugs == 0 => true,
-        Obstacle::Unfit { .. } | Obstacle::Error(_) | Obstacle::Interrupted => {
-            unknown >= UNKNOWN_RETRIES + providers
-        }
+        Obstacle::Unfit { .. }
+        | Obstacle::Error(_)
+        | Obstacle::Stopped(_)
+        | Obstacle::Interrupted => unknown >= UNKNOWN_RETRIES + providers,
     };
     if over {
         return Next::Failed { error: text };
@@ -191,9 +198,23 @@ pub(super) fn asked_wait(obstacle: &Obstacle) -> Duration {
             ..
         }) => retry_after.unwrap_or_default(),
         Obstacle::Error(_)
+        | Obstacle::Stopped(_)
         | Obstacle::Unfit { .. }
         | Obstacle::Refused { .. }
         | Obstacle::Interrupted => Duration::ZERO,
+    }
+}
+
+/// Until when a call that was not made has to wait, if it is known.
+pub(super) fn stopped_until(stop: &SendError, now: Timestamp) -> Option<Timestamp> {
+    match stop.verdict {
+        Verdict::Throttled { retry_after } => Some(now + retry_after?),
+        Verdict::Exhausted { until } => until,
+        Verdict::Temporary { .. }
+        | Verdict::Misconfigured
+        | Verdict::Rejected
+        | Verdict::Unknown
+        | Verdict::Bug => None,
     }
 }
 

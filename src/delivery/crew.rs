@@ -4,26 +4,28 @@
 //! unclear end repeats the same request under the same key, also after a restart. Elsewhere each member goes its own way.
 
 mod members;
+mod repeats;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
-use tokio::time::Instant;
-
-use self::members::{Crew, batch_id, expected_bytes, nobody, of_a_panic, put_in_doubt, silence};
-use super::calls::{Lane, Timing, is_refusal};
+use self::members::{
+    Crew, batch_id, can_join, expected_bytes, join, nobody, of_a_panic, put_in_doubt,
+};
+use super::calls::{Lane, Timing, is_refusal, silence};
 use super::caught::caught;
 use super::course::{self, Obstacle};
 use super::doubt::{self, Answer};
 use super::engine::{AfterAttempt, Engine, follow};
 use super::job::Job;
 use super::lane::LaneId;
-use super::limits::served_of_joined;
+use super::limits::{recipients_of_all, served_of_joined};
+use super::slot::Slot;
 use crate::message::Addressing;
-use crate::provider::{Call, Form, Idempotency, IdempotencyKey, Receipt, SendError};
-use crate::queue::{BatchId, Next, Outcome, StoreError};
+use crate::provider::{Call, Form, Idempotency, IdempotencyKey, Receipt, SendError, Verdict};
+use crate::queue::{BatchId, Outcome, StoreError};
 
 /// After so many messages that were prepared others get their turn on the processor.
 const PREPARED_IN_A_ROW: usize = 16;
@@ -48,12 +50,9 @@ impl Engine {
     }
 
     async fn travel(self: Arc<Self>, lane: LaneId, jobs: Vec<Job>, repeat: bool) {
-        let (provider, name) = {
-            let board = self.board();
-            (board.provider(lane), board.name(lane).to_owned())
-        };
-        let counted = Instant::now();
-        let way = Lane { lane, provider: &*provider, name: &name, whole: true };
+        let slot = Slot::taken(&self, lane);
+        let (provider, name, edition) = self.board().account(lane);
+        let way = Lane { lane, provider: &*provider, name: &name, edition, whole: true };
         let bytes = expected_bytes(&jobs);
         let room = self.memory.joined(bytes).await;
         let boarding = match &room {
@@ -63,21 +62,14 @@ impl Engine {
         };
         match boarding {
             Boarding::Ready(mut crew, joined, batch) => {
-                self.keep_pace(lane, counted).await;
+                if !self.keeps_pace(lane, &mut crew.jobs).await {
+                    return self.hand_all_back(slot, crew.jobs);
+                }
                 let leave = match self.leave(lane, &crew.addressings) {
                     Ok(leave) => leave,
-                    Err(obstacle) if repeat => {
-                        return self.unit_waits(&way, crew.jobs, &obstacle, Answer::Silent).await;
-                    }
-                    // A quota may have room for some of them; the limits decide about each.
-                    Err(_) => {
-                        let apart = |mut job: Job| {
-                            (job.alone, job.begun) = (true, None);
-                            job
-                        };
+                    Err(stop) => {
                         drop((joined, room));
-                        let jobs = crew.jobs.into_iter().map(apart).collect();
-                        return self.go_singly(lane, jobs).await;
+                        return self.stopped(&way, slot, *crew, stop, repeat).await;
                     }
                 };
                 // What the calls hold is in the joined one.
@@ -91,27 +83,81 @@ impl Engine {
                     leave.used(first, &name, served);
                 }
                 drop((joined, room));
-                self.arrive(&way, *crew, batch, result, timing).await;
+                self.arrive(&way, slot, *crew, batch, result, timing).await;
             }
-            Boarding::Apart(jobs) if repeat => {
-                self.board().release(lane);
-                self.break_up(jobs);
-                self.after_release();
-            }
+            Boarding::Apart(jobs) if repeat => self.go_apart(slot, jobs),
             Boarding::Apart(jobs) => {
                 drop(room);
-                self.go_singly(lane, jobs).await;
+                self.go_singly(lane, slot, jobs).await;
             }
-            Boarding::Over(jobs) => {
-                self.board().release(lane);
-                jobs.into_iter().for_each(|job| self.hand_back(job));
-                self.after_release();
-            }
+            Boarding::Over(jobs) => self.hand_all_back(slot, jobs),
         }
     }
 
+    /// False when the call must not be made, see [`Engine::keep_pace`].
+    async fn keeps_pace(&self, lane: LaneId, jobs: &mut [Job]) -> bool {
+        let counted = jobs.iter().map(|job| job.counted).max();
+        let until = jobs.iter().map(Job::begins_until).min();
+        let (Some(counted), Some(until)) = (counted, until) else { return false };
+        let Some(now) = self.keep_pace(lane, counted, until).await else { return false };
+        jobs.iter_mut().for_each(|job| job.counted = now);
+        true
+    }
+
+    /// The call must not be made now.
+    async fn stopped(
+        self: &Arc<Self>,
+        way: &Lane<'_>,
+        slot: Slot<'_>,
+        crew: Crew,
+        stop: SendError,
+        repeat: bool,
+    ) {
+        let recipients = recipients_of_all(&crew.addressings);
+        let is_full = matches!(stop.verdict, Verdict::Exhausted { .. });
+        let mut jobs = crew.jobs;
+        if repeat {
+            if self.board().limits(way.lane, |limits| limits.never_fit(recipients)) {
+                return self.go_apart(slot, jobs);
+            }
+            return self
+                .unit_waits(way, slot, jobs, &Obstacle::Stopped(stop), Answer::Silent)
+                .await;
+        }
+        // In the record they are a batch; by whom they are tried next is noted anew.
+        jobs.iter_mut().for_each(|job| job.begun = None);
+        if is_full {
+            // A quota may have room for some of them; the limits decide about each.
+            jobs.iter_mut().for_each(|job| job.alone = true);
+            return self.go_singly(way.lane, slot, jobs).await;
+        }
+        {
+            let mut board = self.board();
+            board.put_back(way.lane, jobs);
+            slot.give_back(&mut board);
+        }
+        self.after_release();
+        self.pump.notify_one();
+        if self.closing.load(Ordering::Relaxed) {
+            self.empty();
+        }
+    }
+
+    /// Members of a batch that cannot be repeated as it was.
+    fn go_apart(self: &Arc<Self>, slot: Slot<'_>, jobs: Vec<Job>) {
+        slot.give_back(&mut self.board());
+        self.break_up(jobs);
+        self.after_release();
+    }
+
+    fn hand_all_back(self: &Arc<Self>, slot: Slot<'_>, jobs: Vec<Job>) {
+        slot.give_back(&mut self.board());
+        jobs.into_iter().for_each(|job| self.hand_back(job));
+        self.after_release();
+    }
+
     /// The first of these takes the slot, the others have their turn again.
-    async fn go_singly(self: &Arc<Self>, lane: LaneId, jobs: Vec<Job>) {
+    async fn go_singly(self: &Arc<Self>, lane: LaneId, slot: Slot<'_>, jobs: Vec<Job>) {
         let mut jobs = jobs.into_iter();
         let first = jobs.next();
         self.board().put_back(lane, jobs.collect());
@@ -119,9 +165,12 @@ impl Engine {
             self.empty();
         }
         match first {
-            Some(first) => Arc::clone(self).run(lane, first).await,
+            Some(first) => {
+                slot.hand_on();
+                Arc::clone(self).run(lane, first).await;
+            }
             None => {
-                self.board().release(lane);
+                slot.give_back(&mut self.board());
                 self.after_release();
             }
         }
@@ -146,7 +195,7 @@ impl Engine {
                 tokio::task::yield_now().await;
             }
             match self.member(way, &mut job).await {
-                Some((call, addressing)) if way.provider.can_join(&call) => {
+                Some((call, addressing)) if can_join(way.provider, &call) => {
                     // With the comma.
                     let size = call.body.len() + 1;
                     if size <= left {
@@ -174,7 +223,7 @@ impl Engine {
     async fn note_crew(&self, way: &Lane<'_>, mut crew: Crew) -> Boarding {
         let idempotency = way.provider.capabilities().idempotency;
         loop {
-            let joined = if crew.jobs.len() < 2 { None } else { way.provider.join(&crew.calls) };
+            let joined = if crew.jobs.len() < 2 { None } else { join(way.provider, &crew.calls) };
             let Some(joined) = joined else {
                 crew.jobs.iter_mut().for_each(|job| job.alone = true);
                 return Boarding::Apart(crew.jobs);
@@ -212,7 +261,7 @@ impl Engine {
             let (call, addressing) = member.unwrap_or_else(|| (Call::new("", ""), nobody()));
             crew.push(job, call, addressing);
         }
-        let joined = if whole { way.provider.join(&crew.calls) } else { None };
+        let joined = if whole { join(way.provider, &crew.calls) } else { None };
         match joined.map(|joined| (batch_id(&crew.jobs, &joined), joined)) {
             Some((batch, joined)) if Some(batch) == noted => {
                 Boarding::Ready(Box::new(crew), joined, batch)
@@ -243,6 +292,7 @@ impl Engine {
     async fn arrive(
         self: &Arc<Self>,
         way: &Lane<'_>,
+        slot: Slot<'_>,
         crew: Crew,
         batch: BatchId,
         result: Joined,
@@ -251,7 +301,7 @@ impl Engine {
         let count = crew.jobs.len();
         let results = match result {
             Ok(results) => {
-                self.note_results(way.lane, &results);
+                self.note_results(way, &results);
                 self.record_each(way, crew, results, timing)
             }
             Err(error) if is_refusal(&error) => {
@@ -260,14 +310,14 @@ impl Engine {
                 jobs.iter_mut().for_each(|job| job.heard(way.name, timing.at, Answer::Refused));
                 let again = |job| (Box::new(job), course::wait(self.now(), None));
                 let settled = jobs.into_iter().map(again).collect();
-                self.board().release(way.lane);
+                slot.give_back(&mut self.board());
                 self.after_release();
                 self.settle_all(settled).await;
                 return self.refill(way.lane);
             }
             Err(error) => {
-                self.note_failure(way.lane, &error);
-                let text = format!("in a batch of {count}: {error}");
+                self.note_failure(*way, &error);
+                let text = format!("in a batch of {count}: {}", self.words(way, false, &error));
                 let mut jobs = self.record_whole(way, crew, course::outcome(&error), &text, timing);
                 let answer = doubt::answer(&error);
                 let replays = way.provider.capabilities().idempotency != Idempotency::None;
@@ -277,16 +327,20 @@ impl Engine {
                 let obstacle = Obstacle::Error(error);
                 let is_unit = |job: &Job| job.doubt.as_ref().is_some_and(|it| it.place.is_some());
                 if jobs.iter().any(is_unit) {
-                    return self.unit_waits(way, jobs, &obstacle, answer).await;
+                    return self.unit_waits(way, slot, jobs, &obstacle, answer).await;
                 }
                 let each = |mut job: Job| {
                     job.heard(way.name, timing.at, answer);
+                    if answer == Answer::Silent {
+                        // The record says that they are a batch. By whom each is tried next is noted anew.
+                        job.begun = None;
+                    }
                     (job, Err(obstacle.clone()))
                 };
                 jobs.into_iter().map(each).collect()
             }
         };
-        self.part(way.lane, results).await;
+        self.part(way.lane, slot, results).await;
     }
 
     fn record_each(
@@ -303,7 +357,7 @@ impl Engine {
             let answer = result.as_ref().err().map_or(Answer::Taken, doubt::answer);
             job.heard(way.name, timing.at, answer);
             if answer == Answer::Unclear {
-                // The others are through: the request cannot be made again.
+                // Others may be through: the request cannot be made again.
                 job.lose_request();
             }
             let way = Lane { whole: job.is_whole(), ..*way };
@@ -337,7 +391,12 @@ impl Engine {
     }
 
     /// Each member goes its own way; what is over, or waits, is written at once.
-    async fn part(self: &Arc<Self>, lane: LaneId, results: Vec<(Job, Result<(), Obstacle>)>) {
+    async fn part(
+        self: &Arc<Self>,
+        lane: LaneId,
+        slot: Slot<'_>,
+        results: Vec<(Job, Result<(), Obstacle>)>,
+    ) {
         let policy = self.policy();
         let mut settled = Vec::new();
         let mut held = Vec::new();
@@ -345,7 +404,7 @@ impl Engine {
         {
             let now = self.now();
             let mut board = self.board();
-            board.release(lane);
+            slot.give_back(&mut board);
             for (job, result) in results {
                 if result.is_ok() {
                     self.note_carried(&mut board, &job, lane, now);
@@ -370,61 +429,5 @@ impl Engine {
             self.hold(*job, Some(error)).await;
         }
         self.refill(lane);
-    }
-
-    /// A batch whose end is unclear waits as a whole, until it is repeated; or all of it is given up.
-    async fn unit_waits(
-        self: &Arc<Self>,
-        way: &Lane<'_>,
-        mut jobs: Vec<Job>,
-        obstacle: &Obstacle,
-        answer: Answer,
-    ) {
-        let (rules, now) = (self.policy().rules, self.now());
-        let text = obstacle.text(way.name);
-        let nexts: Vec<Next> = {
-            let mut board = self.board();
-            board.release(way.lane);
-            let least = course::asked_wait(obstacle);
-            let mut defer =
-                |job| course::defer(job, &rules, text.clone(), least, now, &mut board.rng);
-            jobs.iter().map(&mut defer).collect()
-        };
-        self.after_release();
-        let due = |next: &Next| match next {
-            Next::Queue { due, .. } => Some(*due),
-            Next::Continue | Next::Delivered | Next::Failed { .. } => None,
-        };
-        let nexts = match nexts.iter().filter_map(due).max() {
-            // A clear answer has closed the lane, or lets it rest: then the wait is for that.
-            Some(_) if answer == Answer::Silent && !self.is_open(way.lane) => {
-                vec![course::wait(now, Some(text)); jobs.len()]
-            }
-            Some(due) => {
-                vec![Next::Queue { due, error: Some(text), deferred: true }; jobs.len()]
-            }
-            None => {
-                // Members no more: an operator may want to have one of them sent.
-                let mut all: Vec<&mut Job> = jobs.iter_mut().collect();
-                self.begin(&mut all, way.name, None).await.ok();
-                nexts
-            }
-        };
-        self.settle_all(jobs.into_iter().map(Box::new).zip(nexts).collect()).await;
-        self.refill(way.lane);
-    }
-
-    fn is_open(&self, lane: LaneId) -> bool {
-        let (board, now) = (self.board(), self.now());
-        // Its slot has been given back: it may be gone.
-        board.has(lane) && board.is_open(lane, now)
-    }
-
-    /// The members of a batch that cannot be repeated as it was go on alone, as far as they may.
-    pub(super) fn break_up(self: &Arc<Self>, unit: Vec<Job>) {
-        for mut job in unit {
-            job.lose_batch();
-            self.dispatch(job);
-        }
     }
 }

@@ -27,11 +27,16 @@ pub(super) struct Doubt {
     pub(super) place: Option<Place>,
     /// The request cannot be made again as it was, so that no provider would recognise it.
     pub(super) is_lost: bool,
+    /// It is about another part of the message than the one whose turn it is.
+    pub(super) is_aside: bool,
+    /// It may be about several parts: the answer of one says nothing of the others.
+    pub(super) is_shared: bool,
 }
 
 impl Doubt {
     pub(super) fn new(provider: &str, since: Timestamp) -> Self {
-        Self { provider: provider.to_owned(), since, place: None, is_lost: false }
+        let provider = provider.to_owned();
+        Self { provider, since, place: None, is_lost: false, is_aside: false, is_shared: false }
     }
 
     /// True when the provider would recognise a repeat.
@@ -54,7 +59,7 @@ impl Doubt {
 impl From<queue::Doubt> for Doubt {
     fn from(doubt: queue::Doubt) -> Self {
         let queue::Doubt { provider, since, place } = doubt;
-        Self { provider, since, place, is_lost: false }
+        Self { place, ..Self::new(&provider, since) }
     }
 }
 
@@ -101,6 +106,13 @@ pub(super) fn stance(
 /// True when it must be written down that a call to such a provider is about to be made.
 pub(super) fn must_note(idempotency: Idempotency, on_unclear: OnUnclear) -> bool {
     idempotency != Idempotency::None || on_unclear == OnUnclear::Hold
+}
+
+/// True when that may be written down long before the call: if it is never made, nothing is lost by that, because the
+/// provider is asked, or, when it has forgotten by then, the message goes anywhere. Where it would be held for good, the
+/// note must prove that there was a call.
+pub(super) fn may_note_early(idempotency: Idempotency, on_unclear: OnUnclear) -> bool {
+    idempotency != Idempotency::None && on_unclear == OnUnclear::Retry
 }
 
 /// What an answer says about whether the provider has the message.
@@ -150,9 +162,13 @@ pub(super) fn after(
     policy: &Policy,
     now: Timestamp,
 ) -> After {
-    let Obstacle::Error(error) = obstacle else { return After::Usual };
-    if !error.unclear {
-        return After::Usual;
+    match obstacle {
+        Obstacle::Error(error) if error.unclear => {}
+        Obstacle::Unfit { .. } | Obstacle::Refused { .. } => {
+            job.cannot_repeat(provider, policy.on_unclear);
+            return After::Usual;
+        }
+        Obstacle::Error(_) | Obstacle::Stopped(_) | Obstacle::Interrupted => return After::Usual,
     }
     let recognised = job
         .doubt
@@ -160,7 +176,13 @@ pub(super) fn after(
         .is_some_and(|doubt| doubt.provider == provider && doubt.is_recognised(idempotency, now));
     match policy.on_unclear {
         _ if recognised => After::Same,
-        OnUnclear::Hold => After::Hold(obstacle.text(provider)),
+        OnUnclear::Hold => {
+            // Also where the record does not say yet by whom it was tried.
+            if job.doubt.as_ref().is_none_or(|doubt| doubt.provider != provider) {
+                job.doubt = Some(Doubt::new(provider, now));
+            }
+            After::Hold(obstacle.text(provider))
+        }
         OnUnclear::Retry => {
             job.second_copy = Some(provider.to_owned());
             job.doubt = None;
@@ -169,11 +191,25 @@ pub(super) fn after(
     }
 }
 
+/// Stands in the reason of recipients that have failed although a provider may have the message, behind its name.
+const MAY_HAVE_IT: &str = " may have this message";
+
+/// The reason of recipients that fail although `provider` may have the message.
+pub(super) fn doubtful(provider: &str, error: String) -> String {
+    if suspected(&error).is_some() { error } else { format!("{error}. {provider}{MAY_HAVE_IT}") }
+}
+
+/// Who may have the message, by such a reason.
+pub(super) fn suspected(reason: &str) -> Option<&str> {
+    let (before, _) = reason.split_once(MAY_HAVE_IT)?;
+    before.rsplit(' ').next().filter(|name| !name.is_empty())
+}
+
 /// The reason of a message that is held for good.
 pub(super) fn held(provider: &str, error: Option<&str>) -> String {
     let error = error.map_or_else(String::new, |error| format!("{error}. "));
     format!(
-        "{error}{provider} may have this message. It is not sent again (delivery.on_unclear = \"hold\"): look whether it has arrived, and if not, `mailferry queue retry ID` sends it"
+        "{error}{provider}{MAY_HAVE_IT}. It is not sent again (delivery.on_unclear = \"hold\"): look whether it has arrived, and if not, `mailferry queue retry ID` sends it"
     )
 }
 
@@ -232,6 +268,17 @@ mod tests {
         doubt.place = Some(Place { batch, number: 0, of: 2 });
         doubt.lose_batch();
         assert!(!doubt.is_recognised(DAY, start()));
+    }
+
+    #[test]
+    fn the_reason_names_who_may_have_the_message() {
+        for reason in
+            [held("ses", None), held("ses", Some("resend: no")), doubtful("ses", "no".to_owned())]
+        {
+            assert_eq!(suspected(&reason), Some("ses"), "{reason}");
+            assert_eq!(doubtful("resend", reason.clone()), reason, "once");
+        }
+        assert_eq!(suspected("ses: refused"), None);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::lane::LaneId;
 use super::memory::{Memory, Room};
 use super::placing::Placement;
 use super::policy::Policy;
+use super::slot::Slot;
 use super::waiting::Departure;
 use crate::clock::{SharedClock, Timestamp};
 use crate::queue::{Claim, Lease, Next, Store};
@@ -183,8 +184,9 @@ impl Engine {
     pub(super) async fn run(self: Arc<Self>, lane: LaneId, job: Job) {
         let (mut lane, mut job) = (lane, job);
         loop {
+            let slot = Slot::taken(&self, lane);
             let result = self.attempt(&mut job, lane).await;
-            let placement = self.after_attempt(lane, job, result);
+            let placement = self.after_attempt(lane, slot, job, result);
             self.after_release();
             match placement {
                 AfterAttempt::Hold(job, error) => {
@@ -213,10 +215,16 @@ impl Engine {
     }
 
     /// Frees the slot and decides what follows.
-    fn after_attempt(&self, lane: LaneId, job: Job, result: Result<(), Obstacle>) -> AfterAttempt {
+    fn after_attempt(
+        &self,
+        lane: LaneId,
+        slot: Slot<'_>,
+        job: Job,
+        result: Result<(), Obstacle>,
+    ) -> AfterAttempt {
         let policy = self.policy();
         let mut board = self.board();
-        board.release(lane);
+        slot.give_back(&mut board);
         let now = self.now();
         if result.is_ok() {
             self.note_carried(&mut board, &job, lane, now);
@@ -226,13 +234,15 @@ impl Engine {
 
     /// Writes down how a message ends, or the part of it whose turn it was; then the others have theirs.
     pub(super) async fn conclude(self: &Arc<Self>, mut job: Job, next: Next) {
+        let fails = matches!(next, Next::Failed { .. });
         match job.end_part(next) {
             Some(next) => {
                 self.settle(&mut job, next).await;
             }
             // What has been done must not wait for the others: a crash would repeat it.
             None => {
-                if job.attempts.is_empty() || self.settle(&mut job, Next::Continue).await {
+                let is_news = fails || !job.attempts.is_empty();
+                if !is_news || self.settle(&mut job, Next::Continue).await {
                     self.take_up_again(job);
                 }
             }
@@ -354,7 +364,9 @@ pub(super) fn follow(
         Placement::Parked { .. } => AfterAttempt::Parked,
         Placement::Back { job, due, why: _ } if job.bound.is_some() => {
             let error = Some(obstacle.text(&name));
-            AfterAttempt::Settle(job, Next::Queue { due, error, deferred: true })
+            // One that was only stopped waits: nothing was tried.
+            let deferred = !matches!(obstacle, Obstacle::Stopped(_));
+            AfterAttempt::Settle(job, Next::Queue { due, error, deferred })
         }
         Placement::Back { job, due, why: _ } => {
             let rng = &mut board.rng;

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::board::Board;
+use super::calls::Lane;
 use super::caught::caught;
 use super::course;
 use super::engine::Engine;
@@ -38,37 +37,54 @@ fn advice(verdict: Verdict) -> &'static str {
 /// How long after it was counted a call may be made.
 const LATE_MAX: Duration = Duration::from_millis(50);
 
+/// How often somebody who waits for the rate looks whether delivery ends.
+const CLOSING_LOOK: Duration = Duration::from_secs(1);
+
 impl Engine {
-    /// Waits until the lane's rate allows the next call, and counts it.
-    pub(super) async fn wait_for_pace(&self, lane: LaneId) {
+    /// Waits until the lane's rate allows the next call, and counts it. Returns when it was counted; `None` when it must
+    /// not be made, because that would be after `until`, or the shutdown comes first.
+    pub(super) async fn wait_for_pace(&self, lane: LaneId, until: Timestamp) -> Option<Timestamp> {
         loop {
             let now = self.now();
             let paced = self.board().pace(lane, now);
-            let Err(next) = paced else { return };
-            tokio::time::sleep(next.duration_since(now).unsigned_abs()).await;
+            let Err(next) = paced else { return Some(now) };
+            if next > until || self.closing.load(Ordering::Relaxed) {
+                return None;
+            }
+            let wait = next.duration_since(now).unsigned_abs();
+            tokio::time::sleep(wait.min(CLOSING_LOOK)).await;
         }
     }
 
-    /// To be asked right before a call that was counted then: so late that others have been counted since, it is counted
-    /// anew. The store may have been away meanwhile, and all calls of the lane would be made at once.
-    pub(super) async fn keep_pace(&self, lane: LaneId, counted: Instant) {
-        if counted.elapsed() > LATE_MAX {
-            self.wait_for_pace(lane).await;
+    /// To be asked right before a call that was counted then: one that is late takes its permit along, or, where others
+    /// have been counted since, is counted anew. The store may have been away meanwhile, and all calls of the lane would
+    /// be made at once. The answer is as that of [`Engine::wait_for_pace`].
+    pub(super) async fn keep_pace(
+        &self,
+        lane: LaneId,
+        counted: Timestamp,
+        until: Timestamp,
+    ) -> Option<Timestamp> {
+        let now = self.now();
+        if now.duration_since(counted).unsigned_abs() <= LATE_MAX {
+            return Some(counted);
         }
+        let postponed = self.board().limits(lane, |limits| limits.postpone(counted, now));
+        if postponed { Some(now) } else { self.wait_for_pace(lane, until).await }
     }
 
-    pub(super) fn note_success(&self, lane: LaneId) {
+    pub(super) fn note_success(&self, Lane { lane, edition, .. }: Lane<'_>) {
         let (mut board, now) = (self.board(), self.now());
-        if board.succeeded(lane, now) {
+        if board.succeeded(lane, edition, now) {
             self.tell_recovered(&board, lane, now);
             drop(board);
             self.pump.notify_one();
         }
     }
 
-    pub(super) fn note_failure(&self, lane: LaneId, error: &SendError) {
+    pub(super) fn note_failure(&self, Lane { lane, edition, .. }: Lane<'_>, error: &SendError) {
         let (mut board, now) = (self.board(), self.now());
-        match board.failed(lane, error, now) {
+        match board.failed(lane, edition, error, now) {
             Change::Same => return,
             Change::SetAside => self.tell_set_aside(&board, lane, error, now),
             Change::Recovered => self.tell_recovered(&board, lane, now),
@@ -115,9 +131,19 @@ impl Engine {
 
     /// Asks a closed provider, without mail, whether it works again.
     pub(super) async fn check(self: Arc<Self>, lane: LaneId) {
-        let provider = self.board().provider(lane);
         // To a service that counts calls it is one.
-        self.wait_for_pace(lane).await;
+        if self.wait_for_pace(lane, Timestamp::MAX).await.is_none() {
+            // Nobody needs it any more.
+            return;
+        }
+        let (provider, edition) = {
+            let (mut board, now) = (self.board(), self.now());
+            if board.puts_off_check(lane, now) {
+                return;
+            }
+            let (provider, _, edition) = board.account(lane);
+            (provider, edition)
+        };
         let probing = tokio::time::timeout(CHECK_TIMEOUT, provider.probe());
         let result = caught(probing).await.and_then(Result::ok);
         let result = result.unwrap_or_else(|| {
@@ -130,7 +156,7 @@ impl Engine {
         });
         {
             let (mut board, now) = (self.board(), self.now());
-            let change = board.checked(lane, result.as_ref().map(drop), now);
+            let change = board.checked(lane, edition, result.as_ref().map(drop), now);
             if let (Change::SetAside, Err(error)) = (change, &result) {
                 self.tell_set_aside(&board, lane, error, now);
             }

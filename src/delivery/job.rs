@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::brought::Way;
-use super::doubt::{Answer, Doubt};
+use super::doubt::{self, Answer, Doubt};
 use super::lane::LaneId;
 use super::memory::{Room, is_large};
 use super::parts::Parts;
 use crate::clock::Timestamp;
+use crate::config::OnUnclear;
 use crate::message::{Address, Email};
 use crate::queue::{
     Attempt, Claim, Next, Outcome, Place, RecipientState, RecipientStatus, Turn, Usage,
@@ -47,6 +48,8 @@ pub(super) struct Job {
     pub(super) second_copy: Option<String>,
     /// The only lane that it may take now, because of the doubt.
     pub(super) bound: Option<LaneId>,
+    /// When the call that it has its slot for was counted.
+    pub(super) counted: Timestamp,
     /// It cannot travel together with others.
     pub(super) alone: bool,
     /// Others come at the same time, with which it could travel.
@@ -79,6 +82,7 @@ impl Job {
             doubt,
             second_copy: None,
             bound: None,
+            counted: Timestamp::MIN,
             alone: false,
             in_company: false,
             claim,
@@ -120,8 +124,9 @@ impl Job {
     /// Takes down what a call to this provider says about whether it has the message.
     pub(super) fn heard(&mut self, provider: &str, at: Timestamp, answer: Answer) {
         let same = self.doubt.as_ref().is_some_and(|doubt| doubt.provider == provider);
+        let shared = self.doubt.as_ref().is_some_and(|doubt| doubt.is_shared);
         match answer {
-            Answer::Taken | Answer::Refused if same => self.doubt = None,
+            Answer::Taken | Answer::Refused if same && !shared => self.doubt = None,
             // Without a note in the record there is nothing to keep.
             Answer::Unclear if !same && self.begun.as_deref() == Some(provider) => {
                 self.doubt = Some(Doubt::new(provider, at));
@@ -141,11 +146,33 @@ impl Job {
             && self.claim.recipients.iter().all(|it| it.state == RecipientState::Queued)
     }
 
-    /// The call whose outcome is not known cannot be made again.
+    /// The call whose outcome is not known cannot be made again; the record still says of which request it was.
     pub(super) fn lose_request(&mut self) {
         if let Some(doubt) = &mut self.doubt {
             doubt.place = None;
             doubt.is_lost = true;
+            self.begun = None;
+        }
+    }
+
+    /// True when the call whose outcome is not known cannot be made again.
+    pub(super) fn has_lost_request(&self) -> bool {
+        self.doubt.as_ref().is_some_and(|doubt| doubt.is_lost)
+    }
+
+    /// The provider that may have the message cannot carry it as it is. With `retry` the note of a call may have been
+    /// written ahead of one that was never made; unless an attempt is on record. Else it could be carried, under settings
+    /// that have been changed.
+    pub(super) fn cannot_repeat(&mut self, provider: &str, on_unclear: OnUnclear) {
+        let of_it = |past: &(String, Outcome)| past.0 == provider && past.1 != Outcome::Unfit;
+        let Some(doubt) = self.doubt.as_ref().filter(|doubt| doubt.provider == provider) else {
+            return;
+        };
+        let called = on_unclear == OnUnclear::Hold || self.claim.history.iter().any(of_it);
+        if called || doubt.is_shared {
+            self.lose_request();
+        } else {
+            self.doubt = None;
         }
     }
 
@@ -159,7 +186,12 @@ impl Job {
 
     /// True when the lease does not last for another call.
     pub(super) fn lease_ends(&self, now: Timestamp) -> bool {
-        now + LEASE_MARGIN > self.lease_expires
+        now > self.begins_until()
+    }
+
+    /// Until when a call may be begun.
+    pub(super) fn begins_until(&self) -> Timestamp {
+        self.lease_expires - LEASE_MARGIN
     }
 
     /// The recipients that are still to be served, in the order of the envelope; of a message that goes in parts, those
@@ -174,12 +206,63 @@ impl Job {
     /// The message, or the part of it whose turn it is, ends so. Returns what follows for the message, or `None` when
     /// another part has its turn in the same delivery.
     pub(super) fn end_part(&mut self, next: Next) -> Option<Next> {
+        let next = if self.parts.is_one() { next } else { self.with_doubt(next) };
         let next = self.parts.end(next, &mut self.claim.recipients);
         if next.is_none() {
             // What was refused of one part says little about another.
             self.passed_over = malformed_at(&self.claim);
+            if self.second_copy.take().is_some() {
+                // It was about the part that went elsewhere after all.
+                self.doubt.take_if(|doubt| !doubt.is_aside && !doubt.is_shared);
+            }
         }
         next
+    }
+
+    /// What the doubt means when a part ends so, and there are others: the record has room for one note.
+    fn with_doubt(&mut self, next: Next) -> Next {
+        let Some(doubt) = self.doubt.as_ref().filter(|doubt| !doubt.is_aside) else { return next };
+        match next {
+            Next::Failed { error } => {
+                let error = doubt::doubtful(&doubt.provider, error);
+                // One that was in the record may be about another part.
+                let noted = self.claim.doubt.as_ref();
+                if noted.is_none_or(|noted| noted.since != doubt.since) {
+                    self.doubt = None;
+                }
+                Next::Failed { error }
+            }
+            Next::Queue { .. } => {
+                if self.bound.is_some() {
+                    // Another part's call would overwrite it.
+                    self.parts.close();
+                }
+                next
+            }
+            Next::Continue | Next::Delivered => next,
+        }
+    }
+
+    /// Who may have a message that fails all the same, where the record does not say so, or says it of its batch.
+    pub(super) fn doubtful_end(&self, next: &Next) -> Option<&str> {
+        let fails = match next {
+            Next::Continue | Next::Queue { .. } => false,
+            Next::Delivered => self.failure().is_some(),
+            Next::Failed { .. } => true,
+        };
+        match &self.doubt {
+            _ if !fails => None,
+            Some(doubt) => {
+                let is_noted =
+                    self.begun.as_ref() == Some(&doubt.provider) && doubt.place.is_none();
+                Some(&*doubt.provider).filter(|_| !is_noted)
+            }
+            None => {
+                let failed = |it: &&RecipientStatus| it.state == RecipientState::Failed;
+                let failed = self.claim.recipients.iter().filter(failed);
+                failed.filter_map(|it| it.reason.as_deref()).find_map(doubt::suspected)
+            }
+        }
     }
 
     /// How often these have had the message sent anew: what makes the call another than the earlier ones.

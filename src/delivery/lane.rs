@@ -59,9 +59,15 @@ pub struct LaneSetup {
 /// The number of a lane on the board; never given again.
 pub(super) type LaneId = usize;
 
+/// How often the settings of a lane have been changed. What a call shows holds for those that it was made with.
+pub(super) type Edition = u32;
+
 #[derive(Debug)]
 pub(super) struct Lane {
     pub(super) setup: LaneSetup,
+    pub(super) edition: Edition,
+    /// The first one of the present account.
+    account_since: Edition,
     pub(super) standing: Standing,
     pub(super) limits: Limits,
     pub(super) in_flight: usize,
@@ -111,6 +117,8 @@ impl Lane {
             owing: false,
             retired: false,
             returns: Timestamp::MIN,
+            edition: 0,
+            account_since: 0,
             setup,
         }
     }
@@ -140,6 +148,11 @@ impl Lane {
         let same_account = self.setup.account == setup.account;
         self.limits = limits.going_on_from(&self.limits, same_account);
         self.standing.try_again(now);
+        self.edition += 1;
+        if !same_account {
+            self.account_since = self.edition;
+            self.standing.forget_rest();
+        }
         self.setup = setup;
     }
 
@@ -203,8 +216,9 @@ impl Lane {
     pub(super) fn depart(&mut self, batching: Batching, now: Timestamp) -> Option<Departure> {
         // A trial is one message: what it shows must not cost the others a try.
         let batch = self.batch(batching).filter(|_| !self.standing.is_trial());
-        let departure = self.waiting.depart(&self.setup.name, batch)?;
+        let mut departure = self.waiting.depart(&self.setup.name, batch)?;
         self.take_slot(now);
+        departure.is_counted(now);
         Some(departure)
     }
 
@@ -299,15 +313,31 @@ impl Lane {
         self.returns = Timestamp::MIN;
     }
 
-    /// A call succeeded. True when the provider was closed before.
-    pub(super) fn succeeded(&mut self, now: Timestamp) -> bool {
+    /// A call succeeded that was made with the settings of that edition. True when the provider was closed before.
+    pub(super) fn succeeded(&mut self, edition: Edition, now: Timestamp) -> bool {
+        if edition != self.edition {
+            return false;
+        }
         self.hear(now);
         self.limits.succeeded();
         self.standing.succeeded(now)
     }
 
-    /// A call failed.
-    pub(super) fn failed(&mut self, error: &SendError, now: Timestamp, rng: &mut Rng) -> Change {
+    /// A call failed that was made with the settings of that edition. What it says of other ones is only for how long the
+    /// account wants to be left alone.
+    pub(super) fn failed(
+        &mut self,
+        edition: Edition,
+        error: &SendError,
+        now: Timestamp,
+        rng: &mut Rng,
+    ) -> Change {
+        if edition != self.edition {
+            if edition >= self.account_since {
+                self.limits.failed(error, self.in_flight, now);
+            }
+            return Change::Same;
+        }
         self.hear(now);
         self.limits.failed(error, self.in_flight, now);
         let change = self.standing.failed(error, now, rng);

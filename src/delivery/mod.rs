@@ -43,6 +43,7 @@ mod pump;
 mod roster;
 mod route;
 mod settle;
+mod slot;
 mod standing;
 mod status;
 #[cfg(test)]
@@ -151,8 +152,8 @@ impl Delivery {
     }
 
     /// Takes over another configuration without a pause. A provider of which nothing has changed keeps its standing, its
-    /// limits and what waits for it; another begins anew; one that is gone takes no new call, and its calls under way end.
-    /// Whatever waits goes by the new routes. This instance keeps its name.
+    /// limits and what waits for it; one that has changed keeps what is known of the account; one that is gone gets no other
+    /// message, and those that it has end. Whatever waits goes by the new routes. This instance keeps its name.
     pub fn reload(&self, settings: Settings) {
         let engine = &self.0;
         engine.set_policy(Policy::of(&settings));

@@ -32,21 +32,21 @@ pub(super) enum Placement {
 }
 
 impl Board {
-    /// Finds a lane for a message, or a place to wait. Of several parts, the first that can go at once has its turn, else
-    /// the one before which the fewest wait, else one that must wait for its providers.
-    pub(super) fn place(&mut self, mut job: Job, now: Timestamp) -> Placement {
-        self.divide(&mut job);
-        if !job.parts.is_one() {
-            let parts = job.parts.untried(&job.claim.recipients);
-            let by_rank = parts.into_iter().min_by_key(|part| {
-                job.parts.turn_to(*part);
-                self.rank(&job, now)
-            });
-            if let Some(part) = by_rank {
-                job.parts.turn_to(part);
-            }
+    /// Of several parts, the first that can go at once has its turn, else the one before which the fewest wait, else one
+    /// that must wait for its providers.
+    pub(super) fn choose_part(&self, job: &mut Job, now: Timestamp) {
+        self.divide(job);
+        if job.parts.is_one() {
+            return;
         }
-        self.place_part(job, now)
+        let parts = job.parts.untried(&job.claim.recipients);
+        let by_rank = parts.into_iter().min_by_key(|part| {
+            job.parts.turn_to(*part);
+            self.rank(job, now)
+        });
+        if let Some(part) = by_rank {
+            job.parts.turn_to(part);
+        }
     }
 
     /// Finds a lane for the part of a message whose turn it is.
@@ -76,6 +76,7 @@ impl Board {
                     if gathers.is_none() && lane.goes_first(now) && lane.is_free(now) =>
                 {
                     self.roster.change(id, |lane| lane.take_slot(now));
+                    job.counted = now;
                     return Placement::Run(id, Box::new(job));
                 }
                 Admission::Open | Admission::Soon(_)
@@ -100,11 +101,11 @@ impl Board {
     /// The lower, the sooner the part of the message whose turn it would be can go. What may have arrived is settled first:
     /// its record must not be overwritten by another part's.
     fn rank(&self, job: &Job, now: Timestamp) -> (u8, usize) {
-        let candidates = self.usual(job);
-        let in_doubt = job.claim.doubt.as_ref().map(|doubt| doubt.provider.as_str());
-        if in_doubt.is_some_and(|name| candidates.iter().any(|id| self.name(*id) == name)) {
+        let in_doubt = job.doubt.as_ref();
+        if in_doubt.is_some_and(|doubt| self.in_doubt(job, doubt).contains(&job.parts.now())) {
             return (0, 0);
         }
+        let candidates = self.usual(job);
         let open = candidates.iter().find(|id| self.is_open(**id, now));
         match open.map(|id| self.roster.lane(*id)) {
             Some(lane) if lane.waiting.is_empty() && lane.is_free(now) => (1, 0),
@@ -134,6 +135,8 @@ impl Board {
         // quota.
         let is_way_open = self.usual(job).into_iter().any(|id| self.is_open(id, now));
         let is_shut = !is_way_open && (job.parts.is_one() || !routes.iter().any(is_open));
+        // What is not remembered is read with all that is unknown, whoever is open.
+        let is_shut = is_shut && (job.parts.is_one() || self.remembers(routes));
         if is_shut && job.passed_over.is_empty() {
             self.roster.change(first, |lane| lane.owing = true);
             // Where accounts take turns at having a lane, those that had one come after those that had none.

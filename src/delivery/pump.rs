@@ -168,6 +168,9 @@ impl Engine {
             let Ok(claims) = store.claim(portion, now, lease).await else {
                 return;
             };
+            // Batches that are to be repeated are given up as a whole, or not at all.
+            let (members, claims): (Vec<_>, Vec<_>) = claims.into_iter().partition(is_member);
+            self.offer_all(members, expires).await;
             let mut given_up = 0;
             for claim in claims {
                 let way = self.way(&claim.message);
@@ -199,4 +202,9 @@ impl Engine {
             }
         }
     }
+}
+
+/// True for one of a batch whose outcome is not known.
+fn is_member(claim: &Claim) -> bool {
+    claim.doubt.as_ref().is_some_and(|doubt| doubt.place.is_some())
 }

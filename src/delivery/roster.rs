@@ -277,7 +277,14 @@ impl Roster {
                 self.change(id, |lane| (lane.stale, lane.used) = (false, now));
                 return Ok(());
             }
-            Some(id) => self.retire(id),
+            Some(id) => {
+                let checks = self.checks;
+                self.change(id, |lane| {
+                    lane.reload(setup, checks, now);
+                    (lane.stale, lane.used) = (false, now);
+                });
+                return Ok(());
+            }
             None if self.is_full() && !self.make_place(now) => {
                 return Err(NoLane::Full);
             }

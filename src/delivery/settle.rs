@@ -82,7 +82,9 @@ impl Engine {
         let next = self.final_word(job, next);
         let more = matches!(next, Next::Queue { .. });
         let way = more.then(|| self.board().way_of(job));
+        let suspect = job.doubtful_end(&next).map(str::to_owned);
         let settlement = Settlement {
+            suspect,
             id: job.claim.message.id,
             lease: job.claim.lease,
             attempts: std::mem::take(&mut job.attempts),
@@ -111,15 +113,11 @@ impl Engine {
         }
     }
 
-    /// The end of a message that may have arrived and must not be sent again.
-    pub(super) async fn hold(self: &Arc<Self>, mut job: Job, error: Option<String>) {
-        let provider = job.doubt.as_ref().map(|doubt| doubt.provider.clone());
-        let provider = provider.or_else(|| job.begun.clone()).unwrap_or_default();
-        if job.doubt.as_ref().is_some_and(|doubt| doubt.is_lost) {
-            // It is no member of a batch any more, so that an operator can have it sent.
-            self.begin(&mut [&mut job], &provider, None).await.ok();
-        }
-        let error = doubt::held(&provider, error.as_deref());
+    /// The end of a message that may have arrived and must not be sent again; of one that goes in parts, of the part whose
+    /// turn it is.
+    pub(super) async fn hold(self: &Arc<Self>, job: Job, error: Option<String>) {
+        let provider = job.doubt.as_ref().map_or("a provider", |doubt| &doubt.provider);
+        let error = doubt::held(provider, error.as_deref());
         self.conclude(job, Next::Failed { error }).await;
     }
 
@@ -147,6 +145,9 @@ impl Engine {
         }
         for job in jobs {
             job.begun = Some(provider.to_owned());
+            if let (None, Some(doubt)) = (batch, &mut job.doubt) {
+                doubt.place = None;
+            }
         }
         Ok(())
     }

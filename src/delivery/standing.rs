@@ -136,6 +136,13 @@ impl Standing {
         }
     }
 
+    /// It is another account now, of which no rest has been asked for.
+    pub(super) fn forget_rest(&mut self) {
+        if let Phase::Throttled { .. } = self.phase {
+            (self.phase, self.strikes) = (Phase::Up, 0);
+        }
+    }
+
     /// Whether a message may go to this provider now.
     pub(super) fn admission(&self, now: Timestamp) -> Admission {
         match self.phase {
@@ -251,6 +258,13 @@ impl Standing {
                 true
             }
             _ => false,
+        }
+    }
+
+    /// The check that was started is not made now.
+    pub(super) fn put_off_check(&mut self) {
+        if let Phase::Closed { checking, .. } = &mut self.phase {
+            *checking = false;
         }
     }
 

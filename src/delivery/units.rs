@@ -7,6 +7,7 @@ use super::doubt::{self, Doubt, Stance, Suspect};
 use super::job::Job;
 use super::lane::LaneId;
 use super::placing::Placement;
+use super::route::RouteId;
 use super::standing::Admission;
 use crate::clock::Timestamp;
 use crate::config::OnUnclear;
@@ -26,37 +27,46 @@ pub(super) enum UnitPlacement {
 
 impl Board {
     /// Finds a lane for a message, or a place to wait, and minds who may have it already.
-    pub(super) fn assign(&mut self, job: Job, on_unclear: OnUnclear, now: Timestamp) -> Placement {
-        self.assign_by(Self::place, job, on_unclear, now)
+    pub(super) fn assign(
+        &mut self,
+        mut job: Job,
+        on_unclear: OnUnclear,
+        now: Timestamp,
+    ) -> Placement {
+        self.choose_part(&mut job, now);
+        self.assign_part(job, on_unclear, now)
     }
 
     /// The same for the part of a message whose turn it is.
     pub(super) fn assign_part(
         &mut self,
-        job: Job,
-        on_unclear: OnUnclear,
-        now: Timestamp,
-    ) -> Placement {
-        self.assign_by(Self::place_part, job, on_unclear, now)
-    }
-
-    fn assign_by(
-        &mut self,
-        place: fn(&mut Self, Job, Timestamp) -> Placement,
         mut job: Job,
         on_unclear: OnUnclear,
         now: Timestamp,
     ) -> Placement {
         job.bound = None;
-        let Some(doubt) = &job.doubt else { return place(self, job, now) };
+        self.divide(&mut job);
+        let Some(doubt) = &job.doubt else { return self.place_part(job, now) };
         let is_locked = matches!(job.way, Way::Locked(_)) || self.open_lane(&job.way, now).is_err();
         if is_locked || self.is_sent_elsewhere(&job, doubt) {
-            return place(self, job, now);
+            return self.place_part(job, now);
         }
-        match doubt::stance(doubt, self.suspect(&job, doubt, now), on_unclear, now) {
+        let parts = self.in_doubt(&job, doubt);
+        let stance = doubt::stance(doubt, self.suspect(&job, doubt, now), on_unclear, now);
+        let is_aside = !parts.contains(&job.parts.now());
+        let is_shared = parts.len() > 1;
+        job.doubt = job.doubt.filter(|_| !parts.is_empty()).map(|doubt| Doubt {
+            is_aside,
+            is_shared,
+            ..doubt
+        });
+        if is_aside {
+            return self.place_part(job, now);
+        }
+        match stance {
             Stance::Only(lane, until) => {
                 job.bound = Some(lane);
-                match place(self, job, now) {
+                match self.place_part(job, now) {
                     Placement::Back { job, due, why } => {
                         Placement::Back { job, due: sooner(due, until, now), why }
                     }
@@ -67,14 +77,24 @@ impl Board {
                 }
             }
             Stance::Anywhere => {
-                job.second_copy = Some(doubt.provider.clone());
-                if doubt.is_lost {
-                    job.doubt = None;
-                }
-                place(self, job, now)
+                job.second_copy = job.doubt.as_ref().map(|doubt| doubt.provider.clone());
+                job.doubt.take_if(|doubt| doubt.is_lost);
+                self.place_part(job, now)
             }
             Stance::Hold => Placement::Held(Box::new(job)),
         }
+    }
+
+    /// The parts that the doubt may be about, of those that are not over: the record names the provider, and not the
+    /// recipients. Where no part goes by that provider any more, it may be any.
+    pub(super) fn in_doubt(&self, job: &Job, doubt: &Doubt) -> Vec<RouteId> {
+        let lane = self.find(&doubt.provider);
+        let has = |route: &RouteId| lane.is_some_and(|lane| self.order(*route).contains(&lane));
+        let mut routes = job.parts.open(&job.claim.recipients);
+        if job.parts.all_routes().iter().any(has) {
+            routes.retain(has);
+        }
+        routes
     }
 
     /// An operator has named another provider.
@@ -93,13 +113,15 @@ impl Board {
             Way::Locked(_) => None,
         }?;
         let idempotency = self.provider(lane).capabilities().idempotency;
-        Some(Suspect { lane, idempotency, is_open: self.is_open(lane, now) })
+        // It may have room for others, and not for all recipients of this one.
+        let is_open = !matches!(self.roster.lane(lane).admits(job, now), Admission::Closed(_));
+        Some(Suspect { lane, idempotency, is_open })
     }
 
     /// Finds a place for a batch that is to be repeated: its members, one after the other as the queue handed them out.
     pub(super) fn assign_unit(
         &mut self,
-        unit: Vec<Job>,
+        mut unit: Vec<Job>,
         on_unclear: OnUnclear,
         now: Timestamp,
     ) -> UnitPlacement {
@@ -118,6 +140,7 @@ impl Board {
                     && self.roster.lane(lane).is_free(now) =>
             {
                 self.roster.change(lane, |lane| lane.take_slot(now));
+                unit.iter_mut().for_each(|job| job.counted = now);
                 UnitPlacement::Run(lane, unit)
             }
             Admission::Open | Admission::Soon(_) => {
@@ -154,8 +177,8 @@ impl Board {
         }
     }
 
-    /// By which provider a fresh message of this way is about to be tried, where that must be in its record. What will
-    /// travel together is noted together.
+    /// By which provider a fresh message of this way is about to be tried, where that must be in its record and may be
+    /// there before it is certain. What will travel together is noted together.
     pub(super) fn ahead(
         &self,
         lane: LaneId,
@@ -164,14 +187,16 @@ impl Board {
     ) -> Option<String> {
         let lane = self.roster.lane(lane);
         let idempotency = lane.setup.provider.capabilities().idempotency;
-        let goes_alone =
-            self.batching.linger.is_zero() && lane.waiting.is_empty() && lane.is_free(now)
-                || lane.batch(self.batching).is_none();
-        let notes = goes_alone && doubt::must_note(idempotency, on_unclear);
+        let joins = lane.batch(self.batching).is_some();
+        let goes_at_once = lane.waiting.is_empty()
+            && lane.admission(now) == Admission::Open
+            && lane.is_free(now)
+            && (!joins || self.batching.linger.is_zero());
+        let notes = doubt::may_note_early(idempotency, on_unclear) && (goes_at_once || !joins);
         notes.then(|| lane.setup.name.clone())
     }
 
-    /// The same for a message from the queue.
+    /// The same for a message from the queue, which may wait for its turn.
     pub(super) fn ahead_of(
         &self,
         job: &Job,
@@ -184,7 +209,8 @@ impl Board {
         let lane = self.candidates(job).into_iter().find(|lane| self.is_open(*lane, now))?;
         let setup = &self.roster.lane(lane).setup;
         let joins = self.roster.lane(lane).batch(self.batching).is_some();
-        let notes = doubt::must_note(setup.provider.capabilities().idempotency, on_unclear);
+        let idempotency = setup.provider.capabilities().idempotency;
+        let notes = doubt::may_note_early(idempotency, on_unclear);
         (notes && !(joins && job.may_join(&setup.name))).then(|| setup.name.clone())
     }
 }

@@ -32,6 +32,18 @@ pub(super) enum Departure {
     Unit(Vec<Job>),
 }
 
+impl Departure {
+    /// Its call has been counted.
+    pub(super) fn is_counted(&mut self, at: Timestamp) {
+        match self {
+            Self::One(job) => job.counted = at,
+            Self::Crew(jobs) | Self::Unit(jobs) => {
+                jobs.iter_mut().for_each(|job| job.counted = at);
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Waiting {
     singles: Fair<Job>,

@@ -96,6 +96,13 @@ impl Board {
         }
     }
 
+    /// True when mail of these routes, which are several, is left out of reads while they are closed.
+    pub(super) fn remembers(&mut self, routes: Vec<RouteId>) -> bool {
+        let is_mixed = routes.len() > 1;
+        let key = self.key(routes);
+        !is_mixed || self.mixed.contains_key(&key)
+    }
+
     fn key(&mut self, routes: Vec<RouteId>) -> WayKey {
         let key = self.routing.key(&routes);
         if routes.len() > 1 && self.mixed.len() < MIXED_MAX {

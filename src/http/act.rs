@@ -12,6 +12,7 @@ use super::json::MessageJson;
 use super::side::Context;
 use super::{body, retry_input};
 use crate::message::QueueId;
+use crate::queue::Details;
 
 /// The largest body: a thousand addresses of the longest kind fit. [`super::routes`] sets it for these endpoints.
 pub(super) const BODY_MAX: usize = 512 * 1024;
@@ -32,7 +33,7 @@ pub(super) async fn retry(
     context.ask(context.side.store.retry(id, retry, context.now())).await?;
     tracing::info!(queue_id = %id, provider, "an operator has the message tried again");
     context.side.delivery.wake();
-    answer(&context, id).await
+    Ok(answer(&show(&context, id).await?))
 }
 
 /// `POST /api/v1/messages/{id}/cancel`
@@ -48,12 +49,18 @@ pub(super) async fn cancel(
     }
     context.ask(context.side.store.cancel(id, context.now())).await?;
     tracing::info!(queue_id = %id, outcome = "cancelled", "an operator has cancelled the message");
-    answer(&context, id).await
+    let shown = show(&context, id).await;
+    let provider = shown.as_ref().ok().and_then(|details| details.summary.provider.as_deref());
+    context.side.delivery.metrics().cancelled(provider);
+    Ok(answer(&shown?))
 }
 
 /// The message as it is now.
-async fn answer(context: &Context, id: QueueId) -> Result<Response, Problem> {
+async fn show(context: &Context, id: QueueId) -> Result<Details, Problem> {
     let details = context.ask(context.side.store.show(id)).await?;
-    let details = details.ok_or_else(|| Problem::no_message(&id.to_string()))?;
-    Ok(Json(MessageJson::from(&details)).into_response())
+    details.ok_or_else(|| Problem::no_message(&id.to_string()))
+}
+
+fn answer(details: &Details) -> Response {
+    Json(MessageJson::from(details)).into_response()
 }

@@ -404,6 +404,8 @@ pub struct Settlement {
     /// It is not known whether the last call has brought the message: what [`Start`] says of it stays. Otherwise it goes
     /// with everything but [`Next::Continue`].
     pub unclear: bool,
+    /// It ends, although this provider may have it: from now on the record says so of it alone, and of no batch.
+    pub suspect: Option<String>,
     /// The way that a message goes that returns to the queue; `None`: as before.
     pub way: Option<WayKey>,
     /// What counts for quotas.

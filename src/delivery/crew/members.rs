@@ -2,12 +2,13 @@
 
 use aws_lc_rs::digest;
 
-use crate::delivery::calls::Timing;
+use crate::delivery::calls::{Timing, silence};
+use crate::delivery::caught::caught_now;
 use crate::delivery::doubt::Doubt;
 use crate::delivery::job::Job;
 use crate::delivery::lane::BATCH_BYTES_MAX;
 use crate::message::{Addressing, QueueId};
-use crate::provider::{Call, SendError, Verdict};
+use crate::provider::{Call, Provider, SendError};
 use crate::queue::{BatchId, Place};
 
 /// Those that travel; the lists have the same order and length.
@@ -35,6 +36,16 @@ impl Crew {
         self.addressings.remove(place);
         true
     }
+}
+
+/// Whether the call can be joined with others. Where that panics, it goes alone.
+pub(super) fn can_join(provider: &dyn Provider, call: &Call) -> bool {
+    caught_now(|| provider.can_join(call)).unwrap_or(false)
+}
+
+/// The calls as one; where that panics, they go alone.
+pub(super) fn join(provider: &dyn Provider, calls: &[Call]) -> Option<Call> {
+    caught_now(|| provider.join(calls)).flatten()
 }
 
 /// About how many octets the request will have: nothing that is larger is joined.
@@ -76,15 +87,5 @@ pub(super) fn of_a_panic(name: &str) -> SendError {
         reason: "mailferry itself failed at this batch; its log says where, please report it"
             .to_owned(),
         ..silence()
-    }
-}
-
-/// A provider that answers for fewer has broken its contract; nothing is known of the others.
-pub(super) fn silence() -> SendError {
-    SendError {
-        verdict: Verdict::Temporary { retry_after: None },
-        status: None,
-        reason: "the provider says nothing about this message of the batch".to_owned(),
-        unclear: true,
     }
 }

@@ -5,7 +5,6 @@ use tokio::time::Instant;
 use super::quota::Quotas;
 use super::{Limits, Stop};
 use crate::clock::Timestamp;
-use crate::delivery::course::Obstacle;
 use crate::delivery::engine::{Engine, StoreHandle};
 use crate::delivery::job::Job;
 use crate::delivery::lane::LaneId;
@@ -29,31 +28,31 @@ impl Engine {
         &self,
         lane: LaneId,
         addressings: &[Addressing],
-    ) -> Result<Leave<'_>, Obstacle> {
-        let recipients = addressings.iter().map(recipients_of).sum();
+    ) -> Result<Leave<'_>, SendError> {
+        let recipients = recipients_of_all(addressings);
         let now = self.now();
         let reserved = self.board().limits(lane, |limits| limits.reserve(recipients, now));
         match reserved {
             Ok(counts) => {
                 Ok(Leave { engine: self, lane, reserved: if counts { recipients } else { 0 } })
             }
-            Err(stop) => Err(Obstacle::Error(refusal(stop, now))),
+            Err(stop) => Err(refusal(stop, now)),
         }
     }
 
     /// A slot of the lane for somebody who waits for the answer, as soon as its limits allow, and not later than
-    /// `deadline`. `None` when the lane is not there any more.
+    /// `deadline`; when its call was counted. `None` when the lane is not there any more.
     pub(in crate::delivery) async fn seat(
         &self,
         lane: LaneId,
         deadline: Instant,
-    ) -> Option<Result<(), SendError>> {
+    ) -> Option<Result<Timestamp, SendError>> {
         // Whoever sends a test mail does not stand behind the queue's mail.
         let beyond = self.store.is_some();
         loop {
             let now = self.now();
             let seat = self.board().seat(lane, beyond, now)?;
-            let Err(at) = seat else { return Some(Ok(())) };
+            let Err(at) = seat else { return Some(Ok(now)) };
             let wait = at.duration_since(now).unsigned_abs();
             if Instant::now() + wait > deadline {
                 return Some(Err(refusal(Stop::Rests(at), now)));
@@ -164,6 +163,11 @@ pub(in crate::delivery) fn served_of_joined(
             addressings.iter().map(|addressing| served(provider, &failed, addressing)).sum()
         }
     }
+}
+
+/// Recipients that count for these calls together.
+pub(in crate::delivery) fn recipients_of_all(addressings: &[Addressing]) -> u64 {
+    addressings.iter().map(recipients_of).sum()
 }
 
 fn recipients_of(addressing: &Addressing) -> u64 {

@@ -10,7 +10,7 @@ mod pace;
 mod quota;
 mod width;
 
-pub(super) use gate::{served, served_of_joined};
+pub(super) use gate::{recipients_of_all, served, served_of_joined};
 pub use quota::QuotaSetup;
 
 use std::num::NonZeroUsize;
@@ -80,7 +80,10 @@ impl Limits {
             self.pause = before.pause;
             self.window = before.window;
             self.width = self.width.going_on_from(before.width);
-            if let (Some(pace), Some(before)) = (&mut self.pace, &before.pace) {
+            if !self.configured && !before.configured {
+                // What the service has said of its rate, which it says again only with its next answer.
+                self.pace.clone_from(&before.pace);
+            } else if let (Some(pace), Some(before)) = (&mut self.pace, &before.pace) {
                 let rate = pace.rate();
                 *pace = before.clone();
                 pace.set_rate(rate);
@@ -144,11 +147,28 @@ impl Limits {
         service.min(whole).max(1)
     }
 
+    /// How many recipients the calls of one message may have that go in one request. Where they are counted, not more
+    /// than one call may: by that it was decided that the message may go. What goes together depends on nothing that
+    /// changes by itself, so that a repeat is the same request.
+    pub(super) fn recipients_per_request(&self, per_call: usize) -> usize {
+        if self.quotas.is_empty() { usize::MAX } else { per_call }
+    }
+
+    /// True when a quota has no room for so many, even when nothing of it is used.
+    pub(super) fn never_fit(&self, recipients: u64) -> bool {
+        self.quotas.whole().is_some_and(|whole| recipients > whole)
+    }
+
     /// A call begins.
     pub(super) fn began(&mut self, now: Timestamp) {
         if let Some(pace) = &mut self.pace {
             pace.count(now);
         }
+    }
+
+    /// The call that began at `counted` is made only now. False when it has to wait for the rate once more.
+    pub(super) fn postpone(&mut self, counted: Timestamp, now: Timestamp) -> bool {
+        self.pace.as_mut().is_none_or(|pace| pace.postpone(counted, now))
     }
 
     /// A call ended well.

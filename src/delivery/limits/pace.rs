@@ -82,6 +82,18 @@ impl Pace {
         self.forget();
     }
 
+    /// The call that was counted at `counted` is made at `now`. False where that cannot be said any more, because others
+    /// have been counted since, or the clock was set back: it has to be counted anew.
+    pub(super) fn postpone(&mut self, counted: Timestamp, now: Timestamp) -> bool {
+        match self.made.back_mut() {
+            Some(last) if *last == counted && counted <= now => {
+                *last = now;
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
     /// When the window that ends with the next call has room for it; `None` while it is not full.
     fn window_opens(&self) -> Option<Timestamp> {
         let full = u32::try_from(self.made.len()).is_ok_and(|made| made >= self.window.calls);
@@ -172,6 +184,33 @@ mod tests {
     }
 
     #[test]
+    fn a_late_call_takes_its_permit_along() {
+        let mut pace = Pace::new(rate(2, Duration::from_secs(1)));
+        let at = |ms| start() + Duration::from_millis(ms);
+        pace.count(at(0));
+        assert!(pace.postpone(at(0), at(200)));
+        assert_eq!(pace.next(at(200)), at(500), "the next one is not late");
+        pace.count(at(500));
+        assert_eq!(pace.next(at(500)), at(1_200), "and no second holds three");
+        assert!(!pace.postpone(at(200), at(600)), "another has been counted since");
+        assert!(!pace.postpone(at(500), at(400)), "the clock was set back");
+    }
+
+    #[test]
+    fn late_calls_do_not_halve_the_rate() {
+        let mut pace = Pace::new(rate(2, Duration::from_secs(1)));
+        let mut now = start();
+        for _ in 0..10 {
+            now = now.max(pace.next(now));
+            pace.count(now);
+            let late = now + Duration::from_millis(90);
+            assert!(pace.postpone(now, late));
+            now = late;
+        }
+        assert!(now <= start() + Duration::from_secs(5), "{now}");
+    }
+
+    #[test]
     fn a_clock_that_is_set_back_neither_stops_the_calls_nor_lets_more_go() {
         let mut pace = Pace::new(rate(2, Duration::from_secs(1)));
         pace.count(start());
@@ -221,6 +260,28 @@ mod tests {
                 let idle = if often == 0 { per / 3 } else { Duration::ZERO };
                 now = now.max(pace.next(now)) + Duration::from_micros(micros) + idle;
                 pace.count(now);
+                made.push(now);
+            }
+            prop_assert!(most_in_a_window(&made, per) <= calls as usize);
+        }
+
+        #[test]
+        fn no_window_holds_more_where_calls_are_late(
+            calls in 1_u32..600,
+            per in prop::sample::select(vec![100_u64, 1_000, 60_000]),
+            delays in prop::collection::vec((0_u64..6, 0_u64..200), 1..800),
+        ) {
+            let per = Duration::from_millis(per);
+            let mut pace = Pace::new(rate(calls, per));
+            let (mut now, mut made) = (start(), Vec::new());
+            for (late, millis) in delays {
+                now = now.max(pace.next(now));
+                pace.count(now);
+                if late == 0 {
+                    let counted = now;
+                    now += Duration::from_millis(millis);
+                    prop_assert!(pace.postpone(counted, now));
+                }
                 made.push(now);
             }
             prop_assert!(most_in_a_window(&made, per) <= calls as usize);

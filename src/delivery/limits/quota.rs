@@ -89,10 +89,12 @@ impl Quotas {
     /// Takes over what has been counted under other quotas.
     pub(super) fn go_on_from(&mut self, before: &Self) {
         // Without quotas nothing was counted.
-        if !self.is_empty() && !before.is_empty() {
-            self.served.clone_from(&before.served);
-            (self.reserved, self.known, self.hour) = (before.reserved, before.known, i64::MIN);
+        if self.is_empty() || before.is_empty() {
+            return;
         }
+        self.served.clone_from(&before.served);
+        (self.reserved, self.known, self.hour) = (before.reserved, before.known, before.hour);
+        self.sum_up();
     }
 
     /// True where nothing has to be counted.
@@ -166,7 +168,8 @@ impl Quotas {
 
     /// When a full quota gets room, as far as it was known at the last change.
     pub(super) fn renews(&self) -> Option<Timestamp> {
-        self.lacking(1, self.hour).map(|full| full.renews)
+        // Without a look at a clock nothing is known.
+        (self.hour != i64::MIN).then(|| self.lacking(1, self.hour))?.map(|full| full.renews)
     }
 
     /// The most recipients that can ever be served at once.
@@ -234,9 +237,17 @@ impl Quotas {
         }
         self.served = self.served.split_off(&Self::first_hour(now));
         self.hour = hour;
+        self.sum_up();
+    }
+
+    /// Counts what was served in the hours that count now; before the first look at a clock that is nothing.
+    fn sum_up(&mut self) {
+        if self.hour == i64::MIN {
+            return;
+        }
         let mut quotas = std::mem::take(&mut self.quotas);
         for quota in &mut quotas {
-            quota.used = self.served_in(quota.span, hour);
+            quota.used = self.served_in(quota.span, self.hour);
         }
         self.quotas = quotas;
     }

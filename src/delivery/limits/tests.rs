@@ -38,6 +38,21 @@ async fn what_the_service_says_slows_down_and_speeds_up() {
 }
 
 #[tokio::test]
+async fn what_the_service_has_said_holds_on_over_a_reload_for_the_same_account() {
+    let mut before = limits(None, 0);
+    before.hear(&Heard { limit: Some(rate(2)), ..Heard::default() }, start());
+    before.began(start());
+    let same = limits(None, 0).going_on_from(&before, true);
+    assert_eq!(same.paced(start()), start() + Duration::from_millis(500));
+    let another = limits(None, 0).going_on_from(&before, false);
+    assert_eq!((another.interval(), another.paced(start())), (None, start()));
+    let configured = limits(Some(rate(4)), 0).going_on_from(&before, true);
+    assert_eq!(configured.paced(start()), start() + Duration::from_millis(250));
+    let freed = limits(None, 0).going_on_from(&configured, true);
+    assert_eq!(freed.interval(), None, "a configured rate is not what the service says");
+}
+
+#[tokio::test]
 async fn a_configured_rate_stays_but_a_window_that_is_used_up_is_waited_for() {
     let mut limits = limits(Some(rate(100)), 0);
     let heard = Heard {

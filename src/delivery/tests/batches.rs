@@ -174,3 +174,13 @@ async fn an_unclear_member_goes_to_no_other_provider_at_once() {
     assert!(sent.is_err());
     assert_eq!((first.seen().len(), second.seen().len()), (1, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn without_recognition_the_record_of_an_unclear_batch_says_so() {
+    let provider = Arc::new(Scripted::with_batches(100).batches_end([unclear(PASSING)]));
+    let world = World::new(&[("postmark", &provider)]);
+    let id = world.submit(&FIVE).await;
+    let details = world.until(id, State::Delivered).await;
+    let words = details.attempts[0].error.as_deref().unwrap();
+    assert!(words.contains("a batch of 5") && words.contains("may be a second copy"), "{words}");
+}

@@ -8,8 +8,9 @@ use fastrand::Rng;
 use tokio_util::sync::CancellationToken;
 
 use super::scripted::{Scripted, World, pass, rules, settings, submission};
+use super::together::{sizes, with_backlog};
 use crate::clock::{SharedClock, TimerClock};
-use crate::delivery::{Delivery, ProviderState, QuotaSetup, Settings};
+use crate::delivery::{Delivery, ProviderState, QuotaSetup, Settings, SetupMark};
 use crate::provider::{Heard, Rate, Verdict};
 use crate::queue::{MemoryStore, Refusal, SqliteStore, State, Store};
 
@@ -255,6 +256,51 @@ async fn a_quota_is_kept_in_the_file() {
         running.await.unwrap();
     }
     assert_eq!(provider.seen().len(), 3);
+}
+
+/// With hidden recipients, each of which gets a call.
+async fn until_served(world: &World, provider: &Scripted, recipients: usize, days: u64) {
+    let addresses: Vec<String> = (0..recipients).map(|n| format!("r{n}@example.net")).collect();
+    let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    let id = world.submit(&addresses).await;
+    pass(Duration::from_hours(24 * days) + SECOND * 10).await;
+    assert_eq!(world.show(id).await.summary.state, State::Delivered, "{:?}", provider.seen());
+    assert_eq!(provider.copies(), (1, recipients));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_joined_calls_of_one_message_keep_to_a_quota() {
+    let provider = Arc::new(Scripted::with_batches(100));
+    let world = World::with(with_quota(&[("resend", &provider)], 5));
+    pass(SECOND).await;
+    until_served(&world, &provider, 7, 1).await;
+    assert_eq!(sizes(&provider), [2, 2, 2, 1], "what one call could have, and no more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_with_more_recipients_than_the_whole_quota_goes_in_pieces() {
+    let provider = Arc::new(Scripted::with_batches(100));
+    let world = World::with(with_quota(&[("resend", &provider)], 1));
+    pass(SECOND).await;
+    until_served(&world, &provider, 3, 2).await;
+    assert_eq!(sizes(&provider), [1, 1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_in_doubt_that_is_larger_than_the_whole_quota_goes_singly() {
+    let provider = Arc::new(Scripted::with_batches(100).recognising());
+    provider.lose_answers(1);
+    let (world, ids) = with_backlog(6, settings(&[("resend", &provider)], rules())).await;
+    pass(Duration::from_millis(10)).await;
+    assert!(world.show(ids[2]).await.summary.in_doubt);
+    let mut smaller = with_quota(&[("resend", &provider)], 5);
+    smaller.lanes[0].mark = SetupMark::of(["a quota"]);
+    world.delivery.reload(smaller);
+    pass(Duration::from_hours(24)).await;
+    for id in ids {
+        assert_eq!(world.show(id).await.summary.state, State::Delivered);
+    }
+    assert_eq!(sizes(&provider), [6, 1, 1, 1, 1, 1, 1]);
 }
 
 fn direct(settings: Settings) -> Delivery {

@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::scripted::{Scripted, World, pass};
+use super::scripted::{Scripted, World, pass, rules, settings};
 use crate::clock::{Clock, SharedClock, SystemClock};
 use crate::config::HookConfig;
 use crate::delivery::Observers;
@@ -96,6 +96,28 @@ async fn a_failover_is_told_once_and_so_is_its_end() {
     let line = r#"mailferry_messages_finished_total{provider="sendgrid",state="delivered"} 8"#;
     assert!(scene.shows(line));
     assert!(scene.shows("mailferry_delivery_seconds_count 11"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stand_in_that_a_reload_makes_the_preferred_one_is_no_return() {
+    let scene = scene(Scripted::new().always(Err(PASSING)), Scripted::new());
+    scene.first.probe_says(Err(PASSING));
+    for _ in 0..8 {
+        assert_eq!(scene.deliver().await, "sendgrid");
+    }
+    assert_eq!(scene.kinds(), ["provider.set_aside", "failover.began"]);
+    // Nothing else has changed: the lanes keep the providers that they have.
+    let turned = [("sendgrid", &scene.first), ("resend", &scene.first)];
+    scene.world.delivery.reload(settings(&turned, rules()));
+    for _ in 0..3 {
+        assert_eq!(scene.deliver().await, "sendgrid");
+    }
+    assert_eq!(scene.kinds(), [""; 0]);
+    scene.first.probe_says(Ok(()));
+    scene.first.now_answers(Ok(()));
+    pass(Duration::from_hours(1)).await;
+    assert_eq!(scene.deliver().await, "sendgrid");
+    assert!(!scene.kinds().iter().any(|kind| kind.starts_with("failover")));
 }
 
 #[tokio::test(start_paused = true)]

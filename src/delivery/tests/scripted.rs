@@ -69,10 +69,21 @@ pub(in crate::delivery) struct Scripted {
     silent: AtomicUsize,
     /// Refuses the call to this recipient; a batch with it as a whole, or only this member.
     poison: Option<(&'static str, bool)>,
+    /// So many of its next answers to batches say nothing about the last member.
+    forgetful: AtomicUsize,
     /// Writes its requests otherwise.
     in_capitals: bool,
     /// Cannot be joined with others.
     unjoinable: Option<&'static str>,
+    /// Panics while it joins calls, or when it is asked whether it can.
+    fatal_joins: Option<FatalJoin>,
+}
+
+/// Where joining calls panics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FatalJoin {
+    Asked,
+    Done,
 }
 
 /// The body of a request, and what was answered for each of its members.
@@ -118,8 +129,10 @@ impl Scripted {
             lost: AtomicUsize::new(0),
             silent: AtomicUsize::new(0),
             poison: None,
+            forgetful: AtomicUsize::new(0),
             in_capitals: false,
             unjoinable: None,
+            fatal_joins: None,
         }
     }
 
@@ -139,6 +152,10 @@ impl Scripted {
 
     pub(super) fn that_panics_at(recipient: &'static str) -> Self {
         Self { fatal: Some(recipient), ..Self::new() }
+    }
+
+    pub(super) fn panicking_at_joins(self, fatal: FatalJoin) -> Self {
+        Self { fatal_joins: Some(fatal), ..self }
     }
 
     pub(super) fn that_does_not_answer() -> Self {
@@ -262,11 +279,13 @@ impl Provider for Scripted {
     }
 
     fn can_join(&self, call: &Call) -> bool {
+        assert_ne!(self.fatal_joins, Some(FatalJoin::Asked), "as told");
         self.capabilities.batch.is_some()
             && self.unjoinable.is_none_or(|recipient| call.body != recipient.as_bytes())
     }
 
     fn join(&self, calls: &[Call]) -> Option<Call> {
+        assert_ne!(self.fatal_joins, Some(FatalJoin::Done), "as told");
         let bodies: Vec<&[u8]> = calls.iter().map(|call| call.body.as_ref()).collect();
         // As the real ones: without batches there is no joining.
         self.capabilities.batch.map(|_| Call::new(bodies.join(&b';'), "text/plain"))

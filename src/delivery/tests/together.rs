@@ -41,13 +41,13 @@ pub(super) async fn waiting(store: &dyn Store, clock: &SharedClock, count: usize
 }
 
 /// A delivery that finds a backlog.
-async fn with_backlog(count: usize, settings: Settings) -> (World, Vec<QueueId>) {
+pub(super) async fn with_backlog(count: usize, settings: Settings) -> (World, Vec<QueueId>) {
     let (store, clock) = (Arc::new(MemoryStore::new(50_000)), clock());
     let ids = waiting(&*store, &clock, count).await;
     (World::over(store, clock, settings), ids)
 }
 
-fn sizes(provider: &Scripted) -> Vec<usize> {
+pub(super) fn sizes(provider: &Scripted) -> Vec<usize> {
     provider.seen().iter().map(|seen| seen.recipients.len()).collect()
 }
 
@@ -193,6 +193,16 @@ async fn a_batch_in_doubt_stays_one_when_its_repeat_is_put_off() {
     assert!(world.show(ids[2]).await.summary.in_doubt);
     all(&world, &ids, State::Delivered).await;
     assert_eq!(provider.copies(), (1, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_recognition_each_member_of_an_unclear_batch_says_so() {
+    let provider = Arc::new(Scripted::with_batches(100).batches_end([unclear()]));
+    let (world, ids) = with_backlog(10, settings(&[("postmark", &provider)], rules())).await;
+    for details in all(&world, &ids, State::Delivered).await {
+        let words = details.attempts[0].error.as_deref().unwrap();
+        assert!(words.contains("may be a second copy"), "{words}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

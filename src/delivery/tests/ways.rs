@@ -35,31 +35,32 @@ pub(super) fn routes(toml: &str) -> Vec<RouteConfig> {
 }
 
 /// By default mail goes by `resend`; that of routes may go by `ses`.
-fn with_routes(resend: &Arc<Scripted>, ses: &Arc<Scripted>, toml: &str) -> Settings {
+pub(super) fn with_routes(resend: &Arc<Scripted>, ses: &Arc<Scripted>, toml: &str) -> Settings {
     let mut settings = settings(&[("resend", resend), ("ses", ses)], rules());
     settings.lanes[1].in_route = false;
     settings.routes = routes(toml);
     settings
 }
 
-fn dead() -> Arc<Scripted> {
+pub(super) fn dead() -> Arc<Scripted> {
     let dead = Arc::new(Scripted::new().always(REFUSED));
     dead.probe_says(REFUSED);
     dead
 }
 
-fn mend(provider: &Scripted) {
+pub(super) fn mend(provider: &Scripted) {
     provider.now_answers(Ok(()));
     provider.probe_says(Ok(()));
 }
 
-fn recipients(provider: &Scripted) -> Vec<String> {
+pub(super) fn recipients(provider: &Scripted) -> Vec<String> {
     let mut all: Vec<String> = provider.seen().into_iter().flat_map(|it| it.recipients).collect();
     all.sort();
     all
 }
 
-const KOREA: &str = "[[routes]]\nname = 'korea'\nproviders = 'ses'\nrecipient_domain = ['*.kr']\n";
+pub(super) const KOREA: &str =
+    "[[routes]]\nname = 'korea'\nproviders = 'ses'\nrecipient_domain = ['*.kr']\n";
 
 #[tokio::test(start_paused = true)]
 async fn recipients_go_by_their_own_routes_each_once() {
@@ -228,4 +229,39 @@ async fn a_hundred_thousand_that_wait_for_a_closed_route_are_left_in_peace_while
     assert!(sent > 50, "{sent} calls");
     shutdown.cancel();
     running.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn mail_of_ways_that_are_not_remembered_does_not_come_round_and_round() {
+    let (resend, ses) = (Arc::new(Scripted::new()), dead());
+    let letters = ["a", "b", "c", "d", "e", "f", "g"];
+    let toml: String = letters
+        .iter()
+        .map(|it| {
+            format!("[[routes]]\nname = '{it}'\nproviders = 'ses'\nrecipient_domain = '{it}.kr'\n")
+        })
+        .collect();
+    let world = World::with(with_routes(&resend, &ses, &toml));
+    let mut ids = Vec::new();
+    for subset in 1_u32..128 {
+        let chosen = letters.iter().enumerate().filter(|(at, _)| subset & (1 << at) != 0);
+        let addresses: Vec<String> = chosen.map(|(_, it)| format!("x@{it}.kr")).collect();
+        let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
+        ids.push(world.submit(&addresses).await);
+    }
+    pass(Duration::from_secs(1)).await;
+    let now = world.clock.now();
+    let (mut waits, mut shut) = (0, 0);
+    for id in &ids {
+        let summary = world.show(*id).await.summary;
+        assert_eq!(summary.state, State::Queued);
+        if summary.next_attempt_at.unwrap() > now { waits += 1 } else { shut += 1 }
+    }
+    // Seven routes and 64 of their mixtures are known, and left out of reads.
+    assert_eq!((waits, shut), (127 - 71, 71));
+    mend(&ses);
+    pass(Duration::from_mins(20)).await;
+    for id in ids {
+        assert_eq!(world.show(id).await.summary.state, State::Delivered);
+    }
 }

@@ -76,6 +76,9 @@ async fn a_cancellation_is_answered_with_the_message() {
         assert_eq!(answer.json()["id"], json!(scene.id.to_string()));
     }
     assert_eq!(scene.acts(), [Act::Cancel(scene.id), Act::Cancel(scene.id)]);
+    let counted = r#"mailferry_messages_finished_total{provider="resend",state="cancelled"} 2"#;
+    let metrics = scene.server.get("/metrics").await;
+    assert!(metrics.text().lines().any(|line| line == counted), "{}", metrics.text());
     let answer = scene.post("cancel", &[JSON], r#"{"recipients": ["ada@example.org"]}"#).await;
     assert_eq!((answer.status, answer.code()), (400, "unknown_field".to_owned()));
 }

@@ -103,6 +103,24 @@ pub(in crate::queue) async fn only_an_unclear_end_leaves_the_doubt(open: Open) {
     assert_eq!((summary.state, summary.in_doubt), (State::Failed, true));
 }
 
+pub(in crate::queue) async fn an_end_may_name_who_may_have_the_message(open: Open) {
+    let store = open(ROOMY);
+    let (_, members) = batch_in_doubt(&*store).await;
+    let claims = claim(&*store, 10).await;
+    let failed = Next::Failed { error: "it may have arrived".to_owned() };
+    let suspect = Some("ses".to_owned());
+    let settled = Settlement { suspect, ..settlement(&claims[0], failed, 11) };
+    store.settle(settled).await.unwrap();
+    let summary = summary(&*store, members[0]).await;
+    assert_eq!((summary.in_doubt, summary.maybe_at.as_deref()), (true, Some("ses")));
+    // Of no batch any more, it can be sent by another provider.
+    let retry = Retry { provider: Some("resend".to_owned()), ..Retry::default() };
+    store.retry(members[0], retry, at(12)).await.unwrap();
+    let again = claim(&*store, 13).await;
+    let again = again.iter().find(|claim| claim.message.id == members[0]).unwrap();
+    assert_eq!(again.doubt, None, "the operator has decided");
+}
+
 pub(in crate::queue) async fn a_batch_in_doubt_comes_back_as_a_whole(open: Open) {
     let store = open(ROOMY);
     let (batch, members) = batch_in_doubt(&*store).await;

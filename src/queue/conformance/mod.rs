@@ -94,7 +94,8 @@ macro_rules! conformance {
                 very_many_senders_are_all_served_in_the_end;
             doubt: what_was_begun_is_in_doubt_when_the_lease_runs_out,
                 a_message_born_claimed_may_be_begun_at_once, calls_are_begun_all_or_none,
-                only_an_unclear_end_leaves_the_doubt, a_batch_in_doubt_comes_back_as_a_whole,
+                only_an_unclear_end_leaves_the_doubt,
+                an_end_may_name_who_may_have_the_message, a_batch_in_doubt_comes_back_as_a_whole,
                 a_batch_of_which_a_member_is_held_is_not_torn, a_clear_answer_ends_the_batch,
                 the_members_of_a_batch_in_doubt_stay_together,
                 a_retry_ends_the_doubt_of_a_lone_message;
@@ -217,6 +218,7 @@ pub(super) fn settlement(claim: &Claim, next: Next, seconds: i64) -> Settlement 
         next,
         at: at(seconds),
         unclear: false,
+        suspect: None,
         way: None,
         usage: Vec::new(),
     }

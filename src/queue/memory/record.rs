@@ -114,6 +114,10 @@ impl Record {
         if !settlement.unclear && settlement.next != Next::Continue {
             self.begun = None;
         }
+        if let Some(provider) = &settlement.suspect {
+            let provider = provider.clone();
+            self.begun = Some(Doubt { provider, since: settlement.at, place: None });
+        }
         if let Some(way) = &settlement.way {
             self.way = way.clone();
         }

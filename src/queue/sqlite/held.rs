@@ -68,6 +68,7 @@ mod tests {
             next: Next::Delivered,
             at: message.received_at,
             unclear: false,
+            suspect: None,
             way: None,
             usage: Vec::new(),
         };

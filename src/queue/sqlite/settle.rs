@@ -30,7 +30,8 @@ pub(super) fn settle(
              finished_at = ?6, recipients = ?7, provider = coalesce(?8, provider), \
              provider_message_id = coalesce(?9, provider_message_id), error = iif(?10, error, ?11), \
              lease_owner = iif(?3 = 1, lease_owner, NULL), account = iif(?3 = 2, NULL, account), \
-             begun_by = iif(?12, begun_by, NULL), batch = iif(?12, batch, NULL), way = coalesce(?13, way) \
+             begun_by = coalesce(?14, iif(?12, begun_by, NULL)), begun_at = iif(?14 IS NULL, begun_at, ?15), \
+             batch = iif(?12 AND ?14 IS NULL, batch, NULL), way = coalesce(?13, way) \
              WHERE id = ?1 AND state = 1 AND lease = ?2",
         )?
         .execute(params![
@@ -47,6 +48,8 @@ pub(super) fn settle(
             error,
             settlement.unclear || settlement.next == Next::Continue,
             settlement.way.as_ref().map(WayKey::as_str),
+            settlement.suspect,
+            rows::millis(settlement.at),
         ])?;
     if held == 0 {
         return Err(StoreError::LeaseLost(settlement.id).into());

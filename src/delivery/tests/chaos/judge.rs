@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use super::plan::Mail;
 use super::world::World;
-use crate::message::QueueId;
-use crate::queue::{Details, RecipientState, State, Store};
+use crate::config::OnUnclear;
+use crate::message::{Address, QueueId};
+use crate::queue::{Details, RecipientState, RecipientStatus, State, Store};
 
 /// What an attempt says that may bring somebody a second copy.
 const SECOND_COPY: &str = "second copy";
-
-/// Whether delivery says of an attempt that it may bring a second copy.
-const IS_SAID: bool = true;
+/// What is said of a message that is held because it may have arrived.
+const HELD: &str = "It is not sent again (delivery.on_unclear = \"hold\")";
 
 /// How many faulty messages are shown whole.
 const SHOWN: usize = 2;
@@ -27,7 +27,7 @@ pub(super) async fn faults(world: &World) -> Vec<String> {
         let name = service.kind.name;
         faults.extend(ledger.faults.iter().map(|fault| format!("{name}: {fault}")));
         if !world.plan.clock_jumps {
-            faults.extend(ledger.faults_in_time.iter().map(|fault| format!("{name}: {fault}")));
+            faults.extend(ledger.faults_of_quota.iter().map(|fault| format!("{name}: {fault}")));
         }
     }
     let accepted = world.accepted.lock().unwrap().clone();
@@ -70,15 +70,10 @@ fn of_message(world: &World, id: QueueId, mail: &Mail, details: &Details) -> Vec
             faults.push(format!("it is {}", summary.state));
         }
     }
-    let says_so = details
-        .attempts
-        .iter()
-        .any(|attempt| attempt.error.as_ref().is_some_and(|error| error.contains(SECOND_COPY)));
     for recipient in &summary.recipients {
-        let address = recipient.address.as_str();
-        let copies = copies(world, mail.number, address);
+        let copies = copies(world, mail.number, recipient.address.as_str());
+        let name = format!("{}, served {copies:?}", recipient.address);
         let total: usize = copies.values().sum();
-        let name = format!("{address}, served {copies:?}");
         match recipient.state {
             RecipientState::Delivered if total == 0 => {
                 faults.push(format!("{name}: delivered by nobody"));
@@ -91,17 +86,60 @@ fn of_message(world: &World, id: QueueId, mail: &Mail, details: &Details) -> Vec
                 faults.push(format!("{name}: {:?}", recipient.state));
             }
         }
+        // No message lives as long as this one remembers.
         if copies.get("replays").is_some_and(|copies| *copies > 1) {
             faults.push(format!("{name}: twice where repeats are known"));
         }
-        // A process that ended within the call could not write down more than that it had begun, and a clock that jumps
-        // over the end of a lease makes one message two.
-        let crashed = world.interrupted.contains(&id) && copies.keys().any(|it| *it != "replays");
-        if IS_SAID && total > 1 && !says_so && !crashed && !world.plan.clock_jumps {
+        if total > 1 + excused(world, id, details, &recipient.address, &copies) {
             faults.push(format!("{name}: a second copy that no record speaks of"));
+        }
+        if is_held(recipient) && !may_be_held(world, id, mail) {
+            faults.push(format!("{name}: held, and it cannot have arrived"));
         }
     }
     faults
+}
+
+/// How many copies too many there may be for this recipient: none where mail is held; else those of which a record says
+/// that they may be, and one for each time that nothing could be written about a call to somebody who knows no repeats.
+fn excused(
+    world: &World,
+    id: QueueId,
+    details: &Details,
+    recipient: &Address,
+    copies: &BTreeMap<&'static str, usize>,
+) -> usize {
+    match world.plan.on_unclear {
+        OnUnclear::Hold => return 0,
+        OnUnclear::Retry => {}
+    }
+    let concerned = details
+        .attempts
+        .iter()
+        .filter(|attempt| attempt.recipients.is_empty() || attempt.recipients.contains(recipient));
+    let said = concerned
+        .filter(|it| it.error.as_ref().is_some_and(|error| error.contains(SECOND_COPY)))
+        .count();
+    let knows_repeats = |name: &&str| {
+        world.services.iter().any(|service| service.kind.name == *name && service.kind.recognises())
+    };
+    let unwritten = if copies.keys().all(knows_repeats) {
+        0
+    } else {
+        world.interrupted.get(&id).copied().unwrap_or_default()
+    };
+    said + unwritten
+}
+
+fn is_held(recipient: &RecipientStatus) -> bool {
+    recipient.reason.as_ref().is_some_and(|reason| reason.contains(HELD))
+}
+
+/// Only what really was in a call of which no answer was heard, or written down; or a moment before one.
+fn may_be_held(world: &World, id: QueueId, mail: &Mail) -> bool {
+    let unheard = || world.services.iter().any(|it| it.ledger().unclear.contains(&mail.number));
+    let cut = || world.interrupted.contains_key(&id) || world.faulty.was_cut_short(id);
+    world.plan.on_unclear == OnUnclear::Hold && (cut() || unheard())
 }
 
 /// Whoever was served without being in an envelope.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::provider::{REPLAY_WINDOW, midnight_after};
+use super::provider::midnight_after;
 use crate::clock::Timestamp;
 use crate::provider::{Rate, Receipt};
 
@@ -59,9 +59,12 @@ pub(super) struct Ledger {
     pub(super) in_flight: BTreeSet<String>,
     /// What nobody may do to a service, in words.
     pub(super) faults: Vec<String>,
-    /// Likewise, of limits in time: a clock that is set excuses them.
-    pub(super) faults_in_time: Vec<String>,
-    pub(super) calls: usize,
+    /// Likewise, of the day's quota.
+    pub(super) faults_of_quota: Vec<String>,
+    /// Messages that were in a call of which no answer, or none that says anything, has come.
+    pub(super) unclear: BTreeSet<usize>,
+    /// Messages that this process has asked for.
+    pub(super) asked: BTreeSet<usize>,
     keys: BTreeMap<String, Known>,
     begun: VecDeque<Duration>,
     rest_until: Duration,
@@ -74,10 +77,9 @@ pub(super) struct Ledger {
 impl Ledger {
     /// A call begins.
     pub(super) fn call(&mut self, now: Duration, rate: Option<Rate>) {
-        self.calls += 1;
         if now < self.rest_until {
             let early = self.rest_until - now;
-            self.fault_in_time(format!(
+            self.fault(format!(
                 "at {now:?}: a call {early:?} before the end of the rest that was asked for"
             ));
         }
@@ -90,7 +92,7 @@ impl Ledger {
             && now - *first + JITTER < per
         {
             let within = now - *first;
-            self.fault_in_time(format!("at {now:?}: {} calls within {within:?}", calls + 1));
+            self.fault(format!("at {now:?}: {} calls within {within:?}", calls + 1));
         }
     }
 
@@ -102,11 +104,19 @@ impl Ledger {
     /// A new process knows nothing of the rest that its predecessor was asked for.
     pub(super) fn new_client(&mut self) {
         self.rest_until = Duration::ZERO;
+        self.asked.clear();
     }
 
-    /// Nobody has heard the answer.
-    pub(super) fn lost(&mut self, date: Timestamp) {
+    /// To the client it seems as if much time had passed: it cannot know better.
+    pub(super) fn client_leaps(&mut self) {
+        self.rest_until = Duration::ZERO;
+        self.begun.clear();
+    }
+
+    /// Nobody has heard the answer about these.
+    pub(super) fn lost(&mut self, date: Timestamp, members: &[Member]) {
         self.uncounted.insert(day(date));
+        self.unclear.extend(members.iter().map(|member| member.number));
     }
 
     /// Counts recipients for the day's quota; `Err`: it is used up until then.
@@ -124,19 +134,23 @@ impl Ledger {
         }
         if !self.uncounted.contains(&day) {
             let used = *used;
-            self.fault_in_time(format!("at {date}: {recipients} more, {used} of {quota} are used"));
+            if self.faults_of_quota.len() < FAULTS_MAX {
+                self.faults_of_quota
+                    .push(format!("at {date}: {recipients} more, {used} of {quota} are used"));
+            }
         }
         Err(midnight_after(date))
     }
 
-    /// The answer to an earlier request of this key.
+    /// The answer to an earlier request of this key, if it is not longer ago than `memory`.
     pub(super) fn replay(
         &mut self,
         key: &str,
         body: &Bytes,
         now: Duration,
+        memory: Duration,
     ) -> Option<Vec<Receipt>> {
-        let known = self.keys.get(key).filter(|known| now < known.at + REPLAY_WINDOW)?;
+        let known = self.keys.get(key).filter(|known| now < known.at + memory)?;
         let receipts = known.receipts.clone();
         if known.body != *body {
             self.fault(format!("at {now:?}: another body under the key {key}"));
@@ -166,12 +180,6 @@ impl Ledger {
     fn fault(&mut self, what: String) {
         if self.faults.len() < FAULTS_MAX {
             self.faults.push(what);
-        }
-    }
-
-    fn fault_in_time(&mut self, what: String) {
-        if self.faults_in_time.len() < FAULTS_MAX {
-            self.faults_in_time.push(what);
         }
     }
 }

@@ -1,6 +1,17 @@
 //! Chaos, by seed: mail of several senders over four services that fail in every way, a store that is away at times,
 //! clocks that are set, processes that end without a word. Afterwards everything works, and the books must balance.
 //!
+//! Two of the services know repeats, each in its own way. With a third of the seeds mail is held of which nobody knows
+//! whether it has arrived: then nobody may get anything twice, and nothing may be held that never was in a call.
+//!
+//! Not judged:
+//! - Rates and rests across a clock that is set forwards: to whoever has no other clock, that much time has passed. What
+//!   is called from then on is judged again, and a clock that is set back excuses nothing.
+//! - Quotas in seeds whose clock is set: its day ends at another time than the day of the service.
+//! - Rests across a restart: what services have asked for is in memory only.
+//! - With `retry`, second copies after a process has ended within a call, or its clock has jumped over its hold on a
+//!   message, at a service that knows no repeats: nothing is written before such a call.
+//!
 //! `MAILFERRY_CHAOS_SEEDS=n` tries so many seeds, `MAILFERRY_CHAOS_SEED=x` repeats one and prints what happens.
 
 mod fairness;

@@ -4,8 +4,18 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use crate::config::OnUnclear;
+
 /// How long things happen; afterwards everything works, and all must end.
 pub(super) const HORIZON: Duration = Duration::from_hours(60);
+
+/// How often the machine's clock is set at the most, and how far.
+const JUMPS_MAX: usize = 5;
+const JUMP_MAX_SECONDS: i64 = 4 * 3_600;
+
+/// The furthest that the clock is ever behind.
+pub(super) const BEHIND_MAX: Duration =
+    Duration::from_secs(JUMPS_MAX as u64 * JUMP_MAX_SECONDS.unsigned_abs());
 
 /// The providers of the simulation. The numbers are their places in [`Plan::faults`].
 pub(super) const PROVIDERS: [&str; 4] = ["replays", "plain", "slow", "quota"];
@@ -13,7 +23,9 @@ pub(super) const PROVIDERS: [&str; 4] = ["replays", "plain", "slow", "quota"];
 /// Everything that happens to one simulation.
 #[derive(Debug)]
 pub(super) struct Plan {
-    /// The machine's clock is set in this one: then limits in time cannot be kept, and are not looked at.
+    /// What is done with mail of which nobody knows whether it has arrived.
+    pub(super) on_unclear: OnUnclear,
+    /// The machine's clock is set in this one.
     pub(super) clock_jumps: bool,
     /// What happens within a process, in its order.
     pub(super) events: Vec<(Duration, Event)>,
@@ -90,12 +102,13 @@ pub(super) enum Fault {
 impl Plan {
     pub(super) fn new(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
+        let on_unclear = if rng.u8(..3) == 0 { OnUnclear::Hold } else { OnUnclear::Retry };
         let clock_jumps = rng.u8(..3) == 0;
         let clusters: Vec<Duration> = (0..30).map(|_| within(&mut rng, HORIZON)).collect();
         let mut events = mails(&mut rng, &clusters);
         if clock_jumps {
-            events.extend((0..rng.usize(1..6)).map(|_| {
-                let seconds = rng.i64(30..4 * 3600) * if rng.bool() { 1 } else { -1 };
+            events.extend((0..rng.usize(1..=JUMPS_MAX)).map(|_| {
+                let seconds = rng.i64(30..JUMP_MAX_SECONDS) * if rng.bool() { 1 } else { -1 };
                 (within(&mut rng, HORIZON), Event::Clock(seconds))
             }));
         }
@@ -104,6 +117,7 @@ impl Plan {
         events.extend(reloads.collect::<Vec<_>>());
         events.sort_by_key(|(at, _)| *at);
         Self {
+            on_unclear,
             clock_jumps,
             events,
             ends: ends(&mut rng, &clusters),

@@ -18,8 +18,6 @@ use crate::provider::{
     QuotaDay, Rate, Receipt, SendError, Unfit, Verdict,
 };
 
-/// How long a key is remembered.
-pub(super) const REPLAY_WINDOW: Duration = Duration::from_hours(24);
 /// How long the client waits for an answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -28,7 +26,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Kind {
     pub(super) name: &'static str,
     pub(super) form: Form,
-    pub(super) replays: bool,
+    pub(super) idempotency: Idempotency,
     /// The most calls in a request, and whether one bad one spoils them all.
     pub(super) batch: Option<(usize, bool)>,
     pub(super) recipients_per_call: usize,
@@ -44,7 +42,7 @@ impl Kind {
         Self {
             name: "replays",
             form: Form::Structured,
-            replays: true,
+            idempotency: Idempotency::Replays { window: Duration::from_hours(24) },
             batch: Some((100, true)),
             recipients_per_call: 50,
             rate: Some(Rate { calls: 2, per: Duration::from_secs(1) }),
@@ -58,7 +56,7 @@ impl Kind {
     pub(super) fn plain() -> Self {
         Self {
             name: "plain",
-            replays: false,
+            idempotency: Idempotency::None,
             batch: Some((500, false)),
             rate: None,
             latency: Duration::from_millis(60),
@@ -80,13 +78,32 @@ impl Kind {
         }
     }
 
-    /// Serves so many recipients a day.
+    /// Like Brevo: refuses repeats, for half an hour, and says so. Serves so many recipients a day.
     pub(super) fn quota(recipients: u64) -> Self {
-        Self { name: "quota", batch: None, rate: None, quota: Some(recipients), ..Self::plain() }
+        Self {
+            name: "quota",
+            idempotency: Idempotency::Refuses { window: Duration::from_mins(30) },
+            batch: None,
+            rate: None,
+            quota: Some(recipients),
+            ..Self::plain()
+        }
     }
 
     pub(super) fn concurrency(&self) -> NonZeroUsize {
         NonZeroUsize::new(self.concurrency).unwrap()
+    }
+
+    /// For how long it recognises a repeat, if it does.
+    fn window(&self) -> Option<Duration> {
+        match self.idempotency {
+            Idempotency::None => None,
+            Idempotency::Replays { window } | Idempotency::Refuses { window } => Some(window),
+        }
+    }
+
+    pub(super) fn recognises(&self) -> bool {
+        self.window().is_some()
     }
 }
 
@@ -94,6 +111,8 @@ impl Kind {
 pub(super) struct Service {
     pub(super) kind: Kind,
     capabilities: Capabilities,
+    /// How long a key is really remembered, where it is.
+    memory: Option<Duration>,
     spells: Vec<Spell>,
     time: Arc<TrueTime>,
     trace: Arc<Trace>,
@@ -102,23 +121,21 @@ pub(super) struct Service {
 }
 
 impl Service {
+    /// `behind`: how far the clock may be set back of those who ask. To them a call seems younger than it is by so much,
+    /// and here keys are remembered longer than is promised, by so much.
     pub(super) fn new(
         kind: Kind,
+        behind: Duration,
         spells: Vec<Spell>,
         time: Arc<TrueTime>,
         trace: Arc<Trace>,
         rng: Rng,
     ) -> Self {
-        let window = REPLAY_WINDOW;
         let capabilities = Capabilities {
             form: kind.form,
             request_bytes_max: 1 << 20,
             recipients_per_call: kind.recipients_per_call,
-            idempotency: if kind.replays {
-                Idempotency::Replays { window }
-            } else {
-                Idempotency::None
-            },
+            idempotency: kind.idempotency,
             rate: kind.rate,
             quota_day: QuotaDay::Utc,
             non_ascii_local_parts: true,
@@ -126,6 +143,7 @@ impl Service {
             message_id: MessageIdFate::Kept,
         };
         Self {
+            memory: kind.window().map(|window| window + behind),
             kind,
             capabilities,
             spells,
@@ -212,7 +230,8 @@ impl<'a> Visit<'a> {
         let key = key.as_str().to_owned();
         let mut ledger = service.ledger();
         ledger.call(now, service.kind.rate);
-        let first = service.kind.replays && ledger.in_flight.insert(key.clone());
+        ledger.asked.extend(members.iter().map(|member| member.number));
+        let first = service.kind.recognises() && ledger.in_flight.insert(key.clone());
         service.trace.note(format_args!("{}: call {}", service.kind.name, names(&members)));
         drop(ledger);
         Self { service, members, key, ended: false, first }
@@ -222,12 +241,13 @@ impl<'a> Visit<'a> {
     fn take(&self, body: &Bytes) -> Result<Vec<Result<Receipt, SendError>>, SendError> {
         let kind = &self.service.kind;
         let mut ledger = self.service.ledger();
-        if kind.replays {
+        if let Some(memory) = self.service.memory {
             if !self.first {
                 return Err(error(PASSING, Some(409)));
             }
-            if let Some(receipts) = ledger.replay(&self.key, body, self.service.time.now()) {
-                return Ok(receipts.into_iter().map(Ok).collect());
+            let now = self.service.time.now();
+            if let Some(receipts) = ledger.replay(&self.key, body, now, memory) {
+                return Ok(receipts.into_iter().map(|it| Ok(repeated(kind, it))).collect());
             }
         }
         let rejected = || error(Verdict::Rejected, Some(422));
@@ -249,7 +269,7 @@ impl<'a> Visit<'a> {
                 results.push(Ok(ledger.keep(kind.name, member)));
             }
         }
-        if kind.replays {
+        if kind.recognises() {
             let receipts = results.iter().filter_map(|it| it.as_ref().ok().cloned()).collect();
             ledger.remember(&self.key, body, receipts, self.service.time.now());
         }
@@ -266,7 +286,7 @@ impl<'a> Visit<'a> {
                 trace.note(format_args!("{}: {error} for {names}", kind.name));
                 let mut ledger = self.service.ledger();
                 if error.unclear {
-                    ledger.lost(time.date());
+                    ledger.lost(time.date(), &self.members);
                 }
                 if let Verdict::Throttled { retry_after: Some(wait) } = error.verdict {
                     ledger.rest_until(time.now() + wait);
@@ -283,8 +303,16 @@ impl Drop for Visit<'_> {
             ledger.in_flight.remove(&self.key);
         }
         if !self.ended {
-            ledger.lost(self.service.time.date());
+            ledger.lost(self.service.time.date(), &self.members);
         }
+    }
+}
+
+/// What is said about a message that this service has already. Who refuses it does not know any more what it was called.
+fn repeated(kind: &Kind, receipt: Receipt) -> Receipt {
+    match kind.idempotency {
+        Idempotency::Refuses { .. } => Receipt { provider_message_id: None, ..receipt },
+        Idempotency::Replays { .. } | Idempotency::None => receipt,
     }
 }
 

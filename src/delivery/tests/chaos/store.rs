@@ -1,5 +1,6 @@
 //! A store that is slow, and at times does not answer.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,7 +24,14 @@ pub(super) struct FaultyStore {
     /// When it does not answer.
     outages: Vec<(Duration, Duration)>,
     rng: Mutex<Rng>,
+    /// The present minute, and how often the store was asked in it.
+    asked: Mutex<(u64, usize)>,
+    /// Noted for a call that has not begun yet; for good, where the process ended right there.
+    noted: Mutex<BTreeSet<QueueId>>,
 }
+
+/// Questions in a minute. No flood of mail needs so many: whoever asks more asks for ever.
+const ASKED_MAX: usize = 20_000;
 
 impl FaultyStore {
     pub(super) fn new(
@@ -33,7 +41,20 @@ impl FaultyStore {
         outages: Vec<(Duration, Duration)>,
         rng: Rng,
     ) -> Self {
-        Self { inner, time, trace, outages, rng: Mutex::new(rng) }
+        Self {
+            inner,
+            time,
+            trace,
+            outages,
+            rng: Mutex::new(rng),
+            asked: Mutex::default(),
+            noted: Mutex::default(),
+        }
+    }
+
+    /// Whether a process ended when it had noted a call of this message and not begun it.
+    pub(super) fn was_cut_short(&self, id: QueueId) -> bool {
+        self.noted.lock().unwrap().contains(&id)
     }
 
     /// Before and after a write: a process that ends here does not know whether it was written.
@@ -47,8 +68,15 @@ impl FaultyStore {
         }
     }
 
+    fn count(&self, minute: u64, what: &str) {
+        let mut asked = self.asked.lock().unwrap();
+        *asked = if asked.0 == minute { (minute, asked.1 + 1) } else { (minute, 0) };
+        assert!(asked.1 < ASKED_MAX, "in minute {minute} delivery asks for ever: {what}");
+    }
+
     fn answers(&self, what: &str) -> Result<(), StoreError> {
         let now = self.time.now();
+        self.count(now.as_secs() / 60, what);
         if !self.outages.iter().any(|(from, until)| (*from..*until).contains(&now)) {
             return Ok(());
         }
@@ -88,9 +116,12 @@ impl Store for FaultyStore {
     async fn begin(&self, start: Start) -> Result<(), StoreError> {
         self.takes_time().await;
         self.answers("begin")?;
-        let result = self.inner.begin(start).await;
+        let ids: Vec<QueueId> = start.claims.iter().map(|(id, _)| *id).collect();
+        self.inner.begin(start).await?;
+        self.noted.lock().unwrap().extend(&ids);
         self.takes_time().await;
-        result
+        self.noted.lock().unwrap().retain(|id| !ids.contains(id));
+        Ok(())
     }
 
     async fn settle_all(

@@ -1,6 +1,6 @@
 //! One simulation: processes that live and die over the same store and the same services.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::{Arc, Mutex};
@@ -10,15 +10,16 @@ use bytes::Bytes;
 use fastrand::Rng;
 use tokio_util::sync::CancellationToken;
 
-use super::plan::{End, Event, HORIZON, Mail, PROVIDERS, Plan};
+use super::plan::{BEHIND_MAX, End, Event, HORIZON, Mail, PROVIDERS, Plan};
 use super::provider::{Kind, Service};
 use super::store::FaultyStore;
 use super::time::{MachineClock, TrueTime};
 use super::trace::Trace;
 use crate::clock::SharedClock;
-use crate::config::RouteConditions;
+use crate::config::{RouteConditions, RouteConfig};
 use crate::delivery::tests::routes::route;
 use crate::delivery::tests::scripted::{Scripted, settings};
+use crate::delivery::tests::ways::routes;
 use crate::delivery::{Backoff, Delivery, LaneSetup, QuotaSetup, RetryRules, Settings, SetupMark};
 use crate::message::{Envelope, QueueId, Submission};
 use crate::provider::Provider;
@@ -30,6 +31,8 @@ const PATIENCE: Duration = Duration::from_hours(72);
 const DOZE: Duration = Duration::from_secs(90);
 /// How long a process that is told to stop gets.
 const GRACE: Duration = Duration::from_secs(30);
+/// Mail for some recipients takes a route of its own.
+const COM: &str = "[[routes]]\nname = 'com'\nproviders = 'ses'\nrecipient_domain = 'example.com'\n";
 /// What the service with the quota takes in a day.
 const QUOTA: u64 = 60;
 
@@ -41,15 +44,18 @@ pub(super) struct World {
     pub(super) services: Vec<Arc<Service>>,
     /// Accepted: what each was and what it is called.
     pub(super) accepted: Arc<Mutex<BTreeMap<QueueId, Mail>>>,
-    /// Messages that were on their way when a process ended.
-    pub(super) interrupted: BTreeSet<QueueId>,
+    /// Messages in whose calls a process ended, or its clock was set forwards, which ends its hold on them; how often.
+    /// Also those of which an answer had come that was not written down yet.
+    pub(super) interrupted: BTreeMap<QueueId, usize>,
     pub(super) all_ended: bool,
     /// Everything that was handed in, accepted or not.
     pub(super) sent: Vec<Mail>,
     machine: Arc<MachineClock>,
-    faulty: Arc<FaultyStore>,
+    pub(super) faulty: Arc<FaultyStore>,
     /// Which settings hold.
     variant: u8,
+    /// What is asked of recipients who have a route of their own.
+    com: RouteConditions,
     seed: u64,
 }
 
@@ -61,10 +67,11 @@ impl World {
         let trace = Arc::new(Trace::new(Arc::clone(&time), print));
         let store = Arc::new(MemoryStore::new(50_000));
         let kinds = [Kind::replays(), Kind::plain(), Kind::slow(), Kind::quota(QUOTA)];
+        let behind = if plan.clock_jumps { BEHIND_MAX } else { Duration::ZERO };
         let services =
             kinds.into_iter().zip(std::mem::take(&mut plan.faults)).map(|(kind, spells)| {
                 let (time, trace) = (Arc::clone(&time), Arc::clone(&trace));
-                Arc::new(Service::new(kind, spells, time, trace, rng.fork()))
+                Arc::new(Service::new(kind, behind, spells, time, trace, rng.fork()))
             });
         let services: Vec<_> = services.collect();
         let outages = std::mem::take(&mut plan.store);
@@ -79,10 +86,11 @@ impl World {
             machine: Arc::new(MachineClock::new(Arc::clone(&time))),
             faulty: Arc::new(faulty),
             accepted: Arc::default(),
-            interrupted: BTreeSet::new(),
+            interrupted: BTreeMap::new(),
             all_ended: false,
             sent: Vec::new(),
             variant: 0,
+            com: routes(COM).remove(0).conditions,
             plan,
             time,
             trace,
@@ -140,7 +148,7 @@ impl World {
         while let Some((at, event)) = events.first().filter(|(at, _)| *at < until) {
             self.pass_until(*at).await;
             *events = &events[1..];
-            self.happen(event, &intake, &delivery);
+            self.happen(event, &intake, &delivery).await;
         }
         match end {
             Some(end) => {
@@ -195,7 +203,7 @@ impl World {
         }
     }
 
-    fn happen(&mut self, event: &Event, intake: &Arc<dyn Intake>, delivery: &Delivery) {
+    async fn happen(&mut self, event: &Event, intake: &Arc<dyn Intake>, delivery: &Delivery) {
         match event {
             Event::Mail(mail) => {
                 let submission = submission(mail);
@@ -213,6 +221,12 @@ impl World {
             Event::Clock(seconds) => {
                 self.trace.note(format_args!("the clock is set by {seconds} s"));
                 self.machine.set(*seconds);
+                if *seconds > 0 {
+                    self.note_interrupted().await;
+                    for service in &self.services {
+                        service.ledger().client_leaps();
+                    }
+                }
             }
             Event::Reload(variant) => {
                 self.trace.note(format_args!("settings {variant}"));
@@ -228,8 +242,19 @@ impl World {
             let filter = Filter { state: Some(state), ..Filter::default() };
             let page = self.store.list(filter).await.unwrap();
             let sending = page.messages.into_iter().filter(|it| it.state == State::Sending);
-            self.interrupted.extend(sending.map(|it| it.id));
+            for id in sending.map(|it| it.id) {
+                if self.was_asked(id) {
+                    *self.interrupted.entry(id).or_default() += 1;
+                }
+            }
         }
+    }
+
+    /// Whether the process that lives has brought this message to a provider.
+    fn was_asked(&self, id: QueueId) -> bool {
+        let number = self.accepted.lock().unwrap().get(&id).map(|mail| mail.number);
+        let asked = |number| self.services.iter().any(|it| it.ledger().asked.contains(&number));
+        number.is_some_and(asked)
     }
 
     /// Four configurations that an operator may change between.
@@ -261,10 +286,13 @@ impl World {
             let providers: Vec<_> = places.iter().map(|it| PROVIDERS[*it]).collect();
             route(name, &providers, RouteConditions::default())
         };
-        let routes = vec![of("two", &[0, 1]), of("one", &[0]), of("bulk", &[3, 0, 2])];
+        // Some mail goes in parts.
+        let com = RouteConfig { conditions: self.com.clone(), ..of("com", &[1, 3]) };
+        let routes = vec![com, of("two", &[0, 1]), of("one", &[0]), of("bulk", &[3, 0, 2])];
         let users = [("lemmy", "two"), ("gitea", "one"), ("news", "bulk")];
         let user_routes = users.map(|(user, route)| (user.to_owned(), route.to_owned())).into();
-        Settings { lanes, routes, user_routes, batch_max, ..base }
+        let on_unclear = self.plan.on_unclear;
+        Settings { lanes, routes, user_routes, batch_max, on_unclear, ..base }
     }
 }
 

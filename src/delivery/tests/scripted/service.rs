@@ -51,6 +51,11 @@ impl Scripted {
         self.silent.store(count, Ordering::Relaxed);
     }
 
+    /// The next answers to batches say nothing about the last member, though it is served.
+    pub(in crate::delivery::tests) fn forget_the_last(&self, count: usize) {
+        self.forgetful.store(count, Ordering::Relaxed);
+    }
+
     /// How many copies each call that was taken has had at the most, and how many calls those are.
     pub(in crate::delivery::tests) fn copies(&self) -> (usize, usize) {
         let copies = self.copies.lock().unwrap();
@@ -96,6 +101,10 @@ impl Scripted {
         }
         if takes_one(&self.silent) {
             std::future::pending::<()>().await;
+        }
+        let mut answers = answers;
+        if joined && takes_one(&self.forgetful) {
+            answers.pop();
         }
         if takes_one(&self.lost) { Err(self.no_answer()) } else { Ok(answers) }
     }
