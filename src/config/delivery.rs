@@ -105,6 +105,12 @@ impl DeliveryConfig {
             on_unclear: reader.get("delivery.on_unclear"),
             on_failure_webhook: read_hook(reader),
         };
+        if config.mode == Mode::Direct && config.on_unclear == OnUnclear::Hold {
+            reader.warn(
+                "delivery.on_unclear = \"hold\" has no effect on mail by SMTP in direct mode: after an unclear end the \
+                 app is told to try again, and where a repeat is not recognised the message may arrive twice",
+            );
+        }
         if config.retry_min < Duration::from_millis(100) {
             reader.fault("delivery.retry_min", "must be at least 100ms");
         }

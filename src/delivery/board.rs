@@ -216,7 +216,12 @@ impl Board {
 
     /// Takes the messages off closed lanes, to be placed anew.
     pub(super) fn displaced(&mut self, now: Timestamp) -> Vec<Job> {
-        self.take_waiting(|lane| if lane.is_open(now) { Vec::new() } else { lane.waiting.drain() })
+        let lanes = self.roster.waiting().into_iter();
+        let closed: Vec<LaneId> = lanes.filter(|id| !self.is_open(*id, now)).collect();
+        closed
+            .into_iter()
+            .flat_map(|id| self.roster.change(id, |lane| lane.waiting.drain()))
+            .collect()
     }
 
     /// Takes the messages off the front that have waited until their lease ends.

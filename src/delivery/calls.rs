@@ -376,13 +376,7 @@ impl Engine {
 
 /// The provider has taken nothing of what it was offered, and the account is not at fault.
 pub(super) fn is_refusal(error: &SendError) -> bool {
-    match error.verdict {
-        Verdict::Rejected | Verdict::Bug | Verdict::Unknown => !error.unclear,
-        Verdict::Throttled { .. }
-        | Verdict::Exhausted { .. }
-        | Verdict::Temporary { .. }
-        | Verdict::Misconfigured => false,
-    }
+    doubt::answer(error) == Answer::Refused
 }
 
 /// A provider that answers for fewer has broken its contract; nothing is known of the others.

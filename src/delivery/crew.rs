@@ -45,8 +45,7 @@ enum Boarding {
 impl Engine {
     /// Sends these together, by a lane whose slot is taken; `repeat` when nobody knows how that has ended before.
     pub(super) fn start_crew(self: &Arc<Self>, lane: LaneId, jobs: Vec<Job>, repeat: bool) {
-        let engine = Arc::clone(self);
-        self.tasks.spawn(async move { engine.travel(lane, jobs, repeat).await });
+        self.tasks.spawn(Arc::clone(self).travel(lane, jobs, repeat));
     }
 
     async fn travel(self: Arc<Self>, lane: LaneId, jobs: Vec<Job>, repeat: bool) {

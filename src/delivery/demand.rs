@@ -118,7 +118,8 @@ impl Board {
 
     /// True when a read would ask for something.
     pub(super) fn wants_more(&self, now: Timestamp) -> bool {
-        self.asked(now).values().any(|asked| *asked > 0) || self.others(now, 0) > 0
+        let asks = |id: &LaneId| asks_for(self.roster.lane(*id), self.batching, now) > 0;
+        self.routed.iter().any(asks) || self.others(now, 0) > 0
     }
 
     /// What may be waiting in vain: mail of ways of which every provider is down. `None` when there is no such way.

@@ -163,8 +163,7 @@ impl Engine {
     }
 
     pub(super) fn start(self: &Arc<Self>, lane: LaneId, job: Job) {
-        let engine = Arc::clone(self);
-        self.tasks.spawn(async move { engine.run(lane, job).await });
+        self.tasks.spawn(Arc::clone(self).run(lane, job));
     }
 
     /// Starts whatever has a free slot.

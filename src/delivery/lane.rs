@@ -151,7 +151,7 @@ impl Lane {
         self.edition += 1;
         if !same_account {
             self.account_since = self.edition;
-            self.standing.forget_rest();
+            self.standing.forget_rest(now);
         }
         self.setup = setup;
     }
@@ -363,6 +363,8 @@ impl Lane {
             ProviderState::Up | ProviderState::Throttled if self.limits.full(now).is_some() => {
                 ProviderState::Exhausted
             }
+            // It has said that nothing is left of its window.
+            ProviderState::Up if self.limits.rests(now) => ProviderState::Throttled,
             state => state,
         }
     }

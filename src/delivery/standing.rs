@@ -81,7 +81,11 @@ enum Phase {
     /// Takes mail.
     Up,
     /// Asked for a rest.
-    Throttled { until: Timestamp },
+    Throttled {
+        until: Timestamp,
+        /// It was on trial, and is again after the rest.
+        trouble: Option<Trouble>,
+    },
     /// Closed until a check passes.
     Closed { trouble: Trouble, check_at: Timestamp, checking: bool },
     /// The check has passed, one message is let through.
@@ -137,9 +141,10 @@ impl Standing {
     }
 
     /// It is another account now, of which no rest has been asked for.
-    pub(super) fn forget_rest(&mut self) {
-        if let Phase::Throttled { .. } = self.phase {
-            (self.phase, self.strikes) = (Phase::Up, 0);
+    pub(super) fn forget_rest(&mut self, now: Timestamp) {
+        if let Phase::Throttled { trouble, .. } = self.phase {
+            let trial = |trouble| Phase::Trial { trouble, since: now, busy: false };
+            (self.phase, self.strikes) = (trouble.map_or(Phase::Up, trial), 0);
         }
     }
 
@@ -147,9 +152,9 @@ impl Standing {
     pub(super) fn admission(&self, now: Timestamp) -> Admission {
         match self.phase {
             Phase::Up | Phase::Trial { busy: false, .. } => Admission::Open,
-            Phase::Throttled { until } if until <= now => Admission::Open,
-            Phase::Throttled { until } if until <= now + PATIENCE => Admission::Soon(until),
-            Phase::Throttled { until } => Admission::Closed(Some(until)),
+            Phase::Throttled { until, .. } if until <= now => Admission::Open,
+            Phase::Throttled { until, .. } if until <= now + PATIENCE => Admission::Soon(until),
+            Phase::Throttled { until, .. } => Admission::Closed(Some(until)),
             Phase::Closed { check_at, .. } => Admission::Closed(Some(check_at)),
             Phase::Trial { busy: true, .. } => Admission::Closed(None),
         }
@@ -159,7 +164,10 @@ impl Standing {
     pub(super) fn began(&mut self, now: Timestamp) {
         match &mut self.phase {
             Phase::Trial { busy, .. } => *busy = true,
-            Phase::Throttled { until } if *until <= now => {
+            Phase::Throttled { until, trouble: Some(trouble) } if *until <= now => {
+                self.phase = Phase::Trial { trouble: *trouble, since: now, busy: true };
+            }
+            Phase::Throttled { until, trouble: None } if *until <= now => {
                 self.phase = Phase::Up;
             }
             Phase::Up | Phase::Throttled { .. } | Phase::Closed { .. } => {}
@@ -188,7 +196,7 @@ impl Standing {
             // A call that was under way when the provider asked for the rest; the rest stands.
             return false;
         }
-        let recovered = !matches!(self.phase, Phase::Up | Phase::Throttled { .. });
+        let recovered = !matches!(self.phase, Phase::Up | Phase::Throttled { trouble: None, .. });
         if recovered {
             self.circuit = Circuit::default();
             self.came_back = Some((now, strikes));
@@ -303,7 +311,7 @@ impl Standing {
     /// When something changes by itself: a rest ends, a check is due.
     pub(super) fn next_change(&self) -> Option<Timestamp> {
         match self.phase {
-            Phase::Throttled { until } => Some(until),
+            Phase::Throttled { until, .. } => Some(until),
             Phase::Closed { check_at, checking: false, .. } => Some(check_at),
             Phase::Up | Phase::Closed { checking: true, .. } | Phase::Trial { .. } => None,
         }
@@ -313,7 +321,8 @@ impl Standing {
     pub(super) fn state(&self, now: Timestamp) -> ProviderState {
         match self.phase {
             Phase::Up => ProviderState::Up,
-            Phase::Throttled { until } if until <= now => ProviderState::Up,
+            Phase::Throttled { until, trouble: None } if until <= now => ProviderState::Up,
+            Phase::Throttled { until, .. } if until + TRIAL_GRACE <= now => ProviderState::Up,
             Phase::Throttled { .. } => ProviderState::Throttled,
             Phase::Trial { since, busy: false, .. } if since + TRIAL_GRACE <= now => {
                 ProviderState::Up
@@ -334,7 +343,7 @@ impl Standing {
 
     /// True while one message at a time is let through.
     pub(super) fn is_trial(&self) -> bool {
-        matches!(self.phase, Phase::Trial { .. })
+        matches!(self.phase, Phase::Trial { .. } | Phase::Throttled { trouble: Some(_), .. })
     }
 
     pub(super) fn last_success(&self) -> Option<Timestamp> {
@@ -346,7 +355,7 @@ impl Standing {
     }
 
     fn rests(&self, now: Timestamp) -> bool {
-        matches!(self.phase, Phase::Throttled { until } if until > now)
+        matches!(self.phase, Phase::Throttled { until, .. } if until > now)
     }
 
     /// Rests for as long as it was told, but longer each time when that does not help.
@@ -356,8 +365,12 @@ impl Standing {
             (Phase::Closed { .. }, _) => {}
             // Calls that were under way when the rest began lengthen it only when they were told so.
             (Phase::Throttled { .. }, None) => {}
-            (Phase::Throttled { until }, Some(told)) => *until = (*until).max(told),
-            (Phase::Up | Phase::Trial { .. }, told) => {
+            (Phase::Throttled { until, .. }, Some(told)) => *until = (*until).max(told),
+            (phase @ (Phase::Up | Phase::Trial { .. }), told) => {
+                let trouble = match phase {
+                    Phase::Trial { trouble, .. } => Some(*trouble),
+                    Phase::Up | Phase::Throttled { .. } | Phase::Closed { .. } => None,
+                };
                 let again = self.strikes > 0;
                 let own = self.next_check(now, rng);
                 let until = match told {
@@ -365,7 +378,7 @@ impl Standing {
                     Some(told) => told,
                     None => own,
                 };
-                self.phase = Phase::Throttled { until };
+                self.phase = Phase::Throttled { until, trouble };
             }
         }
     }

@@ -36,6 +36,7 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/send-test-email", test_mail)
         .route("/metrics", get(metrics::show))
         .route("/api/v1/messages", get(api::list))
+        .route("/api/v1/messages/retry-failed", post(act::retry_failed).layer(acting))
         .route("/api/v1/messages/{id}", get(api::show))
         .route("/api/v1/messages/{id}/raw", get(api::raw))
         .route("/api/v1/messages/{id}/retry", post(act::retry).layer(acting))

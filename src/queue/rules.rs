@@ -235,6 +235,12 @@ pub(super) fn may_leave_batch(
     Ok(())
 }
 
+/// Whether a message that is tried again stays in doubt. An operator who looks at one that waits only wants it now; who has
+/// it sent after its end, elsewhere, or to others, has decided. A batch stays one.
+pub(super) fn keeps_doubt(state: State, in_batch: bool, retry: &Retry) -> bool {
+    in_batch || (state == State::Queued && *retry == Retry::default())
+}
+
 const IN_BATCH: &str = "it went out together with others and nobody knows yet whether it arrived: wait until the provider \
                         has answered the repeat";
 

@@ -235,3 +235,9 @@ fn a_template_is_one_only_where_accounts_are_brought() {
     assert_eq!(tool.config.templates.len(), 1);
     assert_eq!(tool.warnings, Vec::<String>::new());
 }
+
+#[test]
+fn holding_mail_in_direct_mode_is_warned_about() {
+    let words = warning("[delivery]\nmode = 'direct'\non_unclear = 'hold'\n");
+    assert!(words.contains("delivery.on_unclear") && words.contains("direct mode"), "{words}");
+}

@@ -123,7 +123,7 @@ impl Limits {
         self.pause.ends(now).is_some()
     }
 
-    /// The same by the rate alone.
+    /// When the next call may be made by the rate alone.
     pub(super) fn paced(&self, now: Timestamp) -> Timestamp {
         self.pace.as_ref().map_or(now, |pace| pace.next(now))
     }

@@ -280,3 +280,21 @@ fn a_server_that_greylists_is_not_down() {
     // One that says so to everybody has a fault.
     assert_eq!(standing.failed(&refusal(451), now, &mut rng), Change::SetAside);
 }
+
+#[test]
+fn a_trial_that_is_told_to_wait_goes_on_after_the_rest() {
+    let (mut standing, mut rng) = standing();
+    standing.failed(&error(Verdict::Misconfigured), start(), &mut rng);
+    standing.try_again(start());
+    standing.began(start());
+    let wait = Duration::from_secs(60);
+    let throttled = error(Verdict::Throttled { retry_after: Some(wait) });
+    standing.failed(&throttled, start(), &mut rng);
+    assert_eq!(standing.state(start()), ProviderState::Throttled);
+    let later = start() + wait * 2;
+    assert!(standing.is_trial(), "one message shows whether it works");
+    standing.began(later);
+    assert_eq!(standing.admission(later), Admission::Closed(None), "the others wait");
+    assert!(standing.succeeded(later), "whoever was told that it is set aside hears that it works");
+    assert_eq!(standing.state(later), ProviderState::Up);
+}

@@ -31,12 +31,14 @@ pub(super) struct Service {
     pub(super) keys: HashMap<&'static str, Arc<Scripted>>,
     pub(super) usual: Arc<Scripted>,
     pub(super) rate: Option<Rate>,
+    /// How accounts of this kind are configured.
+    pub(super) mark: SetupMark,
 }
 
 impl Service {
     pub(super) fn knows(keys: &[(&'static str, &Arc<Scripted>)]) -> Self {
         let keys = keys.iter().map(|(key, account)| (*key, Arc::clone(account))).collect();
-        Self { keys, usual: Arc::new(Scripted::new()), rate: None }
+        Self { keys, usual: Arc::new(Scripted::new()), rate: None, mark: SetupMark::default() }
     }
 
     pub(super) fn settings(&self, seal: &Arc<SealKey>) -> AccountSettings {
@@ -54,7 +56,7 @@ impl Service {
                 rate: own.rate,
                 quotas: QuotaSetup::default(),
                 in_route: false,
-                mark: SetupMark::default(),
+                mark: own.mark,
                 account: SetupMark::default(),
             })
         });
@@ -426,4 +428,23 @@ async fn a_delivered_message_has_lost_its_account() {
     pass(Duration::from_secs(1)).await;
     assert_eq!(delivered(&world).await, 1);
     assert!(!format!("{:?}", world.store).contains("SealedAccount"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_keeps_the_rest_that_it_asked_for_over_a_reload() {
+    let wait = Some(Duration::from_mins(10));
+    let one = Scripted::new().answers([Err(Verdict::Throttled { retry_after: wait })]);
+    let one = Arc::new(one);
+    let mut service = Service::knows(&[("re_one", &one)]);
+    let seal = Arc::new(SealKey::in_memory());
+    let world = World::with(with_accounts(&[], &service, &seal));
+    bring(&world, "re_one").await;
+    pass(Duration::from_secs(1)).await;
+    service.mark = SetupMark::of(["other settings of its kind"]);
+    world.delivery.reload(with_accounts(&[], &service, &seal));
+    let id = bring(&world, "re_one").await;
+    pass(Duration::from_mins(9)).await;
+    assert_eq!(one.seen().len(), 1, "within the rest");
+    world.until(id, State::Delivered).await;
+    assert_eq!(delivered(&world).await, 2);
 }

@@ -1,5 +1,6 @@
 //! What is never sent where it could be a second copy, and what else becomes of it: `delivery.on_unclear = "hold"`.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use super::together::{clock, waiting};
 use super::ways::{KOREA, dead, mend, recipients, with_routes};
 use crate::clock::SharedClock;
 use crate::config::OnUnclear;
-use crate::delivery::Settings;
 use crate::delivery::policy::Policy;
+use crate::delivery::{QuotaSetup, Settings};
 use crate::message::QueueId;
 use crate::provider::{SendError, Verdict};
 use crate::queue::{
@@ -255,4 +256,53 @@ async fn what_was_unclear_in_a_request_with_others_may_be_a_second_copy_in_the_n
     assert!(words.contains("may have arrived") && words.contains("second copy"), "{words}");
     let sizes: Vec<_> = provider.seen().iter().map(|seen| seen.recipients.len()).collect();
     assert_eq!(sizes, [3, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_for_one_part_says_nothing_of_another_that_may_have_arrived_there() {
+    let toml = KOREA.replace("'ses'", "['resend', 'ses']");
+    let resend = Arc::new(Scripted::new().recognising());
+    let ses = Arc::new(Scripted::new());
+    let settings = || {
+        let mut settings = held(with_routes(&resend, &ses, &toml));
+        settings.lanes[1].in_route = true;
+        settings
+    };
+    resend.fall_silent(1);
+    let world = World::with(settings());
+    let id = world.submit(BOTH).await;
+    pass(Duration::from_secs(1)).await;
+    // The repeat of what was asked is known there; whatever is new is refused.
+    resend.now_answers(Err(Verdict::Misconfigured));
+    resend.probe_says(Err(Verdict::Misconfigured));
+    let clock = Arc::clone(&world.clock);
+    let world = World::over(world.crash(), clock, settings());
+    pass(Duration::from_mins(10)).await;
+    assert_eq!(ses.seen().len(), 0, "both may have arrived at the other");
+    mend(&resend);
+    world.until(id, State::Delivered).await;
+    assert_eq!((resend.copies().0, ses.seen().len()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_too_large_for_what_is_left_of_a_quota_does_not_wait_for_its_provider() {
+    let resend = Arc::new(Scripted::new().recognising());
+    let ses = Arc::new(Scripted::new());
+    let settings = |daily| {
+        let mut settings = settings(&[("resend", &resend), ("ses", &ses)], rules());
+        settings.lanes[0].quotas = QuotaSetup { daily: NonZeroU64::new(daily), monthly: None };
+        settings
+    };
+    let world = World::with(settings(10));
+    let first = world.submit(BOB).await;
+    world.until(first, State::Delivered).await;
+    resend.fall_silent(1);
+    let second = world.submit(BOTH).await;
+    pass(Duration::from_secs(1)).await;
+    let clock = Arc::clone(&world.clock);
+    let world = World::over(world.crash(), clock, settings(2));
+    let details = world.until(second, State::Delivered).await;
+    assert_eq!(ses.seen().len(), 2, "each recipient is hidden from the other");
+    let words = details.attempts.last().unwrap().error.clone().unwrap_or_default();
+    assert!(words.contains("second copy"), "{words}");
 }

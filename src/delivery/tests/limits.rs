@@ -7,7 +7,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio_util::sync::CancellationToken;
 
-use super::scripted::{Scripted, World, pass, rules, settings, submission};
+use super::scripted::{Scripted, World, error, pass, rules, settings, submission};
 use super::together::{sizes, with_backlog};
 use crate::clock::{SharedClock, TimerClock};
 use crate::delivery::{Delivery, ProviderState, QuotaSetup, Settings, SetupMark};
@@ -361,4 +361,41 @@ async fn direct_mode_keeps_to_a_quota() {
     let Refusal::TryAgain(words) = refusal else { panic!("{refusal:?}") };
     assert!(words.contains("1 of 1; it renews at"), "{words}");
     assert_eq!(provider.seen().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_has_waited_for_the_rate_is_not_made_within_a_rest_that_began_meanwhile() {
+    let hour = Duration::from_hours(1);
+    let provider = Scripted::that_is_asked_rarely(hour).always(Err(Verdict::Misconfigured));
+    let world = World::new(&[("resend", &Arc::new(provider))]);
+    world.submit(BOB).await;
+    pass(Duration::from_secs(1)).await;
+    let later = world.clock.now() + hour * 2;
+    let mut board = world.delivery.0.board();
+    let lane = board.find("resend").unwrap();
+    assert_eq!(board.due_checks(later), [lane]);
+    assert!(!board.puts_off_check(lane, later), "it may be made");
+    let (_, _, edition) = board.account(lane);
+    let throttled = error(Verdict::Throttled { retry_after: Some(hour) });
+    board.failed(lane, edition, &throttled, later);
+    assert!(board.puts_off_check(lane, later));
+    assert_eq!(board.due_checks(later), Vec::<usize>::new());
+    assert_eq!(board.due_checks(later + hour * 2), [lane], "and is made afterwards");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_whose_window_is_used_up_is_shown_as_throttled() {
+    let provider = Arc::new(Scripted::new());
+    let world = World::new(&[("sendgrid", &provider)]);
+    let state = || world.delivery.status()[0].state;
+    provider.says_of_its_limits(Heard {
+        remaining: Some(0),
+        reset: Some(SECOND * 60),
+        ..Heard::default()
+    });
+    world.submit(BOB).await;
+    pass(SECOND).await;
+    assert_eq!(state(), ProviderState::Throttled);
+    pass(SECOND * 60).await;
+    assert_eq!(state(), ProviderState::Up);
 }

@@ -10,7 +10,7 @@ use crate::delivery::Settings;
 use crate::delivery::policy::Policy;
 use crate::message::{IndexFields, Message, QueueId};
 use crate::provider::{Rate, SendError, Verdict};
-use crate::queue::{Details, Entry, MemoryStore, Outcome, State, Store};
+use crate::queue::{Details, Entry, Lease, MemoryStore, Outcome, Portion, State, Store};
 
 const PASSING: Verdict = Verdict::Temporary { retry_after: None };
 
@@ -273,4 +273,30 @@ async fn a_free_provider_gets_fresh_mail_at_once_and_singly() {
     }
     pass(Duration::from_millis(6)).await;
     assert_eq!(sizes(&provider), [1; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_told_to_wait_as_a_batch_is_noted_anew_when_it_goes_alone() {
+    let wait = Verdict::Throttled { retry_after: Some(Duration::from_secs(2)) };
+    let provider = Scripted::with_batches(100).recognising().batches_end([error(wait)]);
+    let provider = Arc::new(provider);
+    let mut settings = settings(&[("resend", &provider)], rules());
+    let (world, ids) = with_backlog(10, settings.clone()).await;
+    pass(Duration::from_secs(1)).await;
+    assert_eq!(sizes(&provider), [10]);
+    settings.batch_max = NonZeroUsize::MIN;
+    world.delivery.0.set_policy(Policy::of(&settings));
+    provider.fall_silent(10);
+    pass(Duration::from_secs(5)).await;
+    let (now, store) = (world.clock.now(), world.crash());
+    let lease = Lease { owner: "test".into(), expires: now + Duration::from_hours(2) };
+    let later = now + Duration::from_hours(1);
+    let claims = store.claim(Portion::any(100, 1 << 20, 0), later, lease).await.unwrap();
+    assert_eq!(claims.len(), ids.len());
+    // A key of a batch would be one that the provider has never taken.
+    let places: Vec<_> =
+        claims.iter().map(|it| it.doubt.as_ref().and_then(|it| it.place)).collect();
+    let called = claims.iter().filter(|it| it.doubt.as_ref().is_some_and(|it| it.place.is_none()));
+    let singly = sizes(&provider).len() - 1;
+    assert!(singly > 0 && called.count() == singly, "{singly} calls: {places:?}");
 }

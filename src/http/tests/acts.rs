@@ -180,3 +180,22 @@ async fn neither_strangers_nor_other_sites_act() {
     assert!(scene.acts().is_empty());
     assert_eq!(scene.post("retry", &[right], "").await.status, 200);
 }
+
+#[tokio::test]
+async fn all_that_failed_is_retried_slice_by_slice() {
+    let scene = scene().await;
+    let path = "/api/v1/messages/retry-failed";
+    let answer = scene.server.post(path, &[], b"").await;
+    let expected = json!({ "retried": 4, "in_doubt": 2, "without_content": 6, "next": null });
+    assert_eq!((answer.status, answer.json()), (200, expected));
+    assert_eq!(scene.acts(), [Act::RetryFailed(None), Act::RetryFailed(Some(scene.id))]);
+    for (query, body, code) in [
+        ("?state=queued", "", "invalid_query"),
+        ("?before=x", "", "invalid_query"),
+        ("", "{\"provider\": \"ses\"}", "unknown_field"),
+    ] {
+        let answer = scene.server.post(&format!("{path}{query}"), &[JSON], body.as_bytes()).await;
+        assert_eq!((answer.status, answer.json()["error"]["code"].as_str()), (400, Some(code)));
+    }
+    assert_eq!(scene.acts().len(), 2);
+}

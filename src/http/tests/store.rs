@@ -33,6 +33,7 @@ pub(super) struct FakeStore {
 pub(super) enum Act {
     Retry(QueueId, Retry),
     Cancel(QueueId),
+    RetryFailed(Option<QueueId>),
 }
 
 /// What is wrong with it.
@@ -144,8 +145,16 @@ impl Store for FakeStore {
         self.act(id, Act::Retry(id, retry)).await
     }
 
-    async fn retry_failed(&self, _: Option<QueueId>, _: Timestamp) -> Result<Retried, StoreError> {
-        not_here()
+    /// Two slices.
+    async fn retry_failed(
+        &self,
+        before: Option<QueueId>,
+        _: Timestamp,
+    ) -> Result<Retried, StoreError> {
+        self.look().await?;
+        self.acts.lock().unwrap().push(Act::RetryFailed(before));
+        let next = self.messages.first().map(|it| it.summary.id).filter(|_| before.is_none());
+        Ok(Retried { retried: 2, in_doubt: 1, without_content: 3, next })
     }
 
     async fn cancel(&self, id: QueueId, _: Timestamp) -> Result<(), StoreError> {

@@ -196,6 +196,8 @@ pub(in crate::queue) async fn a_retry_ends_the_doubt_of_a_lone_message(open: Ope
     let first = claim_one(&*store, 0).await;
     store.begin(start(&[&first], "resend", 1)).await.unwrap();
     store.settle(unclear(&first, back(10))).await.unwrap();
+    store.retry(id, Retry::default(), at(2)).await.unwrap();
+    assert!(summary(&*store, id).await.in_doubt, "it was only hurried");
     store.cancel(id, at(2)).await.unwrap();
     assert!(summary(&*store, id).await.in_doubt, "it may have arrived all the same");
     store.retry(id, Retry::default(), at(3)).await.unwrap();

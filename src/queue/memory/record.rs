@@ -128,6 +128,9 @@ impl Record {
     }
 
     pub(super) fn retry(&mut self, retry: Retry, now: Timestamp) {
+        if !rules::keeps_doubt(self.state, self.batch().is_some(), &retry) {
+            self.begun = None;
+        }
         rules::reopen(&mut self.recipients, self.state, &retry.recipients);
         if self.recipients.len() > self.message.envelope.recipients.len() {
             let mut message = Message::clone(&self.message);
@@ -141,10 +144,6 @@ impl Record {
         self.deferrals = 0;
         self.finished = None;
         self.pinned_provider = retry.provider;
-        // The operator has decided; a batch stays one.
-        if self.batch().is_none() {
-            self.begun = None;
-        }
         self.way = WayKey::default();
     }
 

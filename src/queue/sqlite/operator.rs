@@ -34,14 +34,15 @@ pub(super) fn retry(
     connection
         .prepare_cached(
             "UPDATE messages SET state = 0, due_at = ?2, trying_since = ?2, deferrals = 0, finished_at = NULL, \
-             recipients = ?3, pinned_provider = ?4, way = '', begun_by = iif(batch IS NULL, NULL, begun_by) \
+             recipients = ?3, pinned_provider = ?4, way = '', begun_by = iif(?5, begun_by, NULL) \
              WHERE id = ?1",
         )?
         .execute(params![
             Id(id),
             rows::millis(now),
             rows::recipients_json(&recipients)?,
-            retry.provider
+            retry.provider,
+            rules::keeps_doubt(state, in_batch, retry),
         ])?;
     tally.moved(id, state, State::Queued);
     Ok(())
