@@ -178,7 +178,7 @@ mod tests {
         let (writes, reader) = mpsc::channel(WRITES_MAX);
         let (cut, start) = (Cut::default(), Instant::now());
         let places = Arc::clone(&context.live.places);
-        let place = places.clone().try_acquire_owned().unwrap();
+        let place = Arc::clone(&places).try_acquire_owned().unwrap();
         let free = places.available_permits();
         Teller::new(context, writes, cut.clone(), place).run().await;
         assert!(cut.is_made());
