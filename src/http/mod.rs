@@ -19,6 +19,7 @@ mod health;
 mod html;
 mod json;
 mod limiter;
+mod live;
 mod metrics;
 mod page;
 mod retry_input;
