@@ -174,7 +174,7 @@ impl Metrics {
         registry.register_collector(Box::new(arrivals.clone()));
         // A message may end before any provider was asked.
         for state in ["failed", "cancelled"] {
-            families.finished.get_or_create(&ByEnd { provider: String::new(), state });
+            families.finished.get_or_create_owned(&ByEnd { provider: String::new(), state });
         }
         Self(Arc::new(Inner {
             registry,
@@ -196,7 +196,7 @@ impl Metrics {
                     self.0
                         .families
                         .failovers
-                        .get_or_create(&Move { from: from.clone(), to: to.clone() });
+                        .get_or_create_owned(&Move { from: from.clone(), to: to.clone() });
                 }
             }
         }
