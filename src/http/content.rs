@@ -84,7 +84,7 @@ pub(super) async fn part(
 /// `GET /messages/{id}/text`: the plain text, whole.
 pub(super) async fn text(Shared(context): Shared<Arc<Context>>, id: IdPath) -> Response {
     let text = async {
-        let text = read(&context, parse_id(id)?, |raw| view::text(raw)).await?;
+        let text = read(&context, parse_id(id)?, view::text).await?;
         let missing = || Problem::new(StatusCode::NOT_FOUND, "no_text", "the mail has no text");
         text.ok_or_else(missing)
     };
@@ -94,7 +94,7 @@ pub(super) async fn text(Shared(context): Shared<Arc<Context>>, id: IdPath) -> R
 /// `GET /messages/{id}/headers`: the header fields, one on each line, decoded.
 pub(super) async fn headers(Shared(context): Shared<Arc<Context>>, id: IdPath) -> Response {
     let lines = async {
-        let headers = read(&context, parse_id(id)?, |raw| view::headers(raw)).await?;
+        let headers = read(&context, parse_id(id)?, view::headers).await?;
         let mut lines = String::new();
         for field in &headers.fields {
             let more = if field.cut { " …" } else { "" };
