@@ -2,6 +2,7 @@
 
 mod acts;
 mod client;
+mod content;
 mod dialogues;
 mod limits;
 mod live;

@@ -1,6 +1,7 @@
 //! What is shown of messages, and what never is.
 
 mod harmless;
+mod hostile;
 
 use self::harmless::assert_harmless;
 use super::*;
