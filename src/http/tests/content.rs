@@ -60,7 +60,7 @@ async fn text_headers_and_source_are_plain_text() {
     let (setup, id, _) = setup("");
     let server = setup.start().await;
     for (name, content) in [
-        ("text", "Hello <b>\n"),
+        ("text", "Hello <b>"),
         ("headers", "Subject: 가\nX-A: <script>\nContent-Type: multipart/mixed; boundary=b\n"),
         ("source", std::str::from_utf8(MAIL).unwrap()),
     ] {

@@ -25,6 +25,11 @@ use bytes::Bytes;
 use super::mime::structure::{Nested, Structure};
 use super::{Attachment, Email, Loss, Mailbox, Protection};
 
+/// How many addresses of one field are shown.
+const PEOPLE_MAX: usize = 200;
+/// How much of a name, an address or the subject is shown, characters.
+const LINE_MAX: usize = 1000;
+
 /// The content of a message, as the page shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
@@ -36,6 +41,8 @@ pub struct View {
     pub to: Vec<Mailbox>,
     /// The Cc field.
     pub cc: Vec<Mailbox>,
+    /// How many addresses of these fields are not here, because there are too many.
+    pub people_left_out: usize,
     /// The subject; empty when absent.
     pub subject: String,
     /// All header fields in their order.
@@ -93,6 +100,18 @@ impl View {
         let frame =
             email.html.as_ref().map(|_| Frame::of(&email, Remote::Blocked)).unwrap_or_default();
         let parts = email.attachments.iter().enumerate();
+        let mut people_left_out = 0;
+        let mut people = |mut list: Vec<Mailbox>| {
+            people_left_out += list.len().saturating_sub(PEOPLE_MAX);
+            list.truncate(PEOPLE_MAX);
+            for mailbox in &mut list {
+                shorten(&mut mailbox.name);
+                shorten(&mut mailbox.address);
+            }
+            list
+        };
+        let mut subject = email.subject;
+        shorten(&mut subject);
         Self {
             headers: headers(raw),
             text: email.text.as_deref().map(text::shown),
@@ -101,11 +120,12 @@ impl View {
             images_left_out: frame.left_out,
             html_cut: frame.cut,
             parts: parts.map(|(index, part)| PartView::new(part, index + 1)).collect(),
-            from: email.from,
-            reply_to: email.reply_to,
-            to: email.to,
-            cc: email.cc,
-            subject: email.subject,
+            from: people(email.from),
+            reply_to: people(email.reply_to),
+            to: people(email.to),
+            cc: people(email.cc),
+            people_left_out,
+            subject,
             protection: email.protection,
             losses: email.losses,
         }
@@ -136,6 +156,13 @@ pub fn part(raw: &[u8], number: usize) -> Option<Download> {
         disposition: file::disposition(&file::name(&attachment.filename, number)),
         bytes: attachment.bytes,
     })
+}
+
+fn shorten(text: &mut String) {
+    if let Some((end, _)) = text.char_indices().nth(LINE_MAX) {
+        text.truncate(end);
+        text.push('…');
+    }
 }
 
 impl PartView {

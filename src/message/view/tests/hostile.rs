@@ -86,16 +86,18 @@ fn nothing_hostile_can_run_or_call() {
 
 #[test]
 fn what_is_not_hostile_in_them_is_shown() {
-    // Nothing is left of a message that swallows itself, or that stands deeper than parts are read.
-    let silent = ["deep-parts.eml"];
+    // Its ASCII is read as UTF-16, as was stated.
+    let silent = ["charset-utf-16.eml"];
+    let mut blank = Vec::new();
     for (name, raw) in messages() {
         let document = view::frame(&raw, Remote::Blocked).document;
         let text: String = Html::parse_document(&document).root_element().text().collect();
         let says_before = raw.windows(6).any(|it| it == b"before");
-        if says_before && !silent.contains(&name.as_str()) {
-            assert!(text.contains("before"), "{name} shows nothing: {document:.2000}");
+        if says_before && !text.contains("before") && !silent.contains(&name.as_str()) {
+            blank.push(name);
         }
     }
+    assert!(blank.is_empty(), "{blank:?} show nothing");
 }
 
 #[test]
@@ -138,7 +140,7 @@ fn endless(piece: &str, octets: usize) -> String {
 
 #[test]
 fn a_message_of_any_size_makes_a_frame_of_a_bounded_one() {
-    const MANY: usize = 2 * 1024 * 1024;
+    const MANY: usize = 300 * 1024;
     let numbered = |start: &str, end: &str| -> String {
         (0..MANY / 16).map(|number| format!("{start}{number}{end}")).collect()
     };

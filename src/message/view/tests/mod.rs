@@ -208,3 +208,12 @@ fn parts_are_downloaded_as_harmless_files() {
     assert_eq!(&*download.bytes, b"<script>");
     assert_eq!((part(raw, 0), part(raw, 2)), (None, None));
 }
+
+#[test]
+fn lines_without_end_are_shortened() {
+    let many = "a@x.example, ".repeat(500);
+    let raw = format!("Subject: {}\r\nTo: {many}\r\n\r\n", "가".repeat(5000));
+    let view = View::read(raw.as_bytes());
+    assert_eq!(view.subject.chars().count(), LINE_MAX + 1);
+    assert_eq!((view.to.len(), view.people_left_out), (PEOPLE_MAX, 300));
+}
