@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest as _, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 
@@ -52,8 +52,9 @@ fn content_type(headers: &HeaderMap) -> ContentType {
     }
 }
 
-/// The whole body. `max` octets are what [`super::routes`] lets through at this endpoint.
-pub(super) async fn read(request: Request, max: usize) -> Result<Bytes, Problem> {
+/// The whole body, of `max` octets at the most.
+pub(super) async fn read(mut request: Request, max: usize) -> Result<Bytes, Problem> {
+    DefaultBodyLimit::max(max).apply(&mut request);
     let reading = Bytes::from_request(request, &());
     match tokio::time::timeout(TIMEOUT, reading).await {
         Ok(Ok(body)) => Ok(body),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
-use super::access::Access;
+use super::access::{Access, Memory};
 use super::error::Problem;
 use super::limiter::Limiter;
 use crate::clock::{SharedClock, Timestamp};
@@ -74,14 +74,21 @@ const DOWNLOADS_MAX: usize = 4;
 /// How long a page or an API call waits for the store, its turn included.
 const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Answers to wrong tokens that wait at the same time. More are given at once, so that guessers, whose number is limited
+/// otherwise, do not take all connections.
+const HELD_BACK_MAX: usize = 64;
+
 /// What every handler holds.
 pub(super) struct Context {
     pub(super) side: Side,
     /// What the configuration says, for requests from now on.
     pub(super) rules: ArcSwap<Rules>,
+    /// Sessions and failures.
+    pub(super) memory: Memory,
     pub(super) test_mails: Limiter,
     pub(super) downloads: Arc<Semaphore>,
     reads: Semaphore,
+    held_back: Semaphore,
 }
 
 /// What a request takes from the configuration.
@@ -95,20 +102,29 @@ pub(super) struct Rules {
 }
 
 impl Context {
-    pub(super) fn new(side: Side, access: Access) -> Arc<Self> {
+    pub(super) fn new(side: Side, access: Access, memory: Memory) -> Arc<Self> {
         let (sender, recipients_max) = (side.sender.clone(), side.recipients_max);
         Arc::new(Self {
             side,
             rules: ArcSwap::from_pointee(Rules { access, sender, recipients_max }),
+            memory,
             test_mails: Limiter::new(TEST_MAILS_MAX, TEST_MAIL_WINDOW),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
             reads: Semaphore::new(STORE_READS_MAX),
+            held_back: Semaphore::new(HELD_BACK_MAX),
         })
     }
 
     /// The present moment.
     pub(super) fn now(&self) -> Timestamp {
         self.side.clock.now()
+    }
+
+    /// Has the answer to a wrong token wait.
+    pub(super) async fn hold_back(&self, delay: Duration) {
+        if let Ok(_place) = self.held_back.try_acquire() {
+            tokio::time::sleep(delay).await;
+        }
     }
 
     /// Refuses the name of a provider that there is not.

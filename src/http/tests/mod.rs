@@ -4,6 +4,7 @@ mod acts;
 mod client;
 mod dialogues;
 mod limits;
+mod login;
 mod provider;
 pub(super) mod sample;
 mod store;
@@ -14,12 +15,15 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::{HeaderName, Uri};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::client::{Answer, ask};
 use self::provider::Willing;
 use self::store::FakeStore;
+use super::access::Asking;
 use super::{Control, Side, SmtpStatus, bind};
 use crate::clock::{SharedClock, TimerClock};
 use crate::config::{self, HttpConfig, OnLoss, OnUnclear, SenderConfig};
@@ -52,6 +56,15 @@ impl Default for Setup {
             providers: &["resend", "ses"],
             listening: vec![SocketAddr::from(([127, 0, 0, 1], 1025))],
         }
+    }
+}
+
+/// The defaults, on a free port of this machine.
+fn config() -> HttpConfig {
+    HttpConfig {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        token: Secret::default(),
+        trusted_networks: config::trusted_networks(),
     }
 }
 
@@ -90,11 +103,10 @@ fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
 
 impl Setup {
     async fn start(self) -> Running {
-        let config = HttpConfig {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            token: Secret::new(self.token),
-            trusted_networks: if self.trusted { config::trusted_networks() } else { Vec::new() },
-        };
+        let mut config = HttpConfig { token: Secret::new(self.token), ..config() };
+        if !self.trusted {
+            config.trusted_networks.clear();
+        }
         let clock: SharedClock = Arc::new(TimerClock::starting_at(sample::now()));
         let side = Side {
             store: Arc::new(self.store),
@@ -128,6 +140,22 @@ impl Running {
         ask(self.address, "GET", path, headers, b"").await
     }
 
+    /// Has another token hold from now on.
+    fn change_token(&self, token: &str) {
+        let config = HttpConfig { token: Secret::new(token), ..config() };
+        self.control.change(&config, SenderConfig::default(), 3);
+    }
+
+    /// What forms must bring back that are shown to whoever asks with `headers`.
+    fn csrf(&self, headers: &[(&str, &str)]) -> String {
+        let name = |name: &str| name.parse::<HeaderName>().unwrap();
+        let pairs = headers.iter().map(|(n, value)| (name(n), value.parse().unwrap()));
+        let (context, headers) = (self.control.context(), pairs.collect());
+        let (peer, uri) = (self.address.ip(), Uri::from_static("/"));
+        let asking = Asking { peer, uri: &uri, headers: &headers, now: Instant::now() };
+        context.rules.load().access.caller(&context.memory, &asking).csrf().to_owned()
+    }
+
     async fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         ask(self.address, "POST", path, headers, body).await
     }
@@ -141,11 +169,8 @@ async fn another_token_holds_from_the_next_request_on() {
         running.get_with("/api/v1/messages", &[("authorization", bearer.as_str())]).await.status
     };
     assert_eq!((status("first").await, status("second").await), (200, 401));
-    let config = HttpConfig {
-        listen: running.address,
-        token: Secret::new("second"),
-        trusted_networks: Vec::new(),
-    };
+    let config =
+        HttpConfig { token: Secret::new("second"), trusted_networks: Vec::new(), ..config() };
     running.control.change(&config, SenderConfig::default(), 3);
     assert_eq!((status("first").await, status("second").await), (401, 200));
     let open = HttpConfig { token: Secret::default(), ..config };
