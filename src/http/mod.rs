@@ -21,6 +21,7 @@ mod headers;
 mod health;
 mod json;
 mod limiter;
+mod live;
 mod login;
 mod metrics;
 mod page;

@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, HeaderName, Method};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// What a request says about the page that made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +47,10 @@ pub(in crate::http) fn cross_site(method: &Method, headers: &HeaderMap) -> bool 
     }
 }
 
-/// True when a person follows a link, says the browser. An old one says nothing about it, and names no `Origin` then.
+/// True when a person follows a link, in a window and not in a frame. Browsers that name the site say this as well.
 fn is_navigation(headers: &HeaderMap) -> bool {
-    match headers.get(SEC_FETCH_MODE) {
-        Some(mode) => mode == "navigate",
-        None => !headers.contains_key(ORIGIN),
-    }
+    let window = headers.get(SEC_FETCH_DEST).is_none_or(|place| place == "document");
+    window && headers.get(SEC_FETCH_MODE).is_some_and(|mode| mode == "navigate")
 }
 
 #[cfg(test)]
@@ -94,6 +93,8 @@ mod tests {
             let load = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", mode)];
             assert!(cross_site(&Method::GET, &headers(&load)), "{mode}");
         }
+        let frame = [&link[..], &[("sec-fetch-dest", "iframe")]].concat();
+        assert!(cross_site(&Method::GET, &headers(&frame)), "a frame of another site");
         let old = [("origin", "https://evil.example"), ("host", "192.168.1.2:8025")];
         assert!(cross_site(&Method::GET, &headers(&old)), "a script over plain HTTP");
         assert!(!cross_site(&Method::GET, &headers(&[("host", "192.168.1.2:8025")])));

@@ -4,6 +4,7 @@ mod acts;
 mod client;
 mod dialogues;
 mod limits;
+mod live;
 mod login;
 mod provider;
 pub(super) mod sample;
@@ -23,11 +24,13 @@ use tokio_util::sync::CancellationToken;
 use self::client::{Answer, ask};
 use self::provider::Willing;
 use self::store::FakeStore;
-use super::access::Asking;
+use super::access::{Access, Asking, Memory};
+use super::side::Context;
 use super::{Control, Side, SmtpStatus, bind};
 use crate::clock::{SharedClock, TimerClock};
 use crate::config::{self, HttpConfig, OnLoss, OnUnclear, SenderConfig};
 use crate::delivery::{Backoff, Delivery, LaneSetup, QuotaSetup, RetryRules, Settings, SetupMark};
+use crate::queue::Feed;
 use crate::secret::Secret;
 
 /// A server on a free port of this machine. It ends with the test.
@@ -39,12 +42,13 @@ struct Running {
 }
 
 /// What a test wants to be different.
-struct Setup {
+pub(super) struct Setup {
     token: &'static str,
     trusted: bool,
     store: FakeStore,
     providers: &'static [&'static str],
     listening: Vec<SocketAddr>,
+    feed: Feed,
 }
 
 impl Default for Setup {
@@ -55,6 +59,7 @@ impl Default for Setup {
             store: FakeStore::default(),
             providers: &["resend", "ses"],
             listening: vec![SocketAddr::from(([127, 0, 0, 1], 1025))],
+            feed: Feed::default(),
         }
     }
 }
@@ -102,14 +107,19 @@ fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
 }
 
 impl Setup {
-    async fn start(self) -> Running {
+    fn config(&self) -> HttpConfig {
         let mut config = HttpConfig { token: Secret::new(self.token), ..config() };
         if !self.trusted {
             config.trusted_networks.clear();
         }
+        config
+    }
+
+    fn side(self) -> Side {
         let clock: SharedClock = Arc::new(TimerClock::starting_at(sample::now()));
-        let side = Side {
+        Side {
             store: Arc::new(self.store),
+            feed: self.feed,
             delivery: delivery(self.providers, &clock),
             sender: SenderConfig {
                 address: Some("app@example.org".parse().unwrap()),
@@ -121,11 +131,20 @@ impl Setup {
             recipients_max: 3,
             clock,
             started: sample::now(),
-        };
-        let server = bind(&config, None).await.unwrap();
+        }
+    }
+
+    /// What handlers hold, without a server.
+    pub(super) fn context(self) -> Arc<Context> {
+        let access = Access::new(&self.config());
+        Context::new(self.side(), access, Memory::new().unwrap(), CancellationToken::new())
+    }
+
+    async fn start(self) -> Running {
+        let server = bind(&self.config(), None).await.unwrap();
         let address = server.address();
         let shutdown = CancellationToken::new();
-        let (control, answering) = server.start(side, shutdown.clone());
+        let (control, answering) = server.start(self.side(), shutdown.clone());
         Running { address, control, shutdown, task: tokio::spawn(answering) }
     }
 }
