@@ -10,7 +10,9 @@ use axum::routing::{get, post};
 
 use super::error::Problem;
 use super::side::Context;
-use super::{act, api, door, headers, health, live, login, metrics, page, test_mail};
+use super::{
+    act, api, content, door, headers, health, html, live, login, metrics, page, test_mail,
+};
 
 /// The largest request body where an endpoint does not say otherwise.
 const BODY_MAX: usize = 1024 * 1024;
@@ -33,13 +35,19 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/api/v1/messages", get(api::list))
         .route("/api/v1/messages/retry-failed", post(act::retry_failed).layer(acting))
         .route("/api/v1/messages/{id}", get(api::show))
-        .route("/api/v1/messages/{id}/raw", get(api::raw))
+        .route("/api/v1/messages/{id}/raw", get(content::raw))
+        .route("/api/v1/messages/{id}/parts", get(content::parts))
+        .route("/api/v1/messages/{id}/parts/{number}", get(content::part))
         .route("/api/v1/messages/{id}/retry", post(act::retry).layer(acting))
         .route("/api/v1/messages/{id}/cancel", post(act::cancel).layer(acting))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&context), door::of_the_api));
     let pages = Router::new()
         .route("/", get(page::messages))
         .route("/messages/{id}", get(page::message))
+        .route("/messages/{id}/html", get(html::frame))
+        .route("/messages/{id}/text", get(content::text))
+        .route("/messages/{id}/headers", get(content::headers))
+        .route("/messages/{id}/source", get(content::source))
         .route("/logout", post(login::log_out))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&context), door::of_pages));
     open.merge(api)

@@ -75,8 +75,11 @@ const STORE_READS_MAX: usize = 8;
 /// Contents held for downloads at the same time; each may be as large as the largest message.
 const DOWNLOADS_MAX: usize = 4;
 
+/// Messages read for their content at the same time: each holds its bytes, and what they are decoded to.
+const VIEWS_MAX: usize = 2;
+
 /// How long a page or an API call waits for the store, its turn included.
-const STORE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Answers to wrong tokens that wait at the same time. More are given at once, so that guessers, whose number is limited
 /// otherwise, do not take all connections.
@@ -91,6 +94,7 @@ pub(super) struct Context {
     pub(super) memory: Memory,
     pub(super) test_mails: Limiter,
     pub(super) downloads: Arc<Semaphore>,
+    pub(super) views: Arc<Semaphore>,
     pub(super) live: Live,
     reads: Semaphore,
     held_back: Semaphore,
@@ -120,6 +124,7 @@ impl Context {
             memory,
             test_mails: Limiter::new(TEST_MAILS_MAX, TEST_MAIL_WINDOW),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
+            views: Arc::new(Semaphore::new(VIEWS_MAX)),
             live: Live::new(shutdown),
             reads: Semaphore::new(STORE_READS_MAX),
             held_back: Semaphore::new(HELD_BACK_MAX),
