@@ -34,6 +34,7 @@ fn draft() -> Draft {
                 ..Attachment::default()
             },
         ],
+        ..Draft::default()
     }
 }
 
