@@ -91,6 +91,7 @@ async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
         queue_backend: backend,
         queue_messages_max: config.queue.max_messages,
         recipients_max: config.smtp.max_recipients.get(),
+        message_bytes_max: config.smtp.max_message_size.0,
         clock: Arc::clone(&clock),
         started,
     };
@@ -108,8 +109,7 @@ async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
     let (http_control, http) = server.start(side, stop_http.clone());
     let mut http = tokio::spawn(http);
     let counting = tokio::spawn({
-        let (delivery, store, stop) =
-            (delivery.clone(), Arc::clone(&store), stop_counting.clone());
+        let (delivery, store, stop) = (delivery.clone(), Arc::clone(&store), stop_counting.clone());
         async move { delivery.keep_statistics(store, stop).await }
     });
     let keeping = Retention::keep(retained, store, Arc::clone(&clock), stop_delivery.clone());

@@ -120,17 +120,8 @@ fn one_line(field: &str, text: &str) -> Result<(), InvalidDraft> {
 }
 
 /// Fields that are written here, from what else the draft says.
-const OWN_FIELDS: [&str; 9] = [
-    "from",
-    "to",
-    "cc",
-    "bcc",
-    "reply-to",
-    "subject",
-    "date",
-    "message-id",
-    "mime-version",
-];
+const OWN_FIELDS: [&str; 9] =
+    ["from", "to", "cc", "bcc", "reply-to", "subject", "date", "message-id", "mime-version"];
 
 /// Fields that only those on the way may write.
 const FIELDS_OF_THE_WAY: [&str; 5] =
