@@ -18,6 +18,7 @@ mod filter;
 mod health;
 mod json;
 mod limiter;
+mod live;
 mod metrics;
 mod page;
 mod query;

@@ -5,6 +5,7 @@ mod client;
 mod dialogues;
 mod limits;
 mod lists;
+mod live;
 mod provider;
 pub(super) mod sample;
 mod store;
@@ -22,11 +23,13 @@ use tokio_util::sync::CancellationToken;
 use self::client::{Answer, ask};
 use self::provider::Willing;
 use self::store::FakeStore;
+use super::access::Access;
+use super::side::Context;
 use super::{Control, Side, SmtpStatus, bind};
 use crate::clock::{SharedClock, TimerClock};
 use crate::config::{self, HttpConfig, OnLoss, OnUnclear, SenderConfig};
 use crate::delivery::{Backoff, Delivery, LaneSetup, QuotaSetup, RetryRules, Settings, SetupMark};
-use crate::queue::Store;
+use crate::queue::{Feed, Store};
 use crate::secret::Secret;
 
 /// A server on a free port of this machine. It ends with the test.
@@ -38,7 +41,7 @@ struct Running {
 }
 
 /// What a test wants to be different.
-struct Setup {
+pub(super) struct Setup {
     token: &'static str,
     trusted: bool,
     store: FakeStore,
@@ -46,6 +49,7 @@ struct Setup {
     listening: Vec<SocketAddr>,
     /// A queue in which delivery keeps messages, in place of `store`.
     queue: Option<Arc<dyn Store>>,
+    feed: Feed,
 }
 
 impl Default for Setup {
@@ -57,6 +61,7 @@ impl Default for Setup {
             providers: &["resend", "ses"],
             listening: vec![SocketAddr::from(([127, 0, 0, 1], 1025))],
             queue: None,
+            feed: Feed::default(),
         }
     }
 }
@@ -99,16 +104,20 @@ fn delivery(
 }
 
 impl Setup {
-    async fn start(self) -> Running {
-        let config = HttpConfig {
+    fn config(&self) -> HttpConfig {
+        HttpConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             token: Secret::new(self.token),
             trusted_networks: if self.trusted { config::trusted_networks() } else { Vec::new() },
-        };
+        }
+    }
+
+    fn side(self) -> Side {
         let clock: SharedClock = Arc::new(TimerClock::starting_at(sample::now()));
         let delivery = delivery(self.providers, self.queue.clone(), &clock);
-        let side = Side {
+        Side {
             store: self.queue.unwrap_or_else(|| Arc::new(self.store)),
+            feed: self.feed,
             delivery,
             sender: SenderConfig {
                 address: Some("app@example.org".parse().unwrap()),
@@ -121,11 +130,20 @@ impl Setup {
             message_bytes_max: 1 << 20,
             clock,
             started: sample::now(),
-        };
-        let server = bind(&config, None).await.unwrap();
+        }
+    }
+
+    /// What handlers hold, without a server.
+    pub(super) fn context(self) -> Arc<Context> {
+        let access = Access::new(&self.config());
+        Context::new(self.side(), access, CancellationToken::new())
+    }
+
+    async fn start(self) -> Running {
+        let server = bind(&self.config(), None).await.unwrap();
         let address = server.address();
         let shutdown = CancellationToken::new();
-        let (control, answering) = server.start(side, shutdown.clone());
+        let (control, answering) = server.start(self.side(), shutdown.clone());
         Running { address, control, shutdown, task: tokio::spawn(answering) }
     }
 }
