@@ -85,8 +85,11 @@ const STORE_READS_MAX: usize = 8;
 /// Contents held for downloads at the same time; each may be as large as the largest message.
 const DOWNLOADS_MAX: usize = 4;
 
+/// Messages read for their content at the same time: each holds its bytes, and what they are decoded to.
+const VIEWS_MAX: usize = 2;
+
 /// How long a page or an API call waits for the store, its turn included.
-const STORE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What every handler holds.
 pub(super) struct Context {
@@ -99,6 +102,7 @@ pub(super) struct Context {
     /// Places for large messages that are being handed in.
     pub(super) large: Semaphore,
     pub(super) downloads: Arc<Semaphore>,
+    pub(super) views: Arc<Semaphore>,
     pub(super) live: Live,
     reads: Semaphore,
 }
@@ -127,6 +131,7 @@ impl Context {
             large: Semaphore::new(LARGE_MAX),
             test_mails: Limiter::new(TEST_MAILS_MAX, TEST_MAIL_WINDOW),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
+            views: Arc::new(Semaphore::new(VIEWS_MAX)),
             live: Live::new(shutdown),
             reads: Semaphore::new(STORE_READS_MAX),
         })
