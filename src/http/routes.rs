@@ -6,12 +6,13 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode};
 use axum::middleware;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 use super::error::Problem;
 use super::side::Context;
 use super::{
-    act, api, content, door, headers, health, html, live, login, metrics, page, test_mail,
+    act, api, content, door, headers, health, html, live, login, metrics, page, stats, submit,
+    suppressions, test_mail,
 };
 
 /// The largest request body where an endpoint does not say otherwise.
@@ -27,12 +28,13 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/login", get(login::form).post(login::log_in))
         .route_layer(middleware::from_fn(door::gate));
     let test_mail = post(test_mail::send).layer(DefaultBodyLimit::max(test_mail::BODY_MAX));
+    let listing = DefaultBodyLimit::max(suppressions::BODY_MAX);
     let acting = DefaultBodyLimit::max(act::BODY_MAX);
     let api = Router::new()
         .route("/send-test-email", test_mail)
         .route("/metrics", get(metrics::show))
         .route("/api/v1/events", get(live::events))
-        .route("/api/v1/messages", get(api::list))
+        .route("/api/v1/messages", get(api::list).post(submit::submit))
         .route("/api/v1/messages/retry-failed", post(act::retry_failed).layer(acting))
         .route("/api/v1/messages/{id}", get(api::show))
         .route("/api/v1/messages/{id}/raw", get(content::raw))
@@ -40,6 +42,15 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/api/v1/messages/{id}/parts/{number}", get(content::part))
         .route("/api/v1/messages/{id}/retry", post(act::retry).layer(acting))
         .route("/api/v1/messages/{id}/cancel", post(act::cancel).layer(acting))
+        .route("/api/v1/stats", get(stats::show))
+        .route(
+            "/api/v1/suppressions",
+            get(suppressions::list)
+                .post(suppressions::add)
+                .delete(suppressions::remove_by_query)
+                .layer(listing),
+        )
+        .route("/api/v1/suppressions/{address}", delete(suppressions::remove))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&context), door::of_the_api));
     let pages = Router::new()
         .route("/", get(page::messages))

@@ -4,11 +4,13 @@ mod acts;
 mod client;
 mod dialogues;
 mod limits;
+mod lists;
 mod live;
 mod login;
 mod provider;
 pub(super) mod sample;
 mod store;
+mod submit;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -30,7 +32,7 @@ use super::{Control, Side, SmtpStatus, bind};
 use crate::clock::{SharedClock, TimerClock};
 use crate::config::{self, HttpConfig, OnLoss, OnUnclear, SenderConfig};
 use crate::delivery::{Backoff, Delivery, LaneSetup, QuotaSetup, RetryRules, Settings, SetupMark};
-use crate::queue::Feed;
+use crate::queue::{Feed, Store};
 use crate::secret::Secret;
 
 /// A server on a free port of this machine. It ends with the test.
@@ -48,6 +50,8 @@ pub(super) struct Setup {
     store: FakeStore,
     providers: &'static [&'static str],
     listening: Vec<SocketAddr>,
+    /// A queue in which delivery keeps messages, in place of `store`.
+    queue: Option<Arc<dyn Store>>,
     feed: Feed,
 }
 
@@ -59,6 +63,7 @@ impl Default for Setup {
             store: FakeStore::default(),
             providers: &["resend", "ses"],
             listening: vec![SocketAddr::from(([127, 0, 0, 1], 1025))],
+            queue: None,
             feed: Feed::default(),
         }
     }
@@ -73,8 +78,12 @@ fn config() -> HttpConfig {
     }
 }
 
-/// A delivery that records nothing, with the providers that are named.
-fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
+/// A delivery with the providers that are named; without a queue it records nothing.
+fn delivery(
+    providers: &[&str],
+    queue: Option<Arc<dyn Store>>,
+    clock: &SharedClock,
+) -> Arc<Delivery> {
     let lane = |name: &&str| LaneSetup {
         name: (*name).to_owned(),
         provider: Arc::new(Willing::default()),
@@ -103,7 +112,7 @@ fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
         hook: None,
         instance: Arc::from("test"),
     };
-    Arc::new(Delivery::new(settings, None, Arc::clone(clock), fastrand::Rng::with_seed(1)))
+    Arc::new(Delivery::new(settings, queue, Arc::clone(clock), fastrand::Rng::with_seed(1)))
 }
 
 impl Setup {
@@ -117,10 +126,11 @@ impl Setup {
 
     fn side(self) -> Side {
         let clock: SharedClock = Arc::new(TimerClock::starting_at(sample::now()));
+        let delivery = delivery(self.providers, self.queue.clone(), &clock);
         Side {
-            store: Arc::new(self.store),
+            store: self.queue.unwrap_or_else(|| Arc::new(self.store)),
             feed: self.feed,
-            delivery: delivery(self.providers, &clock),
+            delivery,
             sender: SenderConfig {
                 address: Some("app@example.org".parse().unwrap()),
                 ..SenderConfig::default()
@@ -129,6 +139,7 @@ impl Setup {
             queue_backend: "memory",
             queue_messages_max: 1000,
             recipients_max: 3,
+            message_bytes_max: 1 << 20,
             clock,
             started: sample::now(),
         }
@@ -162,7 +173,7 @@ impl Running {
     /// Has another token hold from now on.
     fn change_token(&self, token: &str) {
         let config = HttpConfig { token: Secret::new(token), ..config() };
-        self.control.change(&config, SenderConfig::default(), 3);
+        self.control.change(&config, SenderConfig::default(), 3, 1 << 20);
     }
 
     /// What forms must bring back that are shown to whoever asks with `headers`.
@@ -190,9 +201,9 @@ async fn another_token_holds_from_the_next_request_on() {
     assert_eq!((status("first").await, status("second").await), (200, 401));
     let config =
         HttpConfig { token: Secret::new("second"), trusted_networks: Vec::new(), ..config() };
-    running.control.change(&config, SenderConfig::default(), 3);
+    running.control.change(&config, SenderConfig::default(), 3, 1 << 20);
     assert_eq!((status("first").await, status("second").await), (401, 200));
     let open = HttpConfig { token: Secret::default(), ..config };
-    running.control.change(&open, SenderConfig::default(), 3);
+    running.control.change(&open, SenderConfig::default(), 3, 1 << 20);
     assert_eq!(running.get("/api/v1/messages").await.status, 403, "nobody is trusted now");
 }
