@@ -12,7 +12,7 @@ use super::{
     session_memory, settings,
 };
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, LoadOptions, Loaded, Mode};
+use crate::config::{Config, LoadOptions, Loaded, Mode, ProviderConfig, ProviderKind};
 use crate::delivery::Settings;
 use crate::http::{self, SmtpStatus};
 use crate::provider::{BuildError, HttpClient};
@@ -53,6 +53,12 @@ pub(super) fn retention(config: &Config) -> Retention {
     Retention { records: config.queue.keep_delivered, bodies: config.queue.keep_bodies }
 }
 
+/// Whether all providers only keep the mail here.
+fn catches_only(config: &Config) -> bool {
+    let catches = |it: &ProviderConfig| it.kind == ProviderKind::Capture;
+    !config.providers.is_empty() && config.providers.iter().all(catches)
+}
+
 async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
     let Start { loaded, options, handed, log } = start;
     let config = &loaded.config;
@@ -89,6 +95,7 @@ async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
         sender: config.sender.clone(),
         smtp: SmtpStatus { listening: listener.addresses(), connections: listener.connections() },
         queue_backend: backend,
+        catching: catches_only(config),
         queue_messages_max: config.queue.max_messages,
         recipients_max: config.smtp.max_recipients.get(),
         clock: Arc::clone(&clock),

@@ -29,6 +29,7 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/style.css", get(page::style))
+        .route("/page.js", get(page::script))
         .route("/icon.svg", get(page::icon));
     let test_mail = post(test_mail::send).layer(DefaultBodyLimit::max(test_mail::BODY_MAX));
     let acting = DefaultBodyLimit::max(act::BODY_MAX);
@@ -43,7 +44,9 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/api/v1/messages/{id}/cancel", post(act::cancel).layer(acting))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&context), api_door));
     let pages = Router::new()
-        .route("/", get(page::messages))
+        .route("/", get(page::start))
+        .route("/overview", get(page::overview))
+        .route("/messages", get(page::messages))
         .route("/messages/{id}", get(page::message))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&context), page_door));
     open.merge(api)
@@ -77,7 +80,10 @@ async fn page_door(
 ) -> Response {
     match pass(&context, peer, &request, true) {
         Ok(()) => next.run(request).await,
-        Err(problem) => page::problem(&problem),
+        Err(problem) => {
+            let (parts, _) = request.into_parts();
+            page::problem(&page::Visit::of(&parts), &problem)
+        }
     }
 }
 

@@ -41,6 +41,7 @@ struct Setup {
     store: FakeStore,
     providers: &'static [&'static str],
     listening: Vec<SocketAddr>,
+    catching: bool,
 }
 
 impl Default for Setup {
@@ -51,6 +52,7 @@ impl Default for Setup {
             store: FakeStore::default(),
             providers: &["resend", "ses"],
             listening: vec![SocketAddr::from(([127, 0, 0, 1], 1025))],
+            catching: false,
         }
     }
 }
@@ -105,6 +107,7 @@ impl Setup {
             },
             smtp: SmtpStatus { listening: self.listening, ..SmtpStatus::default() },
             queue_backend: "memory",
+            catching: self.catching,
             queue_messages_max: 1000,
             recipients_max: 3,
             clock,
