@@ -106,7 +106,9 @@ function listen() {
   const word = sign.textContent;
   const events = new EventSource(path);
   let was = false;
+  let since = 0;
   events.onopen = () => {
+    since = Date.now();
     sign.hidden = false;
     sign.classList.remove("lost");
     sign.textContent = word;
@@ -118,7 +120,10 @@ function listen() {
     sign.classList.add("lost");
     sign.textContent = sign.dataset.lost;
   };
-  for (const kind of ["message", "messages", "providers", "queue"]) events.addEventListener(kind, soon);
+  for (const kind of ["message", "many", "providers", "queue"]) {
+    // A stream begins with how things are, which the page knows.
+    events.addEventListener(kind, () => { if (Date.now() - since > 300) soon(); });
+  }
   document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
   addEventListener("pagehide", () => events.close());
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
