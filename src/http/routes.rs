@@ -55,6 +55,7 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(middleware::from_fn(page::tell))
         .layer(middleware::map_response(protect))
         .with_state(context)
 }
@@ -81,10 +82,7 @@ async fn page_door(
 ) -> Response {
     match pass(&context, peer, &request, true) {
         Ok(()) => next.run(request).await,
-        Err(problem) => {
-            let (parts, _) = request.into_parts();
-            page::problem(&page::Visit::of(&parts), &problem)
-        }
+        Err(problem) => page::problem(&problem),
     }
 }
 

@@ -331,7 +331,10 @@ mod tests {
             let charts = Charts::new(window, &[], sample::now(), Lang::Korean.words());
             assert!(charts.table.is_empty() && charts.drawings[0].highest.is_none());
             assert!(charts.drawings[0].paths.iter().all(|(_, path)| path.is_empty()));
-            assert_eq!((charts.median.as_str(), charts.drawings[1].highest), ("–", None));
+            assert_eq!(
+                (charts.median.as_str(), charts.drawings[1].highest.as_deref()),
+                ("–", None)
+            );
         }
     }
 

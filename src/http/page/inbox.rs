@@ -19,13 +19,13 @@ pub(super) async fn show(context: Arc<Context>, visit: &Visit, query: Option<&st
     let (query, done) = take_parameter(query.unwrap_or_default(), "done");
     let filter = match filter::parse(&query) {
         Ok(filter) => filter,
-        Err(found) => return problem(visit, &found),
+        Err(found) => return problem(&found),
     };
     let list = context.ask(context.side.store.list(filter.clone()));
     let (report, list) = tokio::join!(Report::take(&context), list);
     let page = match list {
         Ok(page) => page,
-        Err(found) => return problem(visit, &found),
+        Err(found) => return problem(&found),
     };
     let t = visit.words();
     let mut message = None;

@@ -29,7 +29,7 @@ pub(in crate::http) async fn messages(
     let (query, done) = take_parameter(query.as_deref().unwrap_or_default(), "done");
     let filter = match filter::parse(&query) {
         Ok(filter) => filter,
-        Err(found) => return problem(&visit, &found),
+        Err(found) => return problem(&found),
     };
     let list = context.ask(context.side.store.list(filter.clone()));
     let (report, list) = tokio::join!(Report::take(&context), list);
@@ -46,7 +46,7 @@ pub(in crate::http) async fn messages(
             );
             render(StatusCode::OK, &MessagesPage { t: visit.words(), frame, list })
         }
-        Err(found) => problem(&visit, &found),
+        Err(found) => problem(&found),
     }
 }
 

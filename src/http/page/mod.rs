@@ -29,8 +29,8 @@ pub(super) use assets::{icon, script, style};
 pub(super) use list::messages;
 pub(super) use message::message;
 pub(super) use overview::overview;
-pub(super) use problem::problem;
-pub(super) use visit::Visit;
+pub(super) use problem::{problem, tell};
+use visit::Visit;
 
 /// What our own pages may do: nothing from elsewhere, nothing inline, and frames of ours only.
 const POLICY: HeaderValue = HeaderValue::from_static(

@@ -1,8 +1,11 @@
 //! What went wrong, told to a person.
 
 use askama::Template;
+use axum::extract::Request;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 
 use super::super::error::Problem;
 use super::frame::Frame;
@@ -10,11 +13,35 @@ use super::render;
 use super::visit::Visit;
 use super::words::Words;
 
-/// A problem, for a person.
-pub(in crate::http) fn problem(visit: &Visit, found: &Problem) -> Response {
-    let mut response = render(found.status, &ProblemPage::new(visit, found));
-    response.headers_mut().extend(found.headers());
+/// A problem, for a person. [`tell`] puts the page around it, in the language of who asked.
+pub(in crate::http) fn problem(found: &Problem) -> Response {
+    let mut response = (found.status, found.headers()).into_response();
+    let told = Told { code: found.code, message: found.message.clone() };
+    response.extensions_mut().insert(told);
     response
+}
+
+/// What is still to be told.
+#[derive(Clone, Debug)]
+struct Told {
+    code: &'static str,
+    message: String,
+}
+
+/// Tells of problems in the visitor's language, wherever they were found.
+pub(in crate::http) async fn tell(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let visit = Visit::of(&parts);
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    let Some(told) = response.extensions_mut().remove::<Told>() else { return response };
+    let mut page = render(response.status(), &ProblemPage::new(&visit, response.status(), told));
+    // What goes with it, such as Retry-After; nothing of an empty body.
+    for (name, value) in response.headers() {
+        if name != CONTENT_LENGTH && name != CONTENT_TYPE {
+            page.headers_mut().insert(name, value.clone());
+        }
+    }
+    page
 }
 
 #[derive(Debug, Template)]
@@ -30,9 +57,9 @@ pub(super) struct ProblemPage {
 }
 
 impl ProblemPage {
-    pub(super) fn new(visit: &Visit, problem: &Problem) -> Self {
+    fn new(visit: &Visit, status: StatusCode, problem: Told) -> Self {
         let t = visit.words();
-        let told = match (problem.status, problem.code) {
+        let told = match (status, problem.code) {
             (StatusCode::NOT_FOUND, "not_found") if problem.message.contains("no message") => {
                 Some(t.no_such_message)
             }
@@ -43,8 +70,8 @@ impl ProblemPage {
         Self {
             frame: Frame::bare(visit),
             t,
-            title: title(problem.status, t),
-            message: problem.message.clone(),
+            title: title(status, t),
+            message: problem.message,
             told,
         }
     }

@@ -58,7 +58,7 @@ impl Row {
 pub(super) fn tone(state: State) -> &'static str {
     match state {
         State::Queued => "wait",
-        State::Sending => "busy",
+        State::Sending => "wait",
         State::Delivered => "good",
         State::Failed => "bad",
         State::Cancelled => "calm",

@@ -41,7 +41,7 @@ pub(in crate::http) async fn message(
     let (details, report) = tokio::join!(api::find(&context, id), Report::take(&context));
     let details = match details {
         Ok(details) => details,
-        Err(found) => return problem(&visit, &found),
+        Err(found) => return problem(&found),
     };
     let t = visit.words();
     let section = if context.side.catching { Section::Inbox } else { Section::Messages };
@@ -87,12 +87,12 @@ pub(super) enum Tab {
 
 impl Tab {
     const ALL: [Self; 7] = [
-        Self::Delivery,
         Self::Preview,
         Self::Text,
         Self::Headers,
         Self::Source,
         Self::Attachments,
+        Self::Delivery,
         Self::Request,
     ];
 
@@ -230,8 +230,12 @@ impl MessageView {
                 });
             }
         }
+        let mut row = Row::new(summary, now, t);
+        if told.catching && summary.state == State::Delivered {
+            row.state = t.caught;
+        }
         Self {
-            row: Row::new(summary, now, t),
+            row,
             id: summary.id.to_string(),
             standing: Standing::new(details, told.catching, now, t),
             envelope_from: summary.sender.as_ref().map_or("<>", Address::as_str).to_owned(),

@@ -49,6 +49,7 @@ pub(super) static EN: Words = Words {
     cancelled: "cancelled",
     suppressed: "suppressed",
     in_doubt: "in doubt",
+    caught: "caught",
     all: "all",
     // Overview.
     working: "Working",

@@ -49,6 +49,7 @@ pub(super) static KO: Words = Words {
     cancelled: "취소됨",
     suppressed: "차단됨",
     in_doubt: "불확실",
+    caught: "보관됨",
     all: "전체",
     // Overview.
     working: "정상 작동",

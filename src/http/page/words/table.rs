@@ -49,6 +49,7 @@ pub(in crate::http) struct Words {
     pub(in crate::http) cancelled: &'static str,
     pub(in crate::http) suppressed: &'static str,
     pub(in crate::http) in_doubt: &'static str,
+    pub(in crate::http) caught: &'static str,
     pub(in crate::http) all: &'static str,
     // Overview.
     pub(in crate::http) working: &'static str,
