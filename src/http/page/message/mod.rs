@@ -166,6 +166,8 @@ pub(super) struct MessageView {
 pub(super) enum BodyView {
     Content(ContentView),
     Delivery(DeliveryView),
+    /// No provider was asked.
+    NoRequest,
 }
 
 #[derive(Debug)]
@@ -191,17 +193,19 @@ pub(super) struct Actions {
 impl MessageView {
     /// Reads the content where the chosen tab shows it.
     pub(super) async fn read(
-        context: &Context,
+        context: &Arc<Context>,
         details: &Details,
         query: Option<&str>,
         t: &'static Words,
     ) -> Self {
         let arrived = details.summary.state == State::Delivered;
         let tab = Tab::of(query, arrived);
-        let body = if tab == Tab::Delivery {
-            BodyView::Delivery(DeliveryView::new(details, context.now(), t))
-        } else {
-            BodyView::Content(ContentView::read(context, details, tab, query, t).await)
+        let body = match tab {
+            Tab::Delivery => BodyView::Delivery(DeliveryView::new(details, context.now(), t)),
+            Tab::Request => BodyView::NoRequest,
+            Tab::Preview | Tab::Text | Tab::Headers | Tab::Source | Tab::Attachments => {
+                BodyView::Content(ContentView::read(context, details, tab, query, t).await)
+            }
         };
         let names = context.side.delivery.providers();
         let catching = context.side.catching;
