@@ -26,7 +26,7 @@ pub(in crate::http::page) enum ContentView {
     NoText,
     Headers {
         fields: Vec<HeaderField>,
-        left_out: usize,
+        more: bool,
     },
     Source {
         text: String,
