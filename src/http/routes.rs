@@ -10,7 +10,7 @@ use axum::http::header::{
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Extension, Router};
 use tracing::debug;
 
@@ -18,7 +18,9 @@ use super::access::cross_site;
 use super::error::Problem;
 use super::server::Peer;
 use super::side::Context;
-use super::{act, api, content, health, html, live, metrics, page, test_mail};
+use super::{
+    act, api, content, health, html, live, metrics, page, stats, submit, suppressions, test_mail,
+};
 
 /// The largest request body where an endpoint does not say otherwise.
 const BODY_MAX: usize = 1024 * 1024;
@@ -32,12 +34,13 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/page.js", get(page::script))
         .route("/icon.svg", get(page::icon));
     let test_mail = post(test_mail::send).layer(DefaultBodyLimit::max(test_mail::BODY_MAX));
+    let listing = DefaultBodyLimit::max(suppressions::BODY_MAX);
     let acting = DefaultBodyLimit::max(act::BODY_MAX);
     let api = Router::new()
         .route("/send-test-email", test_mail)
         .route("/metrics", get(metrics::show))
         .route("/api/v1/events", get(live::events))
-        .route("/api/v1/messages", get(api::list))
+        .route("/api/v1/messages", get(api::list).post(submit::submit))
         .route("/api/v1/messages/retry-failed", post(act::retry_failed).layer(acting))
         .route("/api/v1/messages/{id}", get(api::show))
         .route("/api/v1/messages/{id}/raw", get(content::raw))
@@ -45,6 +48,15 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/api/v1/messages/{id}/parts/{number}", get(content::part))
         .route("/api/v1/messages/{id}/retry", post(act::retry).layer(acting))
         .route("/api/v1/messages/{id}/cancel", post(act::cancel).layer(acting))
+        .route("/api/v1/stats", get(stats::show))
+        .route(
+            "/api/v1/suppressions",
+            get(suppressions::list)
+                .post(suppressions::add)
+                .delete(suppressions::remove_by_query)
+                .layer(listing),
+        )
+        .route("/api/v1/suppressions/{address}", delete(suppressions::remove))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&context), api_door));
     let pages = Router::new()
         .route("/", get(page::start))
