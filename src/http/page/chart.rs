@@ -4,9 +4,10 @@
 
 use std::fmt::Write as _;
 
+use super::super::stats::{self, Series, Stats};
 use super::words::{Words, fill, grouped, span};
 use crate::clock::Timestamp;
-use crate::queue::{Grain, Sample, Spread};
+use crate::queue::{Sample, Spread};
 
 /// A period that can be looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,29 +43,9 @@ impl Window {
     }
 
     /// What is read for it.
-    pub(super) fn grain(self) -> Grain {
-        match self {
-            Self::Hour | Self::Day => Grain::Minute,
-            Self::Week | Self::Month => Grain::Hour,
-        }
-    }
-
-    /// How many bars, and how long one is in seconds.
-    fn steps(self) -> (usize, i64) {
-        match self {
-            Self::Hour => (60, 60),
-            Self::Day => (48, 1_800),
-            Self::Week => (56, 3 * 3_600),
-            Self::Month => (60, 12 * 3_600),
-        }
-    }
-
-    /// From when to when, in seconds since 1970: whole steps, the running one included.
-    pub(super) fn range(self, now: Timestamp) -> (i64, i64) {
-        let (count, step) = self.steps();
-        let end = (now.as_second().div_euclid(step) + 1) * step;
-        let length = i64::try_from(count).unwrap_or(0) * step;
-        (end - length, end)
+    pub(super) fn of_stats(self) -> stats::Window {
+        // Each of the tags is a window.
+        stats::Window::parse(self.tag()).unwrap_or(stats::Window::DEFAULT)
     }
 }
 
@@ -117,7 +98,6 @@ pub(super) struct Calls {
     pub(super) provider: String,
     pub(super) well: u64,
     pub(super) badly: u64,
-    pub(super) median: String,
     pub(super) p95: String,
 }
 
@@ -127,29 +107,9 @@ const HEIGHT: u64 = 100;
 
 impl Charts {
     /// Draws what was counted.
-    pub(super) fn new(window: Window, samples: &[Sample], now: Timestamp, t: &Words) -> Self {
-        let (count, step) = window.steps();
-        let (from, _) = window.range(now);
-        let mut steps = vec![Sample::default(); count];
-        let mut providers: Vec<Sample> = Vec::new();
-        for sample in samples {
-            if sample.provider.is_empty() {
-                let at = usize::try_from((sample.at - from).div_euclid(step)).ok();
-                if let Some(own) = at.and_then(|at| steps.get_mut(at)) {
-                    own.merge(sample);
-                }
-            } else if let Some(own) = providers.iter_mut().find(|p| p.provider == sample.provider) {
-                own.merge(sample);
-            } else {
-                providers.push(sample.clone());
-            }
-        }
-        let mut all = Sample::default();
-        for (step_at, own) in (from..).step_by(usize::try_from(step).unwrap_or(1)).zip(&mut steps) {
-            own.at = step_at;
-            all.merge(own);
-        }
-        let highest = steps.iter().map(|s| s.delivered.saturating_add(s.failed)).max();
+    pub(super) fn new(window: Window, stats: &Stats, t: &'static Words) -> Self {
+        let Series { total: all, steps } = &stats.relay;
+        let step = u64::try_from(stats.step_seconds).unwrap_or(0);
         Self {
             window,
             received: grouped(all.received),
@@ -158,10 +118,10 @@ impl Charts {
             any_failed: all.failed > 0,
             median: quantile(&all.latency, 50),
             p95: quantile(&all.latency, 95),
-            step: fill(t.per_step, &[&span(u64::try_from(step).unwrap_or(0), t)]),
-            drawings: [bars(&steps, highest.unwrap_or(0), &all, t), lines(&steps, &all, t)],
+            step: fill(t.per_step, &[&span(step, t)]),
+            drawings: [bars(steps, all, t), lines(steps, all, t)],
             table: steps.iter().rev().filter(|s| happened(s)).map(StepRow::new).collect(),
-            calls: providers.iter().map(Calls::new).collect(),
+            calls: stats.providers.iter().map(|(name, it)| Calls::new(name, &it.total)).collect(),
         }
     }
 }
@@ -181,7 +141,7 @@ impl StepRow {
 }
 
 impl Calls {
-    fn new(sample: &Sample) -> Self {
+    fn new(provider: &str, sample: &Sample) -> Self {
         use crate::queue::Outcome::Delivered;
 
         let count = |well: bool| {
@@ -189,10 +149,9 @@ impl Calls {
             sample.attempts.iter().filter(of).fold(0_u64, |sum, (_, n)| sum.saturating_add(*n))
         };
         Self {
-            provider: sample.provider.clone(),
+            provider: provider.to_owned(),
             well: count(true),
             badly: count(false),
-            median: quantile(&sample.latency, 50),
             p95: quantile(&sample.latency, 95),
         }
     }
@@ -216,7 +175,8 @@ fn milliseconds(ms: u64) -> String {
 }
 
 /// Delivered from the ground up, failed on top of it.
-fn bars(steps: &[Sample], highest: u64, all: &Sample, t: &Words) -> Drawing {
+fn bars(steps: &[Sample], all: &Sample, t: &'static Words) -> Drawing {
+    let highest = steps.iter().map(|it| it.delivered.saturating_add(it.failed)).max().unwrap_or(0);
     let (mut well, mut badly) = (String::new(), String::new());
     for (n, step) in steps.iter().enumerate() {
         let x = n * BAR + 1;
@@ -242,7 +202,7 @@ fn bars(steps: &[Sample], highest: u64, all: &Sample, t: &Words) -> Drawing {
 }
 
 /// The median, and above it the line that 95 of 100 stay under. Higher by a tenth of the field is longer by half.
-fn lines(steps: &[Sample], all: &Sample, t: &Words) -> Drawing {
+fn lines(steps: &[Sample], all: &Sample, t: &'static Words) -> Drawing {
     let highest = steps.iter().filter_map(|step| step.latency.quantile(95)).max();
     let path = |percent| {
         let top = highest.unwrap_or(1);
@@ -287,24 +247,48 @@ mod tests {
     use crate::http::tests::sample;
     use crate::queue::Outcome;
 
-    fn counted(minutes_ago: i64, delivered: u64, failed: u64) -> Sample {
-        let at = sample::now().as_second() - minutes_ago * 60;
+    const STEPS: usize = 60;
+
+    fn counted(delivered: u64, failed: u64) -> Sample {
         let mut latency = Spread::default();
-        for _ in 0..delivered {
+        for _ in 0..delivered.min(1_000) {
             latency.add(40);
         }
-        Sample { at, received: delivered + failed, delivered, failed, latency, ..Sample::default() }
+        Sample { received: delivered + failed, delivered, failed, latency, ..Sample::default() }
+    }
+
+    /// These at the end of an hour, and nothing before.
+    fn stats(last: &[Sample]) -> Stats {
+        let start = sample::now().as_second() - 3_540;
+        let mut steps = vec![Sample::default(); STEPS - last.len()];
+        steps.extend_from_slice(last);
+        let mut total = Sample::default();
+        for (step, at) in steps.iter_mut().zip((start..).step_by(60)) {
+            total.merge(step);
+            step.at = at;
+        }
+        Stats {
+            from: sample::now(),
+            to: sample::now(),
+            step_seconds: 60,
+            relay: Series { total, steps },
+            providers: Vec::new(),
+        }
+    }
+
+    fn charts(stats: &Stats) -> Charts {
+        Charts::new(Window::Hour, stats, Lang::English.words())
     }
 
     #[test]
     fn figures_of_a_period_add_up_and_the_newest_is_the_first_row() {
-        let resend = Sample {
-            provider: "resend".to_owned(),
+        let mut stats = stats(&[counted(4, 1), counted(0, 0), counted(1_000, 0)]);
+        let calls = Sample {
             attempts: vec![(Outcome::Delivered, 5), (Outcome::Throttled, 2), (Outcome::Bug, 1)],
-            ..counted(3, 0, 0)
+            ..Sample::default()
         };
-        let samples = [counted(3, 4, 1), counted(0, 1_000, 0), counted(600, 9, 9), resend];
-        let charts = Charts::new(Window::Hour, &samples, sample::now(), Lang::English.words());
+        stats.providers.push(("ses".to_owned(), Series { total: calls, steps: Vec::new() }));
+        let charts = charts(&stats);
         assert_eq!((charts.received.as_str(), charts.delivered.as_str()), ("1,005", "1,004"));
         assert_eq!((charts.failed.as_str(), charts.any_failed), ("1", true));
         assert_eq!(charts.median, "45 ms");
@@ -315,36 +299,33 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_failure_is_still_seen_and_nothing_leaves_the_field() {
-        let samples = [counted(1, 1_000_000, 1), counted(0, 0, 2)];
-        let charts = Charts::new(Window::Day, &samples, sample::now(), Lang::English.words());
-        let bad = &charts.drawings[0].paths[1].1;
-        assert_eq!(bad.matches('M').count(), 1, "both are of one step: {bad}");
-        let flat = Charts::new(Window::Hour, &samples, sample::now(), Lang::English.words());
-        let bad = &flat.drawings[0].paths[1].1;
-        assert_eq!(bad.matches('M').count(), 2, "{bad}");
+    fn the_smallest_failure_is_still_seen() {
+        let charts = charts(&stats(&[counted(1_000_000, 1), counted(0, 2)]));
+        let (class, path) = &charts.drawings[0].paths[1];
+        assert_eq!((*class, path.matches('M').count()), ("bar-bad", 2), "{path}");
+        assert!(charts.drawings[0].summary.contains("3 failed"), "{}", charts.drawings[0].summary);
+    }
+
+    #[test]
+    fn no_line_is_drawn_over_time_in_which_nothing_was_delivered() {
+        let charts = charts(&stats(&[counted(1, 0), counted(0, 1), counted(2, 0), counted(3, 0)]));
+        let (_, path) = &charts.drawings[1].paths[1];
+        assert_eq!((path.matches('M').count(), path.matches('L').count()), (2, 1), "{path}");
     }
 
     #[test]
     fn nothing_counted_draws_nothing() {
-        for window in Window::ALL {
-            let charts = Charts::new(window, &[], sample::now(), Lang::Korean.words());
-            assert!(charts.table.is_empty() && charts.drawings[0].highest.is_none());
-            assert!(charts.drawings[0].paths.iter().all(|(_, path)| path.is_empty()));
-            assert_eq!(
-                (charts.median.as_str(), charts.drawings[1].highest.as_deref()),
-                ("–", None)
-            );
-        }
+        let charts = charts(&stats(&[]));
+        assert!(charts.table.is_empty() && charts.drawings.iter().all(|it| it.highest.is_none()));
+        let mut paths = charts.drawings.iter().flat_map(|it| &it.paths);
+        assert!(paths.all(|(_, path)| path.is_empty()));
+        assert_eq!(charts.median, "–");
     }
 
     #[test]
-    fn a_range_ends_with_the_running_step() {
-        let now = sample::now();
+    fn every_period_is_one_of_the_statistics() {
         for window in Window::ALL {
-            let (from, to) = window.range(now);
-            assert!(from < now.as_second() && now.as_second() < to, "{window:?}");
-            assert!(now.as_second() - from <= window.grain().kept(), "{window:?}");
+            assert!(stats::Window::parse(window.tag()).is_ok(), "{window:?}");
         }
     }
 

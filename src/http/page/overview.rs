@@ -9,6 +9,7 @@ use axum::response::Response;
 
 use super::super::health::{Report, Status};
 use super::super::side::Context;
+use super::super::stats::{self, Stats};
 use super::chart::{Calls, Charts, Window};
 use super::frame::{Frame, Section};
 use super::row::Row;
@@ -17,7 +18,7 @@ use super::words::{Moment, Words, fill, grouped, span};
 use super::{list, parameter, render};
 use crate::clock::Timestamp;
 use crate::delivery::{ProviderState, ProviderStatus};
-use crate::queue::{Filter, Page, Sample, State};
+use crate::queue::{Filter, Page, State};
 
 /// How many of the newest failures are shown.
 const FAILURES: usize = 5;
@@ -29,17 +30,16 @@ pub(super) async fn show(context: Arc<Context>, visit: &Visit, query: Option<&st
     let window = window.unwrap_or(Window::Day);
     let now = context.now();
     let store = &context.side.store;
-    let (from, to) = window.range(now);
     let failures = Filter { state: Some(State::Failed), limit: FAILURES, ..Filter::default() };
-    let (report, samples, failures, newest) = tokio::join!(
+    let (report, stats, failures, newest) = tokio::join!(
         Report::take(&context),
-        context.ask(store.statistics().read(window.grain(), from, to)),
+        stats::read(&context, window.of_stats()),
         context.ask(store.list(failures)),
         context.ask(store.list(Filter { limit: 1, ..Filter::default() })),
     );
     let seen = Seen {
         report,
-        samples: samples.ok(),
+        stats: stats.ok(),
         failures: failures.unwrap_or_default(),
         // What cannot be read is not empty.
         any_mail: newest.map_or(true, |page| !page.messages.is_empty()),
@@ -62,7 +62,7 @@ pub(in crate::http) async fn overview(
 pub(super) struct Seen {
     pub(super) report: Report,
     /// `None`: they cannot be read.
-    pub(super) samples: Option<Vec<Sample>>,
+    pub(super) stats: Option<Stats>,
     pub(super) failures: Page,
     pub(super) any_mail: bool,
     pub(super) catching: bool,
@@ -138,7 +138,7 @@ impl OverviewPage {
         let report = &seen.report;
         let frame = Frame::new(visit, Section::Overview, seen.catching).live(report);
         let path = frame.overview_link;
-        let charts = seen.samples.as_ref().map(|it| Charts::new(window, it, now, t));
+        let charts = seen.stats.as_ref().map(|it| Charts::new(window, it, t));
         let calls = charts.as_ref().map_or(&[][..], |charts| charts.calls.as_slice());
         let queue = report.counts.map(|counts| QueueView {
             queued: grouped(counts.queued),
