@@ -36,10 +36,7 @@ pub(in crate::http) async fn retry(
 }
 
 /// `POST /messages/{id}/cancel`
-pub(in crate::http) async fn cancel(
-    Shared(context): Shared<Arc<Context>>,
-    id: IdPath,
-) -> Response {
+pub(in crate::http) async fn cancel(Shared(context): Shared<Arc<Context>>, id: IdPath) -> Response {
     let done = async {
         let id = api::parse_id(id)?;
         act::cancel_message(&context, id).await?;

@@ -1,14 +1,19 @@
 //! The page: what a person wants to know of a mail relay. Rendered here; the script only keeps it up to date.
 
+mod acts;
 mod assets;
 mod chart;
 mod frame;
 mod inbox;
+mod language;
 mod list;
+mod login;
 mod message;
 mod overview;
 mod problem;
 mod row;
+mod send;
+mod suppressions;
 mod visit;
 mod words;
 
@@ -17,7 +22,6 @@ use std::sync::Arc;
 use askama::Template;
 use axum::extract::{RawQuery, State as Shared};
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use axum::response::{Html, IntoResponse, Response};
 use tracing::error;
 use url::form_urlencoded;
@@ -25,18 +29,22 @@ use url::form_urlencoded;
 use super::side::Context;
 use assets::{SCRIPT_VERSION, STYLE_VERSION};
 
+pub(super) use acts::{cancel, retry, retry_failed};
 pub(super) use assets::{icon, script, style};
+pub(super) use language::choose as choose_language;
 pub(super) use list::messages;
+pub(super) use login::login;
 pub(super) use message::message;
 pub(super) use overview::overview;
 pub(super) use problem::{problem, tell};
+pub(super) use send::{send, show as send_form};
+pub(super) use suppressions::{add as suppress, remove as unsuppress, show as suppressions};
 use visit::Visit;
 
-/// What our own pages may do: nothing from elsewhere, nothing inline, and frames of ours only.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
-     frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-);
+/// A page that is seen for a moment, while the browser asks again.
+pub(super) fn one_moment() -> Response {
+    Html("<!doctype html><title>mailferry</title>").into_response()
+}
 
 /// `GET /`: the overview, or the inbox where mail is caught.
 pub(super) async fn start(
@@ -53,7 +61,7 @@ pub(super) async fn start(
 
 fn render(status: StatusCode, page: &impl Template) -> Response {
     match page.render() {
-        Ok(html) => (status, [(CONTENT_SECURITY_POLICY, POLICY)], Html(html)).into_response(),
+        Ok(html) => (status, Html(html)).into_response(),
         Err(error) => {
             error!(%error, "http: a page could not be rendered");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()

@@ -64,7 +64,7 @@ impl ProblemPage {
                 Some(t.no_such_message)
             }
             (StatusCode::GONE, _) => Some(t.content_gone),
-            (StatusCode::FORBIDDEN, "csrf") => Some(t.problem_form),
+            (StatusCode::FORBIDDEN, "stale_form") => Some(t.problem_form),
             _ => None,
         };
         Self {

@@ -27,10 +27,7 @@ use crate::delivery::{Cause, NotSent, Sent};
 use crate::queue::Outcome;
 
 /// `GET /send`
-pub(in crate::http) async fn show(
-    Shared(context): Shared<Arc<Context>>,
-    visit: Visit,
-) -> Response {
+pub(in crate::http) async fn show(Shared(context): Shared<Arc<Context>>, visit: Visit) -> Response {
     let filled = Filled::fresh(visit.words());
     page(&context, &visit, StatusCode::OK, filled, None).await
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
+use super::super::access::Caller;
 use super::super::side::Context;
 use super::words::{Lang, Words};
 
@@ -30,12 +31,18 @@ impl Visit {
     /// Reads it from the head of a request.
     pub(in crate::http) fn of(parts: &Parts) -> Self {
         let here = parts.uri.path_and_query().map_or("/", |it| it.as_str());
+        let caller = parts.extensions.get::<Caller>();
         Self {
             lang: Lang::of(&parts.headers),
             here: here.to_owned(),
-            csrf: String::new(),
-            signed_in: false,
+            csrf: caller.map_or_else(String::new, |caller| caller.csrf().to_owned()),
+            signed_in: caller.is_some_and(Caller::may_log_out),
         }
+    }
+
+    /// Somebody of whom no more is known.
+    pub(super) fn stranger(lang: Lang, here: &str) -> Self {
+        Self { lang, here: here.to_owned(), csrf: String::new(), signed_in: false }
     }
 }
 

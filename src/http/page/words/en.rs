@@ -238,7 +238,6 @@ pub(super) static EN: Words = Words {
     note_hint: "Why, for those who come later",
     since: "Since",
     add_address: "Suppress an address",
-    add: "Add",
     remove: "Remove",
     remove_address: "Remove {}",
     search_address: "Part of an address",
@@ -265,7 +264,6 @@ pub(super) static EN: Words = Words {
     sent_id: "Its id there: {}",
     not_sent: "The mail was not sent.",
     not_sent_by: "{} did not take the mail.",
-    its_words: "Its words",
     open_message: "Open the message",
     correct_input: "Please correct this:",
     // Sign in.
@@ -273,8 +271,7 @@ pub(super) static EN: Words = Words {
     sign_in_about: "This relay is protected by a token (http.token).",
     token: "Token",
     token_wrong: "This is not the token.",
-    token_missing: "Please enter the token.",
-    too_many_logins: "Too many attempts. Wait a while.",
+    too_many_logins: "Too many wrong tokens came from your address. Try again in {} s.",
     // When something is wrong.
     problem: "Something is wrong",
     problem_input: "This cannot be done",

@@ -238,7 +238,6 @@ pub(super) static KO: Words = Words {
     note_hint: "나중에 볼 사람을 위한 이유",
     since: "등록 시각",
     add_address: "주소 차단하기",
-    add: "추가",
     remove: "지우기",
     remove_address: "{} 지우기",
     search_address: "주소의 일부",
@@ -265,7 +264,6 @@ pub(super) static KO: Words = Words {
     sent_id: "그곳의 ID: {}",
     not_sent: "메일을 보내지 못했습니다.",
     not_sent_by: "{}에서 메일을 받지 않았습니다.",
-    its_words: "응답 내용",
     open_message: "메시지 열기",
     correct_input: "다음을 고쳐 주세요:",
     // Sign in.
@@ -273,8 +271,7 @@ pub(super) static KO: Words = Words {
     sign_in_about: "이 릴레이는 토큰(http.token)으로 보호되어 있습니다.",
     token: "토큰",
     token_wrong: "토큰이 맞지 않습니다.",
-    token_missing: "토큰을 입력하세요.",
-    too_many_logins: "시도가 너무 많습니다. 잠시 기다려 주세요.",
+    too_many_logins: "이 주소에서 잘못된 토큰이 너무 많이 왔습니다. {}초 뒤에 다시 시도하세요.",
     // When something is wrong.
     problem: "문제가 생겼습니다",
     problem_input: "처리할 수 없는 요청입니다",

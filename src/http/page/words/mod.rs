@@ -8,6 +8,7 @@ mod language;
 mod table;
 mod time;
 
+pub(super) use language::COOKIE_NAME;
 pub(in crate::http) use language::Lang;
 pub(in crate::http) use table::{Plural, Words};
 pub(super) use time::{Moment, size, span};

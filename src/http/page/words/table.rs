@@ -238,7 +238,6 @@ pub(in crate::http) struct Words {
     pub(in crate::http) note_hint: &'static str,
     pub(in crate::http) since: &'static str,
     pub(in crate::http) add_address: &'static str,
-    pub(in crate::http) add: &'static str,
     pub(in crate::http) remove: &'static str,
     pub(in crate::http) remove_address: &'static str,
     pub(in crate::http) search_address: &'static str,
@@ -265,7 +264,6 @@ pub(in crate::http) struct Words {
     pub(in crate::http) sent_id: &'static str,
     pub(in crate::http) not_sent: &'static str,
     pub(in crate::http) not_sent_by: &'static str,
-    pub(in crate::http) its_words: &'static str,
     pub(in crate::http) open_message: &'static str,
     pub(in crate::http) correct_input: &'static str,
     // Sign in.
@@ -273,7 +271,6 @@ pub(in crate::http) struct Words {
     pub(in crate::http) sign_in_about: &'static str,
     pub(in crate::http) token: &'static str,
     pub(in crate::http) token_wrong: &'static str,
-    pub(in crate::http) token_missing: &'static str,
     pub(in crate::http) too_many_logins: &'static str,
     // When something is wrong.
     pub(in crate::http) problem: &'static str,
