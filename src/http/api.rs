@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State as Shared};
-use axum::http::StatusCode;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -51,13 +50,7 @@ pub(super) async fn raw(
     };
     let content = match context.ask(content(&context, id)).await? {
         Content::Kept(bytes) => bytes,
-        Content::Gone => {
-            return Err(Problem::new(
-                StatusCode::GONE,
-                "content_gone",
-                "the content is past queue.keep_bodies and was removed; the record is still there",
-            ));
-        }
+        Content::Gone => return Err(Problem::content_gone()),
         Content::NoMessage => return Err(Problem::no_message(&id.to_string())),
     };
     let headers = [

@@ -20,6 +20,7 @@ mod limiter;
 mod live;
 mod metrics;
 mod page;
+mod request;
 mod retry_input;
 mod routes;
 mod server;

@@ -18,7 +18,7 @@ use super::access::cross_site;
 use super::error::Problem;
 use super::server::Peer;
 use super::side::Context;
-use super::{act, api, health, live, metrics, page, test_mail};
+use super::{act, api, health, live, metrics, page, request, test_mail};
 
 /// The largest request body where an endpoint does not say otherwise.
 const BODY_MAX: usize = 1024 * 1024;
@@ -40,6 +40,7 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/api/v1/messages/retry-failed", post(act::retry_failed).layer(acting))
         .route("/api/v1/messages/{id}", get(api::show))
         .route("/api/v1/messages/{id}/raw", get(api::raw))
+        .route("/api/v1/messages/{id}/request", get(request::show))
         .route("/api/v1/messages/{id}/retry", post(act::retry).layer(acting))
         .route("/api/v1/messages/{id}/cancel", post(act::cancel).layer(acting))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&context), api_door));

@@ -6,6 +6,7 @@ mod dialogues;
 mod limits;
 mod live;
 mod provider;
+mod request;
 pub(super) mod sample;
 mod store;
 
