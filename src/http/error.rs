@@ -51,15 +51,6 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
-    /// 410 for a message whose record is there and whose bytes are not.
-    pub(super) fn content_gone() -> Self {
-        Self::new(
-            StatusCode::GONE,
-            "content_gone",
-            "the content is past queue.keep_bodies and was removed; the record is still there",
-        )
-    }
-
     /// 503 when the store takes too long.
     pub(super) fn store_timed_out() -> Self {
         Self::new(

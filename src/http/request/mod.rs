@@ -12,6 +12,7 @@ use serde::Serialize;
 use url::form_urlencoded;
 
 use super::api::{self, IdPath};
+use super::content;
 use super::error::Problem;
 use super::side::Context;
 use crate::delivery::{NotShown, ShownRequest};
@@ -85,13 +86,10 @@ pub(super) async fn shown(
     provider: Option<&str>,
 ) -> Result<RequestJson, Problem> {
     // It takes the memory of a download, and more.
-    let Ok(_place) = Arc::clone(&context.downloads).try_acquire_owned() else {
-        return Err(Problem::too_many("too many downloads at the same time", 1));
-    };
-    let store = &context.side.store;
-    let details = context.ask(store.show(id)).await?;
+    let _place = content::download(context)?;
+    let details = context.ask(context.side.store.show(id)).await?;
     let details = details.ok_or_else(|| Problem::no_message(&id.to_string()))?;
-    let content = context.ask(store.content(id)).await?.ok_or_else(Problem::content_gone)?;
+    let content = content::kept(context, id).await?;
     let shown = context.side.delivery.show_request(&details, content, provider).await?;
     // What is large takes its time to be read through.
     let reading = tokio::task::spawn_blocking(move || RequestJson::from(shown));
