@@ -15,7 +15,9 @@ use self::content::ContentView;
 use self::delivery::DeliveryView;
 use self::standing::Standing;
 use super::super::api::{self, IdPath};
+use super::super::error::Problem;
 use super::super::health::Report;
+use super::super::request::{self, RequestJson};
 use super::super::side::Context;
 use super::frame::{Frame, Section};
 use super::list::{ListView, Shown};
@@ -26,6 +28,9 @@ use super::{parameter, problem, render};
 use crate::clock::Timestamp;
 use crate::message::Address;
 use crate::queue::{Details, Filter, RecipientState, State};
+
+/// How much of the body of a request is shown, octets.
+const BODY_SHOWN_MAX: usize = 256 * 1024;
 
 /// Recipients in the head of a message.
 const RECIPIENTS_SHOWN: usize = 5;
@@ -166,8 +171,30 @@ pub(super) struct MessageView {
 pub(super) enum BodyView {
     Content(ContentView),
     Delivery(DeliveryView),
-    /// No provider was asked.
-    NoRequest,
+    Request(RequestView),
+    /// It cannot be shown, in the words of the API.
+    NoRequest(String),
+}
+
+/// The request by which a provider got the message.
+#[derive(Debug)]
+pub(super) struct RequestView {
+    pub(super) shown: RequestJson,
+    /// A body is longer than is shown.
+    pub(super) cut: bool,
+}
+
+impl RequestView {
+    fn new(mut shown: RequestJson) -> Self {
+        let mut cut = false;
+        for call in &mut shown.calls {
+            if call.body.len() > BODY_SHOWN_MAX {
+                call.body.truncate(call.body.floor_char_boundary(BODY_SHOWN_MAX));
+                cut = true;
+            }
+        }
+        Self { shown, cut }
+    }
 }
 
 #[derive(Debug)]
@@ -202,7 +229,16 @@ impl MessageView {
         let tab = Tab::of(query, arrived);
         let body = match tab {
             Tab::Delivery => BodyView::Delivery(DeliveryView::new(details, context.now(), t)),
-            Tab::Request => BodyView::NoRequest,
+            Tab::Request => {
+                let provider = parameter(query, "provider");
+                match request::shown(context, details.summary.id, provider.as_deref()).await {
+                    Ok(shown) => BodyView::Request(RequestView::new(shown)),
+                    Err(Problem { code: "content_gone", .. }) => {
+                        BodyView::Content(ContentView::Gone)
+                    }
+                    Err(problem) => BodyView::NoRequest(problem.message),
+                }
+            }
             Tab::Preview | Tab::Text | Tab::Headers | Tab::Source | Tab::Attachments => {
                 BodyView::Content(ContentView::read(context, details, tab, query, t).await)
             }

@@ -180,7 +180,6 @@ pub(super) static EN: Words = Words {
     see_request: "See the request as it was sent",
     request_exact: "Rebuilt from the stored message, as it was sent. Secrets are hidden.",
     request_changed: "Rebuilt from the stored message with the settings of now; what was sent may differ in details. Secrets are hidden.",
-    request_none: "No provider was asked for this message, so there is no request to show.",
     no_text: "This message has no text.",
     no_html: "This message has no HTML part; its text is shown.",
     frame_title: "Content of the message",

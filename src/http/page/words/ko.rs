@@ -180,7 +180,6 @@ pub(super) static KO: Words = Words {
     see_request: "보낸 요청 보기",
     request_exact: "저장된 메시지에서 보낸 그대로 다시 만든 것입니다. 비밀값은 가려져 있습니다.",
     request_changed: "저장된 메시지에서 지금 설정으로 다시 만든 것이라 실제로 보낸 것과 조금 다를 수 있습니다. 비밀값은 가려져 있습니다.",
-    request_none: "이 메시지로 서비스에 요청한 적이 없어 보여 줄 요청이 없습니다.",
     no_text: "텍스트 부분이 없습니다.",
     no_html: "HTML 부분이 없어 텍스트를 표시합니다.",
     frame_title: "메시지 내용",

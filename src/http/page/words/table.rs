@@ -180,7 +180,6 @@ pub(in crate::http) struct Words {
     pub(in crate::http) see_request: &'static str,
     pub(in crate::http) request_exact: &'static str,
     pub(in crate::http) request_changed: &'static str,
-    pub(in crate::http) request_none: &'static str,
     pub(in crate::http) no_text: &'static str,
     pub(in crate::http) no_html: &'static str,
     pub(in crate::http) frame_title: &'static str,
