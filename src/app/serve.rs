@@ -12,7 +12,7 @@ use super::{
     session_memory, settings,
 };
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, LoadOptions, Loaded, Mode};
+use crate::config::{Config, LoadOptions, Loaded, Mode, ProviderConfig, ProviderKind};
 use crate::delivery::Settings;
 use crate::http::{self, SmtpStatus};
 use crate::provider::{BuildError, HttpClient};
@@ -51,6 +51,12 @@ pub async fn dev(start: Start) -> Result<(), AppError> {
 /// How long messages stay after their end.
 pub(super) fn retention(config: &Config) -> Retention {
     Retention { records: config.queue.keep_delivered, bodies: config.queue.keep_bodies }
+}
+
+/// Whether all providers only keep the mail here.
+fn catches_only(config: &Config) -> bool {
+    let catches = |it: &ProviderConfig| it.kind == ProviderKind::Capture;
+    !config.providers.is_empty() && config.providers.iter().all(catches)
 }
 
 async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
@@ -93,6 +99,7 @@ async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
         sender: config.sender.clone(),
         smtp: SmtpStatus { listening: listener.addresses(), connections: listener.connections() },
         queue_backend: backend,
+        catching: catches_only(config),
         queue_messages_max: config.queue.max_messages,
         recipients_max: config.smtp.max_recipients.get(),
         message_bytes_max: config.smtp.max_message_size.0,

@@ -64,3 +64,10 @@ impl Form {
         self.0.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 }
+
+#[cfg(test)]
+impl<const N: usize> From<[(&str, &str); N]> for Form {
+    fn from(fields: [(&str, &str); N]) -> Self {
+        Self(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into())
+    }
+}

@@ -140,7 +140,7 @@ pub(super) fn see_other(path: &str) -> Response {
 
 /// `wanted` when it is a path of ours that may follow a login, else `/`. Read as browsers read it (the URL standard), so
 /// that it cannot lead to another host.
-fn local_path(wanted: &str) -> String {
+pub(super) fn local_path(wanted: &str) -> String {
     let odd = |c: char| c.is_control() || c == '\\' || !c.is_ascii();
     if !wanted.starts_with('/') || wanted.len() > NEXT_MAX || wanted.contains(odd) {
         return "/".to_owned();

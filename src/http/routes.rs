@@ -11,8 +11,8 @@ use axum::routing::{delete, get, post};
 use super::error::Problem;
 use super::side::Context;
 use super::{
-    act, api, content, door, headers, health, html, live, login, metrics, page, stats, submit,
-    suppressions, test_mail,
+    act, api, content, door, headers, health, html, live, login, metrics, page, request, stats,
+    submit, suppressions, test_mail,
 };
 
 /// The largest request body where an endpoint does not say otherwise.
@@ -24,8 +24,10 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/style.css", get(page::style))
+        .route("/page.js", get(page::script))
         .route("/icon.svg", get(page::icon))
         .route("/login", get(login::form).post(login::log_in))
+        .route("/language", post(page::choose_language))
         .route_layer(middleware::from_fn(door::gate));
     let test_mail = post(test_mail::send).layer(DefaultBodyLimit::max(test_mail::BODY_MAX));
     let listing = DefaultBodyLimit::max(suppressions::BODY_MAX);
@@ -38,6 +40,7 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/api/v1/messages/retry-failed", post(act::retry_failed).layer(acting))
         .route("/api/v1/messages/{id}", get(api::show))
         .route("/api/v1/messages/{id}/raw", get(content::raw))
+        .route("/api/v1/messages/{id}/request", get(request::show))
         .route("/api/v1/messages/{id}/parts", get(content::parts))
         .route("/api/v1/messages/{id}/parts/{number}", get(content::part))
         .route("/api/v1/messages/{id}/retry", post(act::retry).layer(acting))
@@ -53,12 +56,20 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/api/v1/suppressions/{address}", delete(suppressions::remove))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&context), door::of_the_api));
     let pages = Router::new()
-        .route("/", get(page::messages))
+        .route("/", get(page::start))
+        .route("/overview", get(page::overview))
+        .route("/messages", get(page::messages))
+        .route("/messages/retry-failed", post(page::retry_failed))
         .route("/messages/{id}", get(page::message))
+        .route("/messages/{id}/retry", post(page::retry))
+        .route("/messages/{id}/cancel", post(page::cancel))
         .route("/messages/{id}/html", get(html::frame))
         .route("/messages/{id}/text", get(content::text))
         .route("/messages/{id}/headers", get(content::headers))
         .route("/messages/{id}/source", get(content::source))
+        .route("/suppressions", get(page::suppressions).post(page::suppress))
+        .route("/suppressions/remove", post(page::unsuppress))
+        .route("/send", get(page::send_form).post(page::send))
         .route("/logout", post(login::log_out))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&context), door::of_pages));
     open.merge(api)
@@ -66,6 +77,7 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(middleware::from_fn(page::tell))
         .layer(middleware::from_fn_with_state(Arc::clone(&context), door::identify))
         .layer(middleware::map_response(headers::protect))
         .with_state(context)

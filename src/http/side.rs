@@ -34,6 +34,8 @@ pub struct Side {
     pub smtp: SmtpStatus,
     /// The store's name in `/health`: `sqlite`, `memory`.
     pub queue_backend: &'static str,
+    /// Every provider only keeps the mail here, as in `mailferry dev`: the page is then an inbox.
+    pub catching: bool,
     /// `queue.max_messages`: from nine tenths of it on, `/health` says `degraded`.
     pub queue_messages_max: u64,
     /// `smtp.max_recipients`: how many a retry may name; it changes as `sender` does.
@@ -51,6 +53,7 @@ impl fmt::Debug for Side {
         f.debug_struct("Side")
             .field("smtp", &self.smtp)
             .field("queue_backend", &self.queue_backend)
+            .field("catching", &self.catching)
             .field("queue_messages_max", &self.queue_messages_max)
             .field("recipients_max", &self.recipients_max)
             .field("message_bytes_max", &self.message_bytes_max)

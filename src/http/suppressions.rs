@@ -163,7 +163,7 @@ pub(super) async fn add(
 }
 
 /// Reads an entry that an operator gives.
-fn read_entry(body: &[u8], now: Timestamp) -> Result<Suppression, Problem> {
+pub(super) fn read_entry(body: &[u8], now: Timestamp) -> Result<Suppression, Problem> {
     let fields = fields::read(body, &["address", "reason", "note"])?;
     let address = fields::text(&fields, "address")?
         .ok_or_else(|| fields::invalid("\"address\" is missing"))?;

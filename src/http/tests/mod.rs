@@ -9,6 +9,7 @@ mod lists;
 mod live;
 mod login;
 mod provider;
+mod request;
 pub(super) mod sample;
 mod store;
 mod submit;
@@ -51,6 +52,7 @@ pub(super) struct Setup {
     store: FakeStore,
     providers: &'static [&'static str],
     listening: Vec<SocketAddr>,
+    catching: bool,
     /// A queue in which delivery keeps messages, in place of `store`.
     queue: Option<Arc<dyn Store>>,
     feed: Feed,
@@ -64,6 +66,7 @@ impl Default for Setup {
             store: FakeStore::default(),
             providers: &["resend", "ses"],
             listening: vec![SocketAddr::from(([127, 0, 0, 1], 1025))],
+            catching: false,
             queue: None,
             feed: Feed::default(),
         }
@@ -138,6 +141,7 @@ impl Setup {
             },
             smtp: SmtpStatus { listening: self.listening, ..SmtpStatus::default() },
             queue_backend: "memory",
+            catching: self.catching,
             queue_messages_max: 1000,
             recipients_max: 3,
             message_bytes_max: 1 << 20,
