@@ -52,7 +52,9 @@ async fn figures(relay: &Relay) -> Figures {
 async fn a_mail_can_be_followed_through_the_figures() {
     let (relay, _providers) = relay().await;
     let session = Session::open(relay.smtp).await.unwrap();
-    let test_mail = json!({"to": "bob@example.net", "subject": "a test", "content": "Hello"});
+    let test_mail = json!({
+        "from": "ada@example.org", "to": "bob@example.net", "subject": "a test", "content": "Hello",
+    });
     assert_eq!(relay.http.post("/send-test-email", &test_mail).await.status, 200);
     let figures = figures(&relay).await;
     let is = |name: &str, labels: &[(&str, &str)], value: f64| {
@@ -122,7 +124,7 @@ async fn nothing_that_clients_say_becomes_a_label() {
     mail.data = format!("X-Evil: {hostile}\r\n{}", mail.data);
     smtp::submit(relay.smtp, &mail).await;
     let test_mail = json!({
-        "to": "evil@evil.example", "subject": hostile, "content": hostile, "provider": hostile,
+        "from": "ada@example.org", "to": "evil@evil.example", "subject": hostile, "content": hostile, "provider": hostile,
     });
     assert_eq!(relay.http.post("/send-test-email", &test_mail).await.status, 400);
     relay.http.get("/evil").await;
@@ -242,8 +244,9 @@ async fn every_expression_of_the_dashboard_can_be_read() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("dashboard.yml");
     fs::write(&file, rules).unwrap();
-    let said = tool::succeed(Command::new("promtool").args(["check", "rules"]).arg(&file), b"");
-    assert!(said.await.contains(&format!("{} rules found", found.len())));
+    let mut check = Command::new("promtool");
+    let said = tool::succeed(check.args(["check", "rules"]).arg(&file), b"").await;
+    assert!(said.contains(&format!("{} rules found", found.len())));
 }
 
 #[tokio::test]
