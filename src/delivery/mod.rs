@@ -46,6 +46,7 @@ mod settle;
 mod slot;
 mod standing;
 mod status;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -194,6 +195,23 @@ impl Delivery {
         &self.0.observers.metrics
     }
 
+    /// Counts a message that an operator has cancelled; the provider that was asked last, if any was.
+    pub fn cancelled(&self, provider: Option<&str>) {
+        self.metrics().cancelled(provider);
+        self.0.observers.tally.cancelled(provider);
+    }
+
+    /// Writes what is counted over time into `store` every few seconds until `shutdown`, and then the rest.
+    pub async fn keep_statistics(&self, store: Arc<dyn Store>, shutdown: CancellationToken) {
+        let clock = Arc::clone(&self.0.clock);
+        self.0.observers.tally.clone().keep(store, clock, shutdown).await;
+    }
+
+    /// True where messages are kept in a queue; in direct mode they are not.
+    pub fn has_queue(&self) -> bool {
+        self.0.store.is_some()
+    }
+
     /// A message has come by another way than SMTP.
     fn received(&self, result: Received) {
         self.metrics().arrivals().received(result);
@@ -201,8 +219,9 @@ impl Delivery {
 
     /// What is told about the providers that there are now, and to whom.
     fn observe(&self, hook: Option<Arc<Hook>>) {
-        let Observers { metrics, notices } = &self.0.observers;
+        let Observers { metrics, tally, notices } = &self.0.observers;
         metrics.set_providers(self.providers().iter().map(String::as_str));
+        tally.set_providers(self.providers().iter().map(String::as_str));
         notices.set_hook(hook, self.0.now());
     }
 
