@@ -41,7 +41,7 @@ impl Asked {
                 let (word, behind) = rest.split_at(end);
                 rest = asked.word(word, behind.trim_start());
             } else {
-                rest = &rest[first.len_utf8()..];
+                rest = rest.strip_prefix(first).unwrap();
             }
         }
         asked
