@@ -29,6 +29,7 @@ mod login;
 mod metrics;
 mod page;
 mod query;
+mod request;
 mod retry_input;
 mod routes;
 mod server;

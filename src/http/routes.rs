@@ -11,8 +11,8 @@ use axum::routing::{delete, get, post};
 use super::error::Problem;
 use super::side::Context;
 use super::{
-    act, api, content, door, headers, health, html, live, login, metrics, page, stats, submit,
-    suppressions, test_mail,
+    act, api, content, door, headers, health, html, live, login, metrics, page, request, stats,
+    submit, suppressions, test_mail,
 };
 
 /// The largest request body where an endpoint does not say otherwise.
@@ -38,6 +38,7 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/api/v1/messages/retry-failed", post(act::retry_failed).layer(acting))
         .route("/api/v1/messages/{id}", get(api::show))
         .route("/api/v1/messages/{id}/raw", get(content::raw))
+        .route("/api/v1/messages/{id}/request", get(request::show))
         .route("/api/v1/messages/{id}/parts", get(content::parts))
         .route("/api/v1/messages/{id}/parts/{number}", get(content::part))
         .route("/api/v1/messages/{id}/retry", post(act::retry).layer(acting))

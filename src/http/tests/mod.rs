@@ -8,6 +8,7 @@ mod lists;
 mod live;
 mod login;
 mod provider;
+mod request;
 pub(super) mod sample;
 mod store;
 mod submit;
