@@ -62,3 +62,22 @@ need_postfix() {
     fi
     install_packages postfix
 }
+
+# need_prometheus FOLDER: promtool and prometheus, from Debian's package. It is unpacked and not installed: installed, it
+# would begin to serve.
+need_prometheus() {
+    if command -v promtool >/dev/null 2>&1 && command -v prometheus >/dev/null 2>&1; then return 0; fi
+    export PATH="$PATH:$1/usr/bin"
+    if command -v promtool >/dev/null 2>&1 || ! command -v apt-get >/dev/null 2>&1; then return 0; fi
+    echo "Unpacking prometheus" >&2
+    mkdir -p "$1"
+    if ! (cd "$1" && apt-get download --quiet=2 prometheus) >&2; then
+        as_root apt-get update --quiet=2 >&2 || true
+        (cd "$1" && apt-get download --quiet=2 prometheus) >&2 || true
+    fi
+    local package
+    for package in "$1"/prometheus_*.deb; do
+        dpkg-deb --extract "$package" "$1" || echo "Could not be unpacked: prometheus" >&2
+        rm -f "$package"
+    done
+}

@@ -156,6 +156,7 @@ fn the_pages_name_only_variables_and_settings_that_are_known() {
         "config.example.toml",
         "SECURITY.md",
         "CONTRIBUTING.md",
+        "docs/monitoring.md",
         "docs/operating.md",
         "docs/security.md",
         "docs/sending.md",

@@ -25,6 +25,7 @@ mod http_api;
 mod limits;
 mod live;
 mod mailgun;
+mod monitoring;
 mod operating;
 mod options;
 mod outcomes;

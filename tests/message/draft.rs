@@ -145,7 +145,8 @@ fn copies_answers_and_further_fields_are_written() {
     let raw = String::from_utf8(submission.raw.to_vec()).unwrap();
     assert!(raw.contains("\r\nList-Unsubscribe: <https://example.org/u?id=1>\r\n"), "{raw}");
     assert!(raw.is_ascii() && !raw.contains("dave"), "{raw}");
-    let recipients: Vec<_> = submission.envelope.recipients.iter().map(|it| it.as_str()).collect();
+    let recipients: Vec<_> =
+        submission.envelope.recipients.iter().map(mailferry::message::Address::as_str).collect();
     assert_eq!(
         recipients,
         ["ada@example.org", "grace@예시.한국", "carol@example.org", "dave@example.org"]
