@@ -76,7 +76,8 @@ async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
     let handed = handed.sort(&config.smtp.listen_tls, config.http.listen)?;
     let inherited = Inherited { plain: handed.smtp, tls: handed.smtps };
     let acceptor = certificate.acceptor();
-    let listener = Listener::open(&config.smtp, hostname(config), acceptor, inherited)?;
+    let listener = Listener::open(&config.smtp, hostname(config), acceptor, inherited)?
+        .counting(delivery.metrics().arrivals());
     let server = http::bind(&config.http, handed.http)
         .await
         .map_err(|source| AppError::Listen { key: "http.listen", source })?;
@@ -94,6 +95,7 @@ async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
         queue_backend: backend,
         queue_messages_max: config.queue.max_messages,
         recipients_max: config.smtp.max_recipients.get(),
+        message_bytes_max: config.smtp.max_message_size.0,
         clock: Arc::clone(&clock),
         started,
     };
@@ -104,11 +106,16 @@ async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
     // Each station has its own token: they stop one after the other, the way a message goes.
     let (stop_smtp, stop_delivery, stop_http) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let stop_counting = CancellationToken::new();
     let (smtp_control, smtp) =
         listener.start(intake, delivery.accounts(), memory, stop_smtp.clone());
     let mut smtp = tokio::spawn(smtp);
     let (http_control, http) = server.start(side, stop_http.clone());
     let mut http = tokio::spawn(http);
+    let counting = tokio::spawn({
+        let (delivery, store, stop) = (delivery.clone(), Arc::clone(&store), stop_counting.clone());
+        async move { delivery.keep_statistics(store, stop).await }
+    });
     let keeping = Retention::keep(retained, store, Arc::clone(&clock), stop_delivery.clone());
     let mut keeper = tokio::spawn(keeping);
     let mut sending = tokio::spawn({
@@ -167,6 +174,9 @@ async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
             let _ = station.await;
         }
     }
+    // After the last delivery, which counts as well. A panic in it costs counters, and no mail.
+    stop_counting.cancel();
+    let _ = counting.await;
     stop_http.cancel();
     if !http.is_finished() {
         let _ = tokio::time::timeout(shutdown::GRACE, http).await;

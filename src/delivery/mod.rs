@@ -46,6 +46,7 @@ mod settle;
 mod slot;
 mod standing;
 mod status;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -71,7 +72,7 @@ pub use status::{Cause, NotSent, ProviderState, ProviderStatus, Sent};
 use crate::clock::SharedClock;
 use crate::config::{OnLoss, OnUnclear, RouteConfig, SenderConfig};
 use crate::message::{QueueId, Submission};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Received};
 use crate::provider::Hook;
 use crate::queue::{Accounts, Entry, Intake, Once, Store, StoreError};
 use board::{Board, Ways};
@@ -194,10 +195,33 @@ impl Delivery {
         &self.0.observers.metrics
     }
 
+    /// Counts a message that an operator has cancelled; the provider that was asked last, if any was.
+    pub fn cancelled(&self, provider: Option<&str>) {
+        self.metrics().cancelled(provider);
+        self.0.observers.tally.cancelled(provider);
+    }
+
+    /// Writes what is counted over time into `store` every few seconds until `shutdown`, and then the rest.
+    pub async fn keep_statistics(&self, store: Arc<dyn Store>, shutdown: CancellationToken) {
+        let clock = Arc::clone(&self.0.clock);
+        self.0.observers.tally.clone().keep(store, clock, shutdown).await;
+    }
+
+    /// True where messages are kept in a queue; in direct mode they are not.
+    pub fn has_queue(&self) -> bool {
+        self.0.store.is_some()
+    }
+
+    /// A message has come by another way than SMTP.
+    fn received(&self, result: Received) {
+        self.metrics().arrivals().received(result);
+    }
+
     /// What is told about the providers that there are now, and to whom.
     fn observe(&self, hook: Option<Arc<Hook>>) {
-        let Observers { metrics, notices } = &self.0.observers;
+        let Observers { metrics, tally, notices } = &self.0.observers;
         metrics.set_providers(self.providers().iter().map(String::as_str));
+        tally.set_providers(self.providers().iter().map(String::as_str));
         notices.set_hook(hook, self.0.now());
     }
 
@@ -224,7 +248,21 @@ impl Delivery {
         submission: Submission,
         once: Option<Once>,
     ) -> Result<QueueId, StoreError> {
-        self.0.take_in(submission, once).await
+        let taken = self.0.take_in(submission, once).await;
+        match &taken {
+            Ok(_) => self.received(Received::Accepted),
+            // It has been received before.
+            Err(StoreError::Seen(_)) => {}
+            Err(
+                StoreError::Full(_)
+                | StoreError::Unavailable(_)
+                | StoreError::NotFound(_)
+                | StoreError::WrongState { .. }
+                | StoreError::ContentGone(_)
+                | StoreError::LeaseLost(_),
+            ) => self.received(Received::NoRoom),
+        }
+        taken
     }
 
     /// How each provider does, in the order of preference, and behind them some of the accounts that clients brought, the
@@ -282,11 +320,13 @@ impl Delivery {
                 ..Entry::held(Arc::clone(&message), engine.lease())
             };
             store.insert(entry).await.map_err(|error| {
+                self.received(Received::NoRoom);
                 let error = error.to_string();
                 NotSent { id: None, provider: None, error, cause: Cause::Store }
             })?;
         }
         engine.log().accepted(&message);
+        self.received(Received::Accepted);
         // In a task of its own: the caller may hang up, the record must be completed all the same.
         let (task, provider) = (Arc::clone(engine), provider.map(str::to_owned));
         let sending = engine

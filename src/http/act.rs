@@ -100,7 +100,7 @@ pub(super) async fn cancel(
     tracing::info!(queue_id = %id, outcome = "cancelled", "an operator has cancelled the message");
     let shown = show(&context, id).await;
     let provider = shown.as_ref().ok().and_then(|details| details.summary.provider.as_deref());
-    context.side.delivery.metrics().cancelled(provider);
+    context.side.delivery.cancelled(provider);
     Ok(answer(&shown?))
 }
 

@@ -4,9 +4,25 @@ use axum::Json;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::queue::StoreError;
+
+/// An error as it is told.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ErrorJson {
+    error: ErrorPart,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct ErrorPart {
+    /// A name that programs can compare.
+    #[schema(value_type = String, example = "not_found")]
+    code: &'static str,
+    /// What is wrong and what to do, for a person.
+    message: String,
+}
 
 /// Why a request was not answered as it wished. The message is for the person who made it and says what to do.
 #[derive(Debug)]
@@ -60,6 +76,24 @@ impl Problem {
         )
     }
 
+    /// 413 for a body of more than `max` octets.
+    pub(super) fn payload_too_large(max: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "payload_too_large",
+            format!("the body may have {} KiB here", max / 1024),
+        )
+    }
+
+    /// 500 after a panic, which the log tells.
+    pub(super) fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "this failed by a fault of mailferry; see the log",
+        )
+    }
+
     /// 415 for a body that is not JSON.
     pub(super) fn not_json() -> Self {
         Self::new(
@@ -92,8 +126,9 @@ impl From<StoreError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = json!({ "error": { "code": self.code, "message": self.message } });
-        let mut response = (self.status, self.headers(), Json(body)).into_response();
+        let headers = self.headers();
+        let body = ErrorJson { error: ErrorPart { code: self.code, message: self.message } };
+        let mut response = (self.status, headers, Json(body)).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response
     }

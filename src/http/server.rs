@@ -133,8 +133,15 @@ impl fmt::Debug for Control {
 
 impl Control {
     /// From the next request on, also over connections that are open, these hold.
-    pub fn change(&self, config: &HttpConfig, sender: SenderConfig, recipients_max: usize) {
-        let rules = Rules { access: Access::new(config), sender, recipients_max };
+    pub fn change(
+        &self,
+        config: &HttpConfig,
+        sender: SenderConfig,
+        recipients_max: usize,
+        message_bytes_max: u64,
+    ) {
+        let access = Access::new(config);
+        let rules = Rules { access, sender, recipients_max, message_bytes_max };
         self.context.rules.store(Arc::new(rules));
     }
 }

@@ -38,6 +38,8 @@ pub struct Side {
     pub queue_messages_max: u64,
     /// `smtp.max_recipients`: how many a retry may name; it changes as `sender` does.
     pub recipients_max: usize,
+    /// `smtp.max_message_size`: octets of a message that is handed in here; it changes as `sender` does.
+    pub message_bytes_max: u64,
     /// The time.
     pub clock: SharedClock,
     /// When the program began.
@@ -51,6 +53,7 @@ impl fmt::Debug for Side {
             .field("queue_backend", &self.queue_backend)
             .field("queue_messages_max", &self.queue_messages_max)
             .field("recipients_max", &self.recipients_max)
+            .field("message_bytes_max", &self.message_bytes_max)
             .field("started", &self.started)
             .finish_non_exhaustive()
     }
@@ -69,14 +72,24 @@ pub struct SmtpStatus {
 const TEST_MAILS_MAX: u32 = 30;
 const TEST_MAIL_WINDOW: Duration = Duration::from_secs(60);
 
+/// Messages that one caller may hand in through the API within [`SUBMISSIONS_WINDOW`].
+const SUBMISSIONS_MAX: u32 = 6_000;
+const SUBMISSIONS_WINDOW: Duration = Duration::from_secs(60);
+
+/// Large messages that may be handed in at the same time: each is in memory a few times while it is read.
+const LARGE_MAX: usize = 2;
+
 /// Questions put to the store at the same time, so that a busy page leaves the disk to the mail.
 const STORE_READS_MAX: usize = 8;
 
 /// Contents held for downloads at the same time; each may be as large as the largest message.
 const DOWNLOADS_MAX: usize = 4;
 
+/// Messages read for their content at the same time: each holds its bytes, and what they are decoded to.
+const VIEWS_MAX: usize = 2;
+
 /// How long a page or an API call waits for the store, its turn included.
-const STORE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What every handler holds.
 pub(super) struct Context {
@@ -84,7 +97,12 @@ pub(super) struct Context {
     /// What the configuration says, for requests from now on.
     pub(super) rules: ArcSwap<Rules>,
     pub(super) test_mails: Limiter,
+    /// Messages that callers hand in.
+    pub(super) submissions: Limiter,
+    /// Places for large messages that are being handed in.
+    pub(super) large: Semaphore,
     pub(super) downloads: Arc<Semaphore>,
+    pub(super) views: Arc<Semaphore>,
     pub(super) live: Live,
     reads: Semaphore,
 }
@@ -95,18 +113,25 @@ pub(super) struct Rules {
     pub(super) access: Access,
     /// The default From of test mails.
     pub(super) sender: SenderConfig,
-    /// How many recipients a retry may name.
+    /// How many recipients a retry or a message may name.
     pub(super) recipients_max: usize,
+    /// The largest message that is taken, octets.
+    pub(super) message_bytes_max: u64,
 }
 
 impl Context {
     pub(super) fn new(side: Side, access: Access, shutdown: CancellationToken) -> Arc<Self> {
-        let (sender, recipients_max) = (side.sender.clone(), side.recipients_max);
+        let Side { recipients_max, message_bytes_max, .. } = side;
+        let sender = side.sender.clone();
+        let rules = Rules { access, sender, recipients_max, message_bytes_max };
         Arc::new(Self {
             side,
-            rules: ArcSwap::from_pointee(Rules { access, sender, recipients_max }),
+            rules: ArcSwap::from_pointee(rules),
+            submissions: Limiter::new(SUBMISSIONS_MAX, SUBMISSIONS_WINDOW),
+            large: Semaphore::new(LARGE_MAX),
             test_mails: Limiter::new(TEST_MAILS_MAX, TEST_MAIL_WINDOW),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
+            views: Arc::new(Semaphore::new(VIEWS_MAX)),
             live: Live::new(shutdown),
             reads: Semaphore::new(STORE_READS_MAX),
         })

@@ -4,10 +4,12 @@ mod acts;
 mod client;
 mod dialogues;
 mod limits;
+mod lists;
 mod live;
 mod provider;
 pub(super) mod sample;
 mod store;
+mod submit;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -27,7 +29,7 @@ use super::{Control, Side, SmtpStatus, bind};
 use crate::clock::{SharedClock, TimerClock};
 use crate::config::{self, HttpConfig, OnLoss, OnUnclear, SenderConfig};
 use crate::delivery::{Backoff, Delivery, LaneSetup, QuotaSetup, RetryRules, Settings, SetupMark};
-use crate::queue::Feed;
+use crate::queue::{Feed, Store};
 use crate::secret::Secret;
 
 /// A server on a free port of this machine. It ends with the test.
@@ -45,6 +47,8 @@ pub(super) struct Setup {
     store: FakeStore,
     providers: &'static [&'static str],
     listening: Vec<SocketAddr>,
+    /// A queue in which delivery keeps messages, in place of `store`.
+    queue: Option<Arc<dyn Store>>,
     feed: Feed,
 }
 
@@ -56,13 +60,18 @@ impl Default for Setup {
             store: FakeStore::default(),
             providers: &["resend", "ses"],
             listening: vec![SocketAddr::from(([127, 0, 0, 1], 1025))],
+            queue: None,
             feed: Feed::default(),
         }
     }
 }
 
-/// A delivery that records nothing, with the providers that are named.
-fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
+/// A delivery with the providers that are named; without a queue it records nothing.
+fn delivery(
+    providers: &[&str],
+    queue: Option<Arc<dyn Store>>,
+    clock: &SharedClock,
+) -> Arc<Delivery> {
     let lane = |name: &&str| LaneSetup {
         name: (*name).to_owned(),
         provider: Arc::new(Willing::default()),
@@ -91,7 +100,7 @@ fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
         hook: None,
         instance: Arc::from("test"),
     };
-    Arc::new(Delivery::new(settings, None, Arc::clone(clock), fastrand::Rng::with_seed(1)))
+    Arc::new(Delivery::new(settings, queue, Arc::clone(clock), fastrand::Rng::with_seed(1)))
 }
 
 impl Setup {
@@ -105,10 +114,11 @@ impl Setup {
 
     fn side(self) -> Side {
         let clock: SharedClock = Arc::new(TimerClock::starting_at(sample::now()));
+        let delivery = delivery(self.providers, self.queue.clone(), &clock);
         Side {
-            store: Arc::new(self.store),
+            store: self.queue.unwrap_or_else(|| Arc::new(self.store)),
             feed: self.feed,
-            delivery: delivery(self.providers, &clock),
+            delivery,
             sender: SenderConfig {
                 address: Some("app@example.org".parse().unwrap()),
                 ..SenderConfig::default()
@@ -117,6 +127,7 @@ impl Setup {
             queue_backend: "memory",
             queue_messages_max: 1000,
             recipients_max: 3,
+            message_bytes_max: 1 << 20,
             clock,
             started: sample::now(),
         }
@@ -165,9 +176,9 @@ async fn another_token_holds_from_the_next_request_on() {
         token: Secret::new("second"),
         trusted_networks: Vec::new(),
     };
-    running.control.change(&config, SenderConfig::default(), 3);
+    running.control.change(&config, SenderConfig::default(), 3, 1 << 20);
     assert_eq!((status("first").await, status("second").await), (401, 200));
     let open = HttpConfig { token: Secret::default(), ..config };
-    running.control.change(&open, SenderConfig::default(), 3);
+    running.control.change(&open, SenderConfig::default(), 3, 1 << 20);
     assert_eq!(running.get("/api/v1/messages").await.status, 403, "nobody is trusted now");
 }
