@@ -39,6 +39,8 @@ pub(super) struct Writer {
     books: Books,
     /// False beside a daemon, which does it.
     keeps_index: bool,
+    /// The last slice of the index could not be written, which has been said.
+    index_failed: bool,
     /// Whose turn it is at the next claim.
     rounds: Rounds,
     /// `PRAGMA data_version` when the tally was read: another number says that another process has written since.
@@ -79,6 +81,7 @@ impl Writer {
             line,
             books,
             keeps_index,
+            index_failed: false,
             rounds,
             version,
             list_version: None,
@@ -141,6 +144,7 @@ impl Writer {
         });
         match written {
             Ok(written) => {
+                self.index_failed = false;
                 if let Some(checkpointer) = &mut self.checkpointer {
                     checkpointer.written(&self.connection, written / INDEXED_IN_PAGE);
                 }
@@ -151,7 +155,9 @@ impl Writer {
                 self.books.index.pause();
                 self.roll_back();
                 // Searches look at the records instead.
-                tracing::warn!(error = explain(&error), "queue index was not written");
+                if !std::mem::replace(&mut self.index_failed, true) {
+                    tracing::warn!(error = explain(&error), "queue index was not written");
+                }
                 0
             }
         }
