@@ -6,9 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use mailferry::message::QueueId;
-use mailferry::queue::{
-    Filter, Grain, Outcome, Sample, Spread, SqliteStore, State, Statistics, Store,
-};
+use mailferry::queue::{Filter, Grain, Outcome, Sample, Spread, SqliteStore, State, Store};
 use tokio::time::Instant;
 
 use super::{Fault, cpu_time, now, resident_kib};
