@@ -1,6 +1,9 @@
 //! What the queue in a file costs: messages accepted and settled per second, the time and the CPU of each, and how a
 //! large backlog starts and is handed out. `cargo bench --bench queue [FOLDER]`; the folder chooses the disk. With
-//! `-- --million` only the last part is run: 1,000,000 messages of 1,000 senders that wait.
+//! `-- --million` only the last part is run: 1,000,000 messages of 1,000 senders that wait; with `-- --questions` what
+//! lists and searches cost among 1,000, 100,000 and 1,000,000 messages.
+
+mod questions;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
@@ -35,6 +38,13 @@ async fn main() -> Result<(), Fault> {
     let mut out = io::stdout();
     if std::env::args().any(|argument| argument == "--million") {
         return crowd(&folder.path().join("crowd.db"), &mut out).await;
+    }
+    if std::env::args().any(|argument| argument == "--questions") {
+        for messages in [1_000, 100_000, 1_000_000] {
+            let path = folder.path().join(format!("{messages}.db"));
+            questions::ask(&path, messages, &mut out).await?;
+        }
+        return Ok(());
     }
 
     let fsync = fdatasync_time(folder.path())?;

@@ -475,7 +475,8 @@ pub struct Filter {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     pub messages: Vec<Summary>,
-    /// The cursor for the next page, when there is one.
+    /// The cursor for the next page, when there is one. Then this one may be short, even empty: a search for what is rare
+    /// looks at so many messages only, and goes on from there.
     pub next: Option<QueueId>,
 }
 

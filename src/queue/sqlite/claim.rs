@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, Row, params};
 
+use super::books::Books;
 use super::fault::{Fault, is_unreadable};
 use super::insert::content_at;
 use super::rows::{self, Id};
 use super::shelf::FileShelf;
-use super::tally::Tally;
 use crate::clock::Timestamp;
 use crate::message::{Envelope, IndexFields, Message, QueueId, SealedAccount};
 use crate::queue::round::{self, Chosen, Rounds};
@@ -28,7 +28,7 @@ pub(super) struct Wanted<'a> {
 /// A record that cannot be read must not stand in the way of all others for ever: it fails, with the reason.
 pub(super) fn claim(
     connection: &Connection,
-    tally: &mut Tally,
+    books: &mut Books,
     rounds: &mut Rounds,
     wanted: &Wanted<'_>,
 ) -> Result<Vec<Claim>, Fault> {
@@ -40,7 +40,7 @@ pub(super) fn claim(
         let problem = match read(connection, id) {
             Ok(Some(claim)) => {
                 claims.push(claim);
-                tally.moved(id, from, State::Sending);
+                books.tally.moved(id, from, State::Sending);
                 continue;
             }
             Ok(None) => "its content is missing in the queue, or a part of it".to_owned(),
@@ -49,7 +49,8 @@ pub(super) fn claim(
         };
         tracing::error!(queue_id = %id, error = problem, "message failed");
         fail(connection, id, wanted.now, &problem)?;
-        tally.moved(id, from, State::Failed);
+        books.tally.moved(id, from, State::Failed);
+        books.index.changed(connection, id)?;
     }
     Ok(claims)
 }

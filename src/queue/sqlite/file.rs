@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_names.sql"),
     include_str!("migrations/0005_turns.sql"),
     include_str!("migrations/0006_aside.sql"),
+    include_str!("migrations/0007_search.sql"),
 ];
 
 /// The mark of our files: `PRAGMA application_id`, set by the first migration.

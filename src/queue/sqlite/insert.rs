@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, params};
 
+use super::books::Books;
 use super::fault::Fault;
 use super::once;
 use super::rows::{self, Content, Id};
-use super::tally::Tally;
 use crate::message::{Address, Message, QueueId};
 use crate::queue::{Entry, State, StoreError, Turn};
 
@@ -16,7 +16,7 @@ const PIECE_MAX: usize = 512 << 10;
 /// Writes the message: one row of record, one or more of content.
 pub(super) fn insert(
     connection: &Connection,
-    tally: &mut Tally,
+    books: &mut Books,
     messages_max: u64,
     entry: &Entry,
 ) -> Result<(), Fault> {
@@ -26,7 +26,7 @@ pub(super) fn insert(
     {
         return Err(StoreError::Seen(seen).into());
     }
-    if tally.open() >= messages_max {
+    if books.tally.open() >= messages_max {
         return Err(StoreError::Full(messages_max).into());
     }
     let turn = Turn::of(message);
@@ -83,7 +83,8 @@ pub(super) fn insert(
     if let Some(once) = once {
         once::remember(connection, once, message.id)?;
     }
-    tally.came(message.id, state);
+    books.tally.came(message.id, state);
+    books.index.came(connection, message.id)?;
     Ok(())
 }
 

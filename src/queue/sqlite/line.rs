@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -103,6 +104,11 @@ pub(super) enum Job {
     Count {
         answer: Answer<Counts>,
     },
+    /// Writes a slice of the index at once; says of how many messages.
+    #[cfg(test)]
+    Index {
+        answer: Answer<usize>,
+    },
     /// Lets a test reach into the connection.
     #[cfg(test)]
     Test {
@@ -127,7 +133,7 @@ impl Job {
             | Self::Sample { .. }
             | Self::Count { .. } => 0,
             #[cfg(test)]
-            Self::Test { .. } => 0,
+            Self::Test { .. } | Self::Index { .. } => 0,
         }
     }
 
@@ -146,7 +152,7 @@ impl Job {
             | Self::Count { .. } => 1,
             Self::Sample { samples, .. } => samples.len(),
             #[cfg(test)]
-            Self::Test { .. } => 1,
+            Self::Test { .. } | Self::Index { .. } => 1,
         }
     }
 
@@ -165,9 +171,19 @@ impl Job {
             Self::Sweep { answer, .. } => answer.send(verdict),
             Self::Count { answer } => answer.send(verdict),
             #[cfg(test)]
+            Self::Index { answer } => answer.send(verdict),
+            #[cfg(test)]
             Self::Test { answer, .. } => answer.send(verdict),
         }
     }
+}
+
+/// How long to wait for work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    None,
+    For(Duration),
+    Endless,
 }
 
 /// Where work waits. Many put in, the writer takes all at once.
@@ -216,15 +232,31 @@ impl Line {
         }
     }
 
-    /// Takes all there is into the empty `taken`. Waits for work when `patient`, else it may take nothing. False when
-    /// the line is closed and done.
-    pub(super) fn take(&self, taken: &mut Vec<Job>, patient: bool) -> bool {
+    /// Takes all there is into the empty `taken`. Without work it waits as long as it is told to, then takes nothing. False
+    /// when the line is closed and done.
+    pub(super) fn take(&self, taken: &mut Vec<Job>, patience: Patience) -> bool {
         let mut waiting = self.waiting();
-        while waiting.jobs.is_empty() && patient {
+        while waiting.jobs.is_empty() && patience != Patience::None {
             if waiting.closed {
                 return false;
             }
-            waiting = self.arrival.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            let is_over;
+            (waiting, is_over) = match patience {
+                Patience::For(time) => {
+                    let (waiting, end) = self
+                        .arrival
+                        .wait_timeout(waiting, time)
+                        .unwrap_or_else(PoisonError::into_inner);
+                    (waiting, end.timed_out())
+                }
+                Patience::None | Patience::Endless => {
+                    let waiting = self.arrival.wait(waiting);
+                    (waiting.unwrap_or_else(PoisonError::into_inner), false)
+                }
+            };
+            if is_over {
+                break;
+            }
         }
         std::mem::swap(&mut waiting.jobs, taken);
         waiting.bytes = 0;

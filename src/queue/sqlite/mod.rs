@@ -4,12 +4,14 @@
 //! look on from connections of their own. [`file`] opens the file and keeps its schema.
 
 mod begin;
+mod books;
 mod checkpoint;
 mod claim;
 mod counted;
 mod fault;
 mod file;
 mod held;
+mod indexer;
 mod insert;
 mod line;
 mod list;
@@ -18,12 +20,14 @@ mod once;
 mod operator;
 mod read;
 mod rows;
+mod search;
 mod served;
 mod settle;
 mod shelf;
 mod suppressed;
 mod sweep;
 mod tally;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -68,6 +72,9 @@ pub struct SqliteStore {
     sweep_from: Mutex<Option<i64>>,
     list: List,
     counters: Counters,
+    /// Everything is indexed before each list, for tests.
+    #[cfg(test)]
+    is_eager: bool,
     /// Held by the daemon, so that there is one. After the writer: it goes last.
     _lock: Option<File>,
 }
@@ -126,6 +133,8 @@ impl SqliteStore {
             lane,
             desk,
             sweep_from: Mutex::new(None),
+            #[cfg(test)]
+            is_eager: false,
             _lock: lock,
         })
     }
@@ -202,6 +211,8 @@ impl Store for SqliteStore {
     }
 
     async fn list(&self, filter: Filter) -> Result<Page, StoreError> {
+        #[cfg(test)]
+        while self.is_eager && self.ask(|answer| Job::Index { answer }).await? > 0 {}
         self.desk.run(move |connection| list::list(connection, &filter)).await
     }
 

@@ -2,9 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::books::Books;
 use super::fault::Fault;
 use super::rows::{self, Id};
-use super::tally::Tally;
 use crate::clock::Timestamp;
 use crate::message::QueueId;
 use crate::queue::{RecipientStatus, Retried, Retry, State, StoreError, rules};
@@ -18,7 +18,7 @@ pub(super) const FAILED: &str = "SELECT id, begun_by IS NOT NULL FROM messages I
 /// Puts a message that waits or is over back into the queue, due now.
 pub(super) fn retry(
     connection: &Connection,
-    tally: &mut Tally,
+    books: &mut Books,
     id: QueueId,
     retry: &Retry,
     now: Timestamp,
@@ -44,14 +44,15 @@ pub(super) fn retry(
             retry.provider,
             rules::keeps_doubt(state, in_batch, retry),
         ])?;
-    tally.moved(id, state, State::Queued);
+    books.tally.moved(id, state, State::Queued);
+    books.index.changed(connection, id)?;
     Ok(())
 }
 
 /// Retries the newest of what has failed, from `before` on.
 pub(super) fn retry_failed(
     connection: &Connection,
-    tally: &mut Tally,
+    books: &mut Books,
     before: Option<QueueId>,
     now: Timestamp,
 ) -> Result<Retried, Fault> {
@@ -68,7 +69,7 @@ pub(super) fn retry_failed(
             retried.in_doubt += 1;
             continue;
         }
-        match retry(connection, tally, *id, &Retry::default(), now) {
+        match retry(connection, books, *id, &Retry::default(), now) {
             Ok(()) => retried.retried += 1,
             Err(Fault::Refused(_)) => retried.without_content += 1,
             Err(broken @ Fault::Broken(_)) => return Err(broken),
@@ -81,7 +82,7 @@ pub(super) fn retry_failed(
 /// Stops a message that waits.
 pub(super) fn cancel(
     connection: &Connection,
-    tally: &mut Tally,
+    books: &mut Books,
     id: QueueId,
     now: Timestamp,
 ) -> Result<(), Fault> {
@@ -93,7 +94,8 @@ pub(super) fn cancel(
             "UPDATE messages SET state = 4, finished_at = ?2, recipients = ?3 WHERE id = ?1",
         )?
         .execute(params![Id(id), rows::millis(now), rows::recipients_json(&recipients)?])?;
-    tally.moved(id, state, State::Cancelled);
+    books.tally.moved(id, state, State::Cancelled);
+    books.index.changed(connection, id)?;
     Ok(())
 }
 

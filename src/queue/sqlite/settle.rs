@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, params};
 
+use super::books::Books;
 use super::fault::Fault;
 use super::rows::{self, Id};
 use super::served::Served;
-use super::tally::Tally;
 use crate::message::QueueId;
 use crate::queue::rules::{Change, LastError};
 use crate::queue::{Attempt, Next, Settlement, State, StoreError, WayKey};
@@ -14,7 +14,7 @@ use crate::queue::{Attempt, Next, Settlement, State, StoreError, WayKey};
 /// that its client brought no more.
 pub(super) fn settle(
     connection: &Connection,
-    tally: &mut Tally,
+    books: &mut Books,
     served: &mut Served,
     settlement: &Settlement,
 ) -> Result<(), Fault> {
@@ -58,7 +58,8 @@ pub(super) fn settle(
         record(connection, settlement.id, attempt)?;
     }
     served.add(&settlement.usage);
-    tally.moved(settlement.id, State::Sending, change.state);
+    books.tally.moved(settlement.id, State::Sending, change.state);
+    books.index.changed(connection, settlement.id)?;
     Ok(())
 }
 

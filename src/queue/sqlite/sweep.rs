@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::books::Books;
 use super::fault::Fault;
 use super::rows::{self, Id};
-use super::tally::Tally;
 use super::{counted, once, served};
 use crate::clock::Timestamp;
 use crate::message::QueueId;
@@ -124,14 +124,14 @@ impl Slice {
     pub(super) fn remove(
         &self,
         connection: &Connection,
-        tally: &mut Tally,
+        books: &mut Books,
     ) -> Result<usize, Fault> {
         let mut removed = if self.has_old_aside { self.remove_aside(connection)? } else { 0 };
         for id in &self.bodies {
             removed += remove_body(connection, *id, self.bodies_before)?;
         }
         for id in &self.records {
-            removed += remove_record(connection, tally, *id, self.records_before)?;
+            removed += remove_record(connection, books, *id, self.records_before)?;
         }
         Ok(removed)
     }
@@ -168,7 +168,7 @@ fn remove_body(
 
 fn remove_record(
     connection: &Connection,
-    tally: &mut Tally,
+    books: &mut Books,
     id: QueueId,
     finished_before: Timestamp,
 ) -> rusqlite::Result<usize> {
@@ -184,7 +184,8 @@ fn remove_record(
     delete_body(connection, id, place)?;
     connection.prepare_cached("DELETE FROM attempts WHERE message = ?1")?.execute([Id(id)])?;
     connection.prepare_cached("DELETE FROM messages WHERE id = ?1")?.execute([Id(id)])?;
-    tally.gone(state);
+    books.tally.gone(state);
+    books.index.gone(connection, id)?;
     Ok(1)
 }
 

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use super::books::Books;
 use super::checkpoint::{self, Checkpointer};
 use super::claim::{self, Wanted};
 use super::fault::{Fault, explain, is_disk_full, unavailable};
 use super::held::Held;
-use super::line::{Job, Line};
+use super::indexer::{BREATH, CALM};
+use super::line::{Job, Line, Patience};
 use super::served::Served;
 use super::suppressed::Known;
 use super::tally::Tally;
@@ -23,6 +25,9 @@ use crate::queue::{Counts, StoreError};
 const BATCH_JOBS_MAX: usize = 1_000;
 const BATCH_BYTES_MAX: usize = 16 << 20;
 
+/// Messages of which the index takes a page, about.
+const INDEXED_IN_PAGE: usize = 3;
+
 /// Octets in a page of the file.
 const PAGE: usize = 4096;
 
@@ -31,7 +36,11 @@ const PAGE: usize = 4096;
 pub(super) struct Writer {
     connection: Connection,
     line: Arc<Line>,
-    tally: Tally,
+    books: Books,
+    /// False beside a daemon, which does it.
+    keeps_index: bool,
+    /// The last slice of the index could not be written, which has been said.
+    index_failed: bool,
     /// Whose turn it is at the next claim.
     rounds: Rounds,
     /// `PRAGMA data_version` when the tally was read: another number says that another process has written since.
@@ -61,14 +70,18 @@ impl Writer {
         checkpointer: Option<Checkpointer>,
     ) -> rusqlite::Result<Self> {
         let version = data_version(&connection)?;
-        let tally = Tally::read(&connection)?;
+        // A visitor has no checkpointer either.
+        let keeps_index = checkpointer.is_some();
+        let books = Books::read(&connection, keeps_index)?;
         let rounds = Rounds::default();
         let known = Arc::new(Known::default());
         known.set(suppressed::is_filled(&connection)?);
         Ok(Self {
             connection,
             line,
-            tally,
+            books,
+            keeps_index,
+            index_failed: false,
             rounds,
             version,
             list_version: None,
@@ -88,17 +101,64 @@ impl Writer {
         let _abandon = Abandon(Arc::clone(&self.line));
         let mut jobs = Vec::new();
         let mut held = Held::default();
-        while self.line.take(&mut jobs, held.is_empty()) {
-            held.sort(&mut jobs, self.messages_max.saturating_sub(self.tally.open()));
+        let mut calm = CALM;
+        loop {
+            let patience = match (held.is_empty(), self.books.index.has_slice()) {
+                (false, _) => Patience::None,
+                (true, true) => Patience::For(calm),
+                (true, false) => Patience::Endless,
+            };
+            if !self.line.take(&mut jobs, patience) {
+                break;
+            }
+            let is_calm = jobs.is_empty() && held.is_empty();
+            held.sort(&mut jobs, self.messages_max.saturating_sub(self.books.tally.open()));
             while !jobs.is_empty() {
                 let rest = jobs.split_off(portion(&jobs));
                 self.serve(std::mem::replace(&mut jobs, rest));
             }
+            if is_calm || self.books.index.is_pressing() {
+                self.index();
+            }
+            calm = if is_calm { BREATH } else { CALM };
         }
         if self.checkpointer.take().is_some() {
             let tidy = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
             if let Err(error) = tidy {
                 tracing::warn!(error = explain(&error), "queue checkpoint at the end failed");
+            }
+        }
+    }
+
+    /// Writes a slice of the index of texts. Returns how many messages it was about.
+    fn index(&mut self) -> usize {
+        if !self.keeps_index {
+            return 0;
+        }
+        let books = self.books;
+        let written = self.connection.execute_batch("BEGIN IMMEDIATE").and_then(|()| {
+            let written = self.books.index.step(&self.connection)?;
+            // Nothing to write is nothing to wait for the disk for.
+            self.connection.execute_batch(if written == 0 { "ROLLBACK" } else { "COMMIT" })?;
+            Ok(written)
+        });
+        match written {
+            Ok(written) => {
+                self.index_failed = false;
+                if let Some(checkpointer) = &mut self.checkpointer {
+                    checkpointer.written(&self.connection, written / INDEXED_IN_PAGE);
+                }
+                written
+            }
+            Err(error) => {
+                self.books = books;
+                self.books.index.pause();
+                self.roll_back();
+                // Searches look at the records instead.
+                if !std::mem::replace(&mut self.index_failed, true) {
+                    tracing::warn!(error = explain(&error), "queue index was not written");
+                }
+                0
             }
         }
     }
@@ -109,6 +169,14 @@ impl Writer {
             jobs.into_iter().partition(|job| matches!(job, Job::Count { .. }));
         // Who has hung up was told nothing, and must not find the message sent or claimed all the same.
         jobs.retain(|job| !is_unwanted(job));
+        #[cfg(test)]
+        for mut job in jobs.extract_if(.., |job| matches!(job, Job::Index { .. })) {
+            let written = self.index();
+            if let Job::Index { answer } = &mut job {
+                answer.keep(Ok(written));
+            }
+            job.finish(Ok(()));
+        }
         if !jobs.is_empty() {
             self.transact_and_answer(jobs);
         }
@@ -157,10 +225,10 @@ impl Writer {
 
     /// All or nothing: after an error neither the file nor the tally has changed.
     fn transact(&mut self, jobs: &mut [Job]) -> rusqlite::Result<()> {
-        let tally = self.tally;
+        let books = self.books;
         let result = self.attempt(jobs);
         if result.is_err() {
-            self.tally = tally;
+            self.books = books;
             self.list_version = None;
             self.roll_back();
         }
@@ -206,35 +274,35 @@ impl Writer {
     /// Does one piece of work and keeps its answer until the commit.
     fn apply(&mut self, job: &mut Job, served: &mut Served) -> rusqlite::Result<()> {
         let connection = &self.connection;
-        let (tally, rounds) = (&mut self.tally, &mut self.rounds);
+        let (books, rounds) = (&mut self.books, &mut self.rounds);
         match job {
             Job::Insert { entry, answer } => {
-                answer.keep(sort(insert::insert(connection, tally, self.messages_max, entry))?);
+                answer.keep(sort(insert::insert(connection, books, self.messages_max, entry))?);
             }
             Job::Begin { start, answer } => {
                 answer.keep(sort(begin::begin(connection, start))?);
             }
             Job::Settle { settlements, answer } => {
                 let each = settlements.iter();
-                let results = each.map(|one| sort(settle::settle(connection, tally, served, one)));
+                let results = each.map(|one| sort(settle::settle(connection, books, served, one)));
                 answer.keep(Ok(results.collect::<rusqlite::Result<_>>()?));
             }
             Job::Claim { portion, now, lease, answer } => {
                 let wanted = Wanted { portion, now: *now, lease };
-                answer.keep(sort(claim::claim(connection, tally, rounds, &wanted))?);
+                answer.keep(sort(claim::claim(connection, books, rounds, &wanted))?);
             }
             Job::Retry { id, retry, now, answer } => {
-                answer.keep(sort(operator::retry(connection, tally, *id, retry, *now))?);
+                answer.keep(sort(operator::retry(connection, books, *id, retry, *now))?);
             }
             Job::RetryFailed { before, now, answer } => {
-                let slice = operator::retry_failed(connection, tally, *before, *now);
+                let slice = operator::retry_failed(connection, books, *before, *now);
                 answer.keep(sort(slice)?);
             }
             Job::Cancel { id, now, answer } => {
-                answer.keep(sort(operator::cancel(connection, tally, *id, *now))?);
+                answer.keep(sort(operator::cancel(connection, books, *id, *now))?);
             }
             Job::Sweep { slice, answer } => {
-                answer.keep(sort(slice.remove(connection, tally))?);
+                answer.keep(sort(slice.remove(connection, books))?);
             }
             Job::Suppress { change, answer } => {
                 answer.keep(Ok(suppressed::write(connection, change)?));
@@ -245,6 +313,9 @@ impl Writer {
             }
             // Answered after the commit, see `serve`.
             Job::Count { .. } => {}
+            // A transaction of its own, see `serve`.
+            #[cfg(test)]
+            Job::Index { .. } => {}
             #[cfg(test)]
             Job::Test { act, answer } => {
                 act(connection);
@@ -257,10 +328,10 @@ impl Writer {
     fn counts(&mut self) -> rusqlite::Result<Counts> {
         let version = data_version(&self.connection)?;
         if version != self.version {
-            self.tally = Tally::read(&self.connection)?;
+            self.books.tally = Tally::read(&self.connection)?;
             self.version = version;
         }
-        self.tally.counts(&self.connection)
+        self.books.tally.counts(&self.connection)
     }
 }
 
@@ -293,7 +364,7 @@ fn is_unwanted(job: &Job) -> bool {
         | Job::Sample { .. }
         | Job::Count { .. } => false,
         #[cfg(test)]
-        Job::Test { .. } => false,
+        Job::Test { .. } | Job::Index { .. } => false,
     }
 }
 

@@ -4,6 +4,7 @@ mod aside;
 mod batches;
 mod opening;
 mod processes;
+mod searching;
 mod trouble;
 mod work;
 
@@ -22,8 +23,18 @@ use crate::queue::StoreError;
 use crate::queue::conformance::{Harness, ROOMY, conformance};
 
 fn open(messages_max: u64) -> Harness {
+    opened(messages_max, false)
+}
+
+/// A store that has everything in its index whenever it is asked for a list.
+fn open_indexed(messages_max: u64) -> Harness {
+    opened(messages_max, true)
+}
+
+fn opened(messages_max: u64, is_eager: bool) -> Harness {
     let (folder, path) = place();
-    let store = SqliteStore::open(&path, messages_max).unwrap();
+    let mut store = SqliteStore::open(&path, messages_max).unwrap();
+    store.is_eager = is_eager;
     let account = move |id: QueueId| {
         let kept: Option<Option<Vec<u8>>> = Connection::open(&path)
             .unwrap()

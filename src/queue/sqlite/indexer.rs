@@ -1,0 +1,244 @@
+//! Keeping the index of texts: what waits to be in it, and writing it, a slice at a time, when there is nothing else to do.
+//!
+//! A message that comes in costs nothing here. The index follows later and knows how far it has come; what is behind that
+//! is found by looking at the records. What changes after it was indexed is noted together with the change.
+
+use std::time::Duration;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row, params};
+use serde::Deserialize;
+
+use super::rows::{self, Id};
+use super::terms::{self, Text};
+use crate::message::QueueId;
+use crate::queue::State;
+
+/// Messages in one slice: so few that acceptance hardly waits for it, so many that its pages are worth writing. Fewer than
+/// that are not written: to look at their records costs next to nothing.
+pub(super) const SLICE: usize = 256;
+
+/// When so many wait, slices are written also while there is other work.
+const PRESSING: u64 = 50_000;
+/// The same of those that have changed: each is looked at in every search.
+const CHANGED_PRESSING: u64 = 10_000;
+
+/// A message that is on its way will have another state and another name in a moment, and is waited for; until so many
+/// wait with it.
+const PATIENCE: u64 = 5_000;
+
+/// For so long nobody must have wanted anything else.
+pub(super) const CALM: Duration = Duration::from_millis(50);
+/// The same between one slice and the next.
+pub(super) const BREATH: Duration = Duration::from_millis(10);
+
+/// How far the index has come, and what waits for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Progress {
+    /// Messages before this one are in the index, but for those that are noted.
+    upto: QueueId,
+    /// How many are not before it, as far as that is known.
+    behind: u64,
+    /// How many are noted, as far as that is known.
+    changed: u64,
+    /// Nothing has happened since a slice found nothing that could be done.
+    stuck: bool,
+}
+
+impl Progress {
+    /// Reads it.
+    pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        let upto = upto(connection)?;
+        let mut progress = Self { upto, behind: 0, changed: 0, stuck: false };
+        progress.look(connection)?;
+        Ok(progress)
+    }
+
+    /// Of a process that does not keep the index: everything may be in it.
+    pub(super) fn elsewhere() -> Self {
+        Self { upto: terms::id(u128::MAX), behind: 0, changed: 0, stuck: true }
+    }
+
+    /// A message has come in.
+    pub(super) fn came(&mut self, connection: &Connection, id: QueueId) -> rusqlite::Result<()> {
+        if id >= self.upto {
+            self.behind += 1;
+            self.stuck = false;
+            return Ok(());
+        }
+        self.changed(connection, id)
+    }
+
+    /// A message has other names or another state, or is for others.
+    pub(super) fn changed(&mut self, connection: &Connection, id: QueueId) -> rusqlite::Result<()> {
+        self.stuck = false;
+        if id < self.upto {
+            self.changed += 1;
+            connection
+                .prepare_cached("INSERT OR IGNORE INTO unindexed (message) VALUES (?1)")?
+                .execute([Id(id)])?;
+        }
+        Ok(())
+    }
+
+    /// The record of a message has been removed.
+    pub(super) fn gone(&mut self, connection: &Connection, id: QueueId) -> rusqlite::Result<()> {
+        if id >= self.upto {
+            self.behind = self.behind.saturating_sub(1);
+            return Ok(());
+        }
+        connection.prepare_cached("DELETE FROM unindexed WHERE message = ?1")?.execute([Id(id)])?;
+        write(connection, terms::row(terms::number(id)))
+    }
+
+    /// True when there is a slice to write.
+    pub(super) fn has_slice(&self) -> bool {
+        !self.stuck && self.behind + self.changed >= SLICE as u64
+    }
+
+    /// True when a slice must not wait for a calm moment.
+    pub(super) fn is_pressing(&self) -> bool {
+        !self.stuck && (self.behind >= PRESSING || self.changed >= CHANGED_PRESSING)
+    }
+
+    /// It did not work: not before something else has been written.
+    pub(super) fn pause(&mut self) {
+        self.stuck = true;
+    }
+
+    /// Writes a slice, within the transaction of its caller. Returns how many messages it was about.
+    pub(super) fn step(&mut self, connection: &Connection) -> rusqlite::Result<usize> {
+        let noted: Vec<QueueId> = connection
+            .prepare_cached("SELECT message FROM unindexed ORDER BY message LIMIT ?1")?
+            .query_map([rows::signed(SLICE)], |row| rows::id(row, 0))?
+            .collect::<rusqlite::Result<_>>()?;
+        let next = self.next(connection, SLICE - noted.len())?;
+        // In the order of the rows: otherwise the index would be written in many small pieces.
+        let mut last = None;
+        for id in noted.iter().chain(&next) {
+            let row = terms::row(terms::number(*id));
+            if last.replace(row) != Some(row) {
+                write(connection, row)?;
+            }
+        }
+        for id in &noted {
+            connection
+                .prepare_cached("DELETE FROM unindexed WHERE message = ?1")?
+                .execute([Id(*id)])?;
+        }
+        if let Some(last) = next.last() {
+            self.upto = terms::id(terms::number(*last).saturating_add(1));
+            connection.prepare_cached("UPDATE indexed SET upto = ?1")?.execute([Id(self.upto)])?;
+        }
+        self.behind = self.behind.saturating_sub(next.len() as u64);
+        self.changed = self.changed.saturating_sub(noted.len() as u64);
+        let messages = noted.len() + next.len();
+        self.look(connection)?;
+        self.stuck = messages == 0;
+        Ok(messages)
+    }
+
+    /// The messages that come next in the order of time, up to one that is on its way.
+    fn next(&self, connection: &Connection, limit: usize) -> rusqlite::Result<Vec<QueueId>> {
+        let mut search = connection
+            .prepare_cached("SELECT id, state FROM messages WHERE id >= ?1 ORDER BY id LIMIT ?2")?;
+        let mut found = search.query((Id(self.upto), rows::signed(limit)))?;
+        let mut next = Vec::new();
+        while let Some(row) = found.next()? {
+            if self.behind < PATIENCE && row.get::<_, i64>(1)? == State::Sending as i64 {
+                break;
+            }
+            next.push(rows::id(row, 0)?);
+        }
+        Ok(next)
+    }
+
+    /// Finds out what is known too low: what was there before this process.
+    fn look(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let limit = rows::signed(SLICE);
+        let behind = connection
+            .prepare_cached(
+                "SELECT count(*) FROM (SELECT 1 FROM messages WHERE id >= ?1 LIMIT ?2)",
+            )?
+            .query_row((Id(self.upto), limit), |row| rows::unsigned(row, 0))?;
+        let changed = connection
+            .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM unindexed LIMIT ?1)")?
+            .query_row([limit], |row| rows::unsigned(row, 0))?;
+        // Fewer than that are exactly so many.
+        let exact =
+            |found: u64, known: u64| if found < SLICE as u64 { found } else { known.max(found) };
+        self.behind = exact(behind, self.behind);
+        self.changed = exact(changed, self.changed);
+        Ok(())
+    }
+}
+
+/// How far the index has come: messages before this one are in it.
+pub(super) fn upto(connection: &Connection) -> rusqlite::Result<QueueId> {
+    connection.prepare_cached("SELECT upto FROM indexed")?.query_row([], |row| rows::id(row, 0))
+}
+
+/// Writes one row of the index as its messages are now.
+fn write(connection: &Connection, row: i64) -> rusqlite::Result<()> {
+    let (low, high) = terms::ids(row);
+    let mut search = connection.prepare_cached(
+        "SELECT id, state, sender, recipients, header_from, subject, provider, message_id, provider_message_id \
+         FROM messages WHERE id >= ?1 AND id <= ?2",
+    )?;
+    let mut found = search.query((Id(terms::id(low)), Id(terms::id(high))))?;
+    let mut text = Text::default();
+    while let Some(row) = found.next()? {
+        describe(connection, row, &mut text)?;
+    }
+    if text.as_str().is_empty() {
+        connection.prepare_cached("DELETE FROM search WHERE rowid = ?1")?.execute([row])?;
+    } else {
+        connection
+            .prepare_cached("INSERT OR REPLACE INTO search (rowid, text) VALUES (?1, ?2)")?
+            .execute(params![row, text.as_str()])?;
+    }
+    Ok(())
+}
+
+/// Adds what a message is found by.
+fn describe(connection: &Connection, row: &Row<'_>, text: &mut Text) -> rusqlite::Result<()> {
+    text.state(rows::state(row, 1).unwrap_or(State::Failed));
+    with(row, 6, |provider| text.provider(provider))?;
+    with(row, 2, |sender| text.text(sender))?;
+    with(row, 3, |json| match serde_json::from_str::<Vec<Addressed>>(json) {
+        Ok(recipients) => recipients.iter().for_each(|recipient| text.text(&recipient.address)),
+        Err(_) => text.text(json),
+    })?;
+    with(row, 4, |header_from| text.text(header_from))?;
+    with(row, 5, |subject| text.text(subject))?;
+    with(row, 7, |name| text.name(name))?;
+    with(row, 8, |name| text.name(name))?;
+    let latest = row.get_ref(8)?;
+    let mut search = connection.prepare_cached(
+        "SELECT DISTINCT provider_message_id FROM attempts \
+         WHERE message = ?1 AND provider_message_id IS NOT NULL",
+    )?;
+    let mut found = search.query([Id(rows::id(row, 0)?)])?;
+    while let Some(attempt) = found.next()? {
+        if attempt.get_ref(0)? != latest {
+            with(attempt, 0, |name| text.name(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// A recipient, as far as it is searched for.
+#[derive(Deserialize)]
+struct Addressed {
+    address: String,
+}
+
+/// Does something with a text that is not empty. A record that makes no sense must not stop the index.
+fn with(row: &Row<'_>, column: usize, act: impl FnOnce(&str)) -> rusqlite::Result<()> {
+    if let ValueRef::Text(text) = row.get_ref(column)?
+        && !text.is_empty()
+    {
+        act(&String::from_utf8_lossy(text));
+    }
+    Ok(())
+}
