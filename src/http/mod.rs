@@ -22,6 +22,7 @@ mod json;
 mod limiter;
 mod live;
 mod metrics;
+mod openapi;
 mod page;
 mod query;
 mod retry_input;

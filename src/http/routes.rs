@@ -19,7 +19,8 @@ use super::error::Problem;
 use super::server::Peer;
 use super::side::Context;
 use super::{
-    act, api, content, health, html, live, metrics, page, stats, submit, suppressions, test_mail,
+    act, api, content, health, html, live, metrics, openapi, page, stats, submit, suppressions,
+    test_mail,
 };
 
 /// The largest request body where an endpoint does not say otherwise.
@@ -38,6 +39,7 @@ pub(super) fn router(context: Arc<Context>) -> Router {
     let api = Router::new()
         .route("/send-test-email", test_mail)
         .route("/metrics", get(metrics::show))
+        .route("/api/openapi.json", get(openapi::show))
         .route("/api/v1/events", get(live::events))
         .route("/api/v1/messages", get(api::list).post(submit::submit))
         .route("/api/v1/messages/retry-failed", post(act::retry_failed).layer(acting))

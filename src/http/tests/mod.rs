@@ -6,6 +6,7 @@ mod dialogues;
 mod limits;
 mod lists;
 mod live;
+mod openapi;
 mod provider;
 pub(super) mod sample;
 mod store;
