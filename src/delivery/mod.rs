@@ -43,6 +43,7 @@ mod pump;
 mod roster;
 mod route;
 mod settle;
+mod shown;
 mod slot;
 mod standing;
 mod status;
@@ -67,6 +68,7 @@ pub use course::RetryRules;
 pub use lane::LaneSetup;
 pub use limits::QuotaSetup;
 pub use mark::SetupMark;
+pub use shown::{NotShown, Note, ShownCall, ShownRequest};
 pub use status::{Cause, NotSent, ProviderState, ProviderStatus, Sent};
 
 use crate::clock::SharedClock;
@@ -158,6 +160,7 @@ impl Delivery {
     pub fn reload(&self, settings: Settings) {
         let engine = &self.0;
         engine.set_policy(Policy::of(&settings));
+        engine.note_settings();
         let hook = settings.hook.clone();
         let (ways, checks) = settings.ways();
         let waiting = engine.board().reload(ways, checks, engine.now());

@@ -55,18 +55,18 @@ fn content_type(headers: &HeaderMap) -> ContentType {
     }
 }
 
-/// A whole body of up to `max` octets, where it is the configuration that says how large it may be.
-pub(super) async fn read_up_to(mut request: Request, max: usize) -> Result<Bytes, Problem> {
-    DefaultBodyLimit::max(max).apply(&mut request);
-    read_within(request, max, LARGE_TIMEOUT).await
-}
-
-/// The whole body. `max` octets are what [`super::routes`] lets through at this endpoint.
+/// The whole body, of `max` octets at the most.
 pub(super) async fn read(request: Request, max: usize) -> Result<Bytes, Problem> {
     read_within(request, max, TIMEOUT).await
 }
 
-async fn read_within(request: Request, max: usize, within: Duration) -> Result<Bytes, Problem> {
+/// The same with more time, where it is the configuration that says how large it may be.
+pub(super) async fn read_up_to(request: Request, max: usize) -> Result<Bytes, Problem> {
+    read_within(request, max, LARGE_TIMEOUT).await
+}
+
+async fn read_within(mut request: Request, max: usize, within: Duration) -> Result<Bytes, Problem> {
+    DefaultBodyLimit::max(max).apply(&mut request);
     let reading = Bytes::from_request(request, &());
     match tokio::time::timeout(within, reading).await {
         Ok(Ok(body)) => Ok(body),

@@ -61,6 +61,31 @@ impl Problem {
         Self { header, ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message) }
     }
 
+    /// 403 for a form that does not bring back its token: it is not of this page, or the page is older than the session.
+    pub(super) fn stale_form() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "stale_form",
+            "this form is out of date: go back, load the page again, and send it once more",
+        )
+    }
+
+    /// 403 for what a page of another site asks.
+    pub(super) fn cross_site() -> Self {
+        let message = "a page of another site may not do this";
+        Self::new(StatusCode::FORBIDDEN, "cross_site", message)
+    }
+
+    /// 403 for a script with a cookie that does not show that it is one of ours.
+    pub(super) fn no_csrf_token() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "csrf_token",
+            "with a cookie, what changes something needs the header X-CSRF-Token, or Origin, or Sec-Fetch-Site; \
+             a program sends Authorization: Bearer TOKEN instead",
+        )
+    }
+
     /// 404 for a message.
     pub(super) fn no_message(id: &str) -> Self {
         let message = format!("there is no message {id:?}; its record may be past keep_delivered");

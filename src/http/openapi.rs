@@ -13,7 +13,9 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, Secur
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use super::{act, api, content, health, live, metrics, stats, submit, suppressions, test_mail};
+use super::{
+    act, api, content, health, live, metrics, request, stats, submit, suppressions, test_mail,
+};
 
 /// The whole document.
 #[derive(OpenApi)]
@@ -37,6 +39,7 @@ use super::{act, api, content, health, live, metrics, stats, submit, suppression
         act::retry_failed,
         api::show,
         content::raw,
+        request::show,
         content::parts,
         content::part,
         act::retry,

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::access::Access;
+use super::access::{Access, Memory};
 use super::error::Problem;
 use super::limiter::Limiter;
 use super::live::Live;
@@ -91,11 +91,17 @@ const VIEWS_MAX: usize = 2;
 /// How long a page or an API call waits for the store, its turn included.
 pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Answers to wrong tokens that wait at the same time. More are given at once, so that guessers, whose number is limited
+/// otherwise, do not take all connections.
+const HELD_BACK_MAX: usize = 64;
+
 /// What every handler holds.
 pub(super) struct Context {
     pub(super) side: Side,
     /// What the configuration says, for requests from now on.
     pub(super) rules: ArcSwap<Rules>,
+    /// Sessions and failures.
+    pub(super) memory: Memory,
     pub(super) test_mails: Limiter,
     /// Messages that callers hand in.
     pub(super) submissions: Limiter,
@@ -105,6 +111,7 @@ pub(super) struct Context {
     pub(super) views: Arc<Semaphore>,
     pub(super) live: Live,
     reads: Semaphore,
+    held_back: Semaphore,
 }
 
 /// What a request takes from the configuration.
@@ -120,13 +127,19 @@ pub(super) struct Rules {
 }
 
 impl Context {
-    pub(super) fn new(side: Side, access: Access, shutdown: CancellationToken) -> Arc<Self> {
+    pub(super) fn new(
+        side: Side,
+        access: Access,
+        memory: Memory,
+        shutdown: CancellationToken,
+    ) -> Arc<Self> {
         let Side { recipients_max, message_bytes_max, .. } = side;
         let sender = side.sender.clone();
         let rules = Rules { access, sender, recipients_max, message_bytes_max };
         Arc::new(Self {
             side,
             rules: ArcSwap::from_pointee(rules),
+            memory,
             submissions: Limiter::new(SUBMISSIONS_MAX, SUBMISSIONS_WINDOW),
             large: Semaphore::new(LARGE_MAX),
             test_mails: Limiter::new(TEST_MAILS_MAX, TEST_MAIL_WINDOW),
@@ -134,12 +147,20 @@ impl Context {
             views: Arc::new(Semaphore::new(VIEWS_MAX)),
             live: Live::new(shutdown),
             reads: Semaphore::new(STORE_READS_MAX),
+            held_back: Semaphore::new(HELD_BACK_MAX),
         })
     }
 
     /// The present moment.
     pub(super) fn now(&self) -> Timestamp {
         self.side.clock.now()
+    }
+
+    /// Has the answer to a wrong token wait.
+    pub(super) async fn hold_back(&self, delay: Duration) {
+        if let Ok(_place) = self.held_back.try_acquire() {
+            tokio::time::sleep(delay).await;
+        }
     }
 
     /// Refuses the name of a provider that there is not.

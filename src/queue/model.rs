@@ -448,6 +448,10 @@ pub struct Details {
     pub attempts: Vec<Attempt>,
     /// What the client asked for about delivery status notifications; `None`: nothing.
     pub dsn: Option<Box<Dsn>>,
+    /// The client announced SMTPUTF8.
+    pub smtp_utf8: bool,
+    /// Header fields that give a provider orders are obeyed.
+    pub may_steer: bool,
 }
 
 /// Which messages to list. Newest first.

@@ -9,7 +9,7 @@ use askama::Template;
 use aws_lc_rs::digest;
 use axum::extract::{RawQuery, State as Shared};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderName, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use tracing::error;
 
@@ -17,8 +17,9 @@ use super::api::{self, IdPath};
 use super::error::Problem;
 use super::filter;
 use super::health::Report;
+use super::login::Trouble;
 use super::side::Context;
-use view::{MessagePage, MessagesPage, ProblemPage};
+use view::{LoginPage, MessagePage, MessagesPage, ProblemPage};
 
 const STYLE: &str = include_str!("style.css");
 const ICON: &str = include_str!("icon.svg");
@@ -71,6 +72,21 @@ pub(super) fn problem(found: &Problem) -> Response {
     let mut response = render(found.status, &ProblemPage::new(found));
     response.headers_mut().extend(found.headers());
     response
+}
+
+/// The form that asks for the token. `next`: where it leads to then, a path of ours.
+pub(super) fn login(
+    _headers: &HeaderMap,
+    status: StatusCode,
+    next: &str,
+    trouble: Option<Trouble>,
+) -> Response {
+    render(status, &LoginPage::new(next, trouble))
+}
+
+/// A page that is seen for a moment, while the browser asks again.
+pub(super) fn one_moment() -> Response {
+    Html("<!doctype html><title>mailferry</title>").into_response()
 }
 
 fn asset(

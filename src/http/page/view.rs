@@ -7,6 +7,7 @@ use url::form_urlencoded;
 
 use super::super::error::Problem;
 use super::super::health::{Report, Status};
+use super::super::login::Trouble;
 use super::STYLE_VERSION;
 use super::words::{self, Moment};
 use crate::clock::Timestamp;
@@ -58,6 +59,15 @@ pub(super) struct ProblemPage {
     style: &'static str,
     title: &'static str,
     message: String,
+}
+
+/// `/login`
+#[derive(Debug, Template)]
+#[template(path = "login.html")]
+pub(super) struct LoginPage {
+    style: &'static str,
+    next: String,
+    trouble: Option<String>,
 }
 
 /// The state of SMTP, queue and providers.
@@ -194,6 +204,18 @@ impl ProblemPage {
     pub(super) fn new(problem: &Problem) -> Self {
         let title = problem.status.canonical_reason().unwrap_or("Problem");
         Self { style: &STYLE_VERSION, title, message: problem.message.clone() }
+    }
+}
+
+impl LoginPage {
+    pub(super) fn new(next: &str, trouble: Option<Trouble>) -> Self {
+        let trouble = trouble.map(|trouble| match trouble {
+            Trouble::Wrong => "This is not the token.".to_owned(),
+            Trouble::TooMany(seconds) => {
+                format!("Too many wrong tokens came from your address. Try again in {seconds} s.")
+            }
+        });
+        Self { style: &STYLE_VERSION, next: next.to_owned(), trouble }
     }
 }
 

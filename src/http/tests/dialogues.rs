@@ -129,23 +129,39 @@ async fn the_page_lists_filters_and_leads_to_older_mail() {
 }
 
 #[tokio::test]
-async fn every_answer_forbids_scripts_frames_and_caching() {
-    let server = Setup::default().start().await;
-    for path in ["/", "/health", "/api/v1/messages", "/nothing", "/messages/1"] {
-        let answer = server.get(path).await;
-        let policy = answer.header("content-security-policy").unwrap();
-        for rule in [
-            "default-src 'none'",
-            "style-src 'self'",
-            "form-action 'self'",
-            "frame-ancestors 'none'",
-        ] {
-            assert!(policy.contains(rule), "{path}: {policy}");
+async fn every_answer_forbids_foreign_scripts_frames_and_caching() {
+    let server = Setup { token: "s3cret", ..Setup::default() }.start().await;
+    let bearer = ("Authorization", "Bearer s3cret");
+    for (path, page) in [
+        ("/", true),
+        ("/login", false),
+        ("/messages/1", true),
+        ("/health", false),
+        ("/api/v1/messages", false),
+        ("/nothing", false),
+    ] {
+        for headers in [&[bearer][..], &[], &[("Sec-Fetch-Site", "cross-site")]] {
+            let answer = server.get_with(path, headers).await;
+            let policy = answer.header("content-security-policy").unwrap();
+            for rule in ["default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"] {
+                assert!(policy.contains(rule), "{path}: {policy}");
+            }
+            assert!(!policy.contains("unsafe") && !policy.contains('*'), "{policy}");
+            if page && headers == [bearer] {
+                assert!(policy.contains("script-src 'self'; style-src 'self'"), "{path}: {policy}");
+            }
+            for (name, value) in [
+                ("x-content-type-options", "nosniff"),
+                ("referrer-policy", "no-referrer"),
+                ("cross-origin-resource-policy", "same-origin"),
+                ("cross-origin-opener-policy", "same-origin"),
+                ("cache-control", "no-store"),
+            ] {
+                assert_eq!(answer.header(name), Some(value), "{path}: {name}");
+            }
+            assert!(answer.header("permissions-policy").unwrap().contains("camera=()"), "{path}");
+            assert!(answer.header("access-control-allow-origin").is_none(), "{path}");
         }
-        assert!(!policy.contains("script-src") && !policy.contains("unsafe"), "{policy}");
-        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
-        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{path}");
-        assert_eq!(answer.header("cache-control"), Some("no-store"), "{path}");
     }
 }
 
@@ -240,7 +256,8 @@ async fn a_set_token_is_needed_everywhere_mail_is_shown_or_sent() {
     let answer = server.post("/send-test-email", &[JSON], SEED).await;
     assert_eq!((answer.status, answer.code()), (401, "unauthorized".to_owned()));
     for path in ["/", &format!("/messages/{id}")] {
-        let page = server.get(path).await;
+        let wrong = [("Authorization", "Bearer wrong!")];
+        let page = server.get_with(path, &wrong).await;
         assert_eq!(page.status, 401);
         assert!(page.header("www-authenticate").unwrap().starts_with("Basic"));
         assert!(page.text().contains("http.token"), "a page, not JSON, for a person");

@@ -6,8 +6,10 @@ mod dialogues;
 mod limits;
 mod lists;
 mod live;
+mod login;
 mod openapi;
 mod provider;
+mod request;
 pub(super) mod sample;
 mod store;
 mod submit;
@@ -18,13 +20,15 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::{HeaderName, Uri};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::client::{Answer, ask};
 use self::provider::Willing;
 use self::store::FakeStore;
-use super::access::Access;
+use super::access::{Access, Asking, Memory};
 use super::side::Context;
 use super::{Control, Side, SmtpStatus, bind};
 use crate::clock::{SharedClock, TimerClock};
@@ -67,6 +71,15 @@ impl Default for Setup {
     }
 }
 
+/// The defaults, on a free port of this machine.
+fn config() -> HttpConfig {
+    HttpConfig {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        token: Secret::default(),
+        trusted_networks: config::trusted_networks(),
+    }
+}
+
 /// A delivery with the providers that are named; without a queue it records nothing.
 fn delivery(
     providers: &[&str],
@@ -106,11 +119,11 @@ fn delivery(
 
 impl Setup {
     fn config(&self) -> HttpConfig {
-        HttpConfig {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            token: Secret::new(self.token),
-            trusted_networks: if self.trusted { config::trusted_networks() } else { Vec::new() },
+        let mut config = HttpConfig { token: Secret::new(self.token), ..config() };
+        if !self.trusted {
+            config.trusted_networks.clear();
         }
+        config
     }
 
     fn side(self) -> Side {
@@ -137,7 +150,7 @@ impl Setup {
     /// What handlers hold, without a server.
     pub(super) fn context(self) -> Arc<Context> {
         let access = Access::new(&self.config());
-        Context::new(self.side(), access, CancellationToken::new())
+        Context::new(self.side(), access, Memory::new().unwrap(), CancellationToken::new())
     }
 
     async fn start(self) -> Running {
@@ -159,6 +172,22 @@ impl Running {
         ask(self.address, "GET", path, headers, b"").await
     }
 
+    /// Has another token hold from now on.
+    fn change_token(&self, token: &str) {
+        let config = HttpConfig { token: Secret::new(token), ..config() };
+        self.control.change(&config, SenderConfig::default(), 3, 1 << 20);
+    }
+
+    /// What forms must bring back that are shown to whoever asks with `headers`.
+    fn csrf(&self, headers: &[(&str, &str)]) -> String {
+        let name = |name: &str| name.parse::<HeaderName>().unwrap();
+        let pairs = headers.iter().map(|(n, value)| (name(n), value.parse().unwrap()));
+        let (context, headers) = (self.control.context(), pairs.collect());
+        let (peer, uri) = (self.address.ip(), Uri::from_static("/"));
+        let asking = Asking { peer, uri: &uri, headers: &headers, now: Instant::now() };
+        context.rules.load().access.caller(&context.memory, &asking).csrf().to_owned()
+    }
+
     async fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         ask(self.address, "POST", path, headers, body).await
     }
@@ -172,11 +201,8 @@ async fn another_token_holds_from_the_next_request_on() {
         running.get_with("/api/v1/messages", &[("authorization", bearer.as_str())]).await.status
     };
     assert_eq!((status("first").await, status("second").await), (200, 401));
-    let config = HttpConfig {
-        listen: running.address,
-        token: Secret::new("second"),
-        trusted_networks: Vec::new(),
-    };
+    let config =
+        HttpConfig { token: Secret::new("second"), trusted_networks: Vec::new(), ..config() };
     running.control.change(&config, SenderConfig::default(), 3, 1 << 20);
     assert_eq!((status("first").await, status("second").await), (401, 200));
     let open = HttpConfig { token: Secret::default(), ..config };
