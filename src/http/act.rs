@@ -6,9 +6,10 @@ use axum::Json;
 use axum::extract::{RawQuery, Request, State as Shared};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::api::{self, IdPath};
-use super::error::Problem;
+use super::error::{ErrorJson, Problem};
 use super::json::MessageJson;
 use super::side::Context;
 use super::{body, filter, retry_input};
@@ -19,6 +20,21 @@ use crate::queue::{Details, Filter, Retried, Retry};
 pub(super) const BODY_MAX: usize = 512 * 1024;
 
 /// `POST /api/v1/messages/{id}/retry`
+#[utoipa::path(
+    post, path = "/api/v1/messages/{id}/retry", tag = "messages", summary = "Has a message tried again now",
+    description = "For everybody who has not got it, or for those who are named; by its route, or by one provider. The body may be left out.",
+    request_body(content = Option<RetryInput>),
+    params(("id" = String, Path, format = "uuid")),
+    responses(
+        (status = 200, body = MessageJson, description = "The message as it is now"),
+        (status = 400, body = ErrorJson, description = "`malformed_json`, `unknown_field`, `invalid_field`, `invalid_query`, `unreadable_body`"),
+        (status = 404, body = ErrorJson, description = "`not_found`"),
+        (status = 409, body = ErrorJson, description = "`wrong_state`"),
+        (status = 410, body = ErrorJson, description = "`content_gone`: the content is past queue.keep_bodies"),
+        (status = 413, body = ErrorJson, description = "`payload_too_large`"),
+        (status = 415, body = ErrorJson, description = "`unsupported_media_type`"),
+    ),
+)]
 pub(super) async fn retry(
     Shared(context): Shared<Arc<Context>>,
     id: IdPath,
@@ -51,16 +67,40 @@ pub(super) async fn retry_message(
 const SLICES_MAX: usize = 20;
 
 /// What has been done of a retry of all that failed.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub(super) struct RetriedJson {
     retried: u64,
     in_doubt: u64,
     without_content: u64,
     /// `before` of the request that goes on.
+    #[schema(value_type = Option<String>, format = "uuid")]
     pub(super) next: Option<QueueId>,
 }
 
+/// What a retry may say.
+#[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only the document is made from it; the body is read field by field")]
+struct RetryInput {
+    /// Only this provider, instead of the route.
+    provider: Option<String>,
+    /// Only these, instead of everybody who has not got it.
+    #[schema(min_items = 1)]
+    recipients: Option<Vec<String>>,
+}
+
 /// `POST /api/v1/messages/retry-failed?before=`
+#[utoipa::path(
+    post, path = "/api/v1/messages/retry-failed", tag = "messages", summary = "Has all that failed tried again",
+    description = "A long list is done in several requests: while `next` is not null, ask again with it. There is no body.",
+    params(("before" = Option<String>, Query, description = "`next` of the request before", format = "uuid")),
+    responses(
+        (status = 200, body = RetriedJson),
+        (status = 400, body = ErrorJson, description = "`malformed_json`, `unknown_field`, `invalid_field`, `invalid_query`, `unreadable_body`"),
+        (status = 413, body = ErrorJson, description = "`payload_too_large`"),
+        (status = 415, body = ErrorJson, description = "`unsupported_media_type`"),
+    ),
+)]
 pub(super) async fn retry_failed(
     Shared(context): Shared<Arc<Context>>,
     RawQuery(query): RawQuery,
@@ -107,6 +147,18 @@ async fn no_fields(request: Request) -> Result<(), Problem> {
 }
 
 /// `POST /api/v1/messages/{id}/cancel`
+#[utoipa::path(
+    post, path = "/api/v1/messages/{id}/cancel", tag = "messages", summary = "Stops a message that waits",
+    params(("id" = String, Path, format = "uuid")),
+    responses(
+        (status = 200, body = MessageJson, description = "The message as it is now"),
+        (status = 400, body = ErrorJson, description = "`malformed_json`, `unknown_field`, `invalid_field`, `invalid_query`, `unreadable_body`"),
+        (status = 404, body = ErrorJson, description = "`not_found`"),
+        (status = 409, body = ErrorJson, description = "`wrong_state`"),
+        (status = 413, body = ErrorJson, description = "`payload_too_large`"),
+        (status = 415, body = ErrorJson, description = "`unsupported_media_type`"),
+    ),
+)]
 pub(super) async fn cancel(
     Shared(context): Shared<Arc<Context>>,
     id: IdPath,

@@ -7,9 +7,9 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State as Shared};
 use axum::response::{IntoResponse, Response};
 
-use super::error::Problem;
+use super::error::{ErrorJson, Problem};
 use super::filter;
-use super::json::{MessageJson, PageJson};
+use super::json::{MessageJson, PageJson, StateJson};
 use super::side::Context;
 use crate::message::QueueId;
 use crate::queue::Details;
@@ -18,6 +18,20 @@ use crate::queue::Details;
 pub(super) type IdPath = Result<Path<String>, PathRejection>;
 
 /// `GET /api/v1/messages`
+#[utoipa::path(
+    get, path = "/api/v1/messages", tag = "messages", summary = "Messages, the newest first",
+    params(
+        ("state" = Option<StateJson>, Query),
+        ("provider" = Option<String>, Query, description = "The last to have it", max_length = 200),
+        ("q" = Option<String>, Query, description = "A part of sender, recipient, subject, Message-ID or the provider's id, whatever the case", max_length = 200),
+        ("before" = Option<String>, Query, description = "`next` of the page before", format = "uuid"),
+        ("limit" = Option<u16>, Query, description = "How many at the most; 50 unless it is said", minimum = 1, maximum = 500),
+    ),
+    responses(
+        (status = 200, body = PageJson),
+        (status = 400, body = ErrorJson, description = "`invalid_query`"),
+    ),
+)]
 pub(super) async fn list(
     Shared(context): Shared<Arc<Context>>,
     RawQuery(query): RawQuery,
@@ -28,6 +42,14 @@ pub(super) async fn list(
 }
 
 /// `GET /api/v1/messages/{id}`
+#[utoipa::path(
+    get, path = "/api/v1/messages/{id}", tag = "messages", summary = "One message, with its attempts",
+    params(("id" = String, Path, format = "uuid")),
+    responses(
+        (status = 200, body = MessageJson),
+        (status = 404, body = ErrorJson, description = "`not_found`"),
+    ),
+)]
 pub(super) async fn show(
     Shared(context): Shared<Arc<Context>>,
     id: IdPath,

@@ -12,9 +12,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::error;
+use utoipa::ToSchema;
 
 use super::api::{IdPath, parse_id};
-use super::error::Problem;
+use super::error::{ErrorJson, Problem};
 use super::page;
 use super::side::{Context, STORE_TIMEOUT};
 use crate::message::QueueId;
@@ -30,6 +31,16 @@ const DOWNLOAD_POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'non
 const TEXT_POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'self'";
 
 /// `GET /api/v1/messages/{id}/raw`
+#[utoipa::path(
+    get, path = "/api/v1/messages/{id}/raw", tag = "messages", summary = "A message as it came",
+    params(("id" = String, Path, format = "uuid")),
+    responses(
+        (status = 200, body = String, content_type = "message/rfc822"),
+        (status = 404, body = ErrorJson, description = "`not_found`"),
+        (status = 410, body = ErrorJson, description = "`content_gone`: the content is past queue.keep_bodies"),
+        (status = 429, body = ErrorJson, description = "`too_many_requests`", headers(("Retry-After" = u64))),
+    ),
+)]
 pub(super) async fn raw(
     Shared(context): Shared<Arc<Context>>,
     id: IdPath,
@@ -48,6 +59,16 @@ pub(super) async fn raw(
 }
 
 /// `GET /api/v1/messages/{id}/parts`: what is neither the text nor the HTML, without the content.
+#[utoipa::path(
+    get, path = "/api/v1/messages/{id}/parts", tag = "messages", summary = "The files in a message",
+    params(("id" = String, Path, format = "uuid")),
+    responses(
+        (status = 200, body = PartsJson),
+        (status = 404, body = ErrorJson, description = "`not_found`"),
+        (status = 410, body = ErrorJson, description = "`content_gone`: the content is past queue.keep_bodies"),
+        (status = 429, body = ErrorJson, description = "`too_many_requests`", headers(("Retry-After" = u64))),
+    ),
+)]
 pub(super) async fn parts(
     Shared(context): Shared<Arc<Context>>,
     id: IdPath,
@@ -58,6 +79,16 @@ pub(super) async fn parts(
 }
 
 /// `GET /api/v1/messages/{id}/parts/{number}`: what is neither the text nor the HTML, counted from 1.
+#[utoipa::path(
+    get, path = "/api/v1/messages/{id}/parts/{number}", tag = "messages", summary = "One file of a message",
+    params(("id" = String, Path, format = "uuid"), ("number" = usize, Path, minimum = 1)),
+    responses(
+        (status = 200, body = Vec<u8>, content_type = "application/octet-stream", description = "The decoded bytes, under a media type that no browser runs"),
+        (status = 404, body = ErrorJson, description = "`not_found`"),
+        (status = 410, body = ErrorJson, description = "`content_gone`: the content is past queue.keep_bodies"),
+        (status = 429, body = ErrorJson, description = "`too_many_requests`", headers(("Retry-After" = u64))),
+    ),
+)]
 pub(super) async fn part(
     Shared(context): Shared<Arc<Context>>,
     path: Result<Path<(String, String)>, PathRejection>,
@@ -163,13 +194,13 @@ pub(super) async fn read<T: Send + 'static>(
 }
 
 /// The parts of a message.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PartsJson {
     parts: Vec<PartJson>,
 }
 
 /// One of them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PartJson {
     /// What it is asked for by.
     number: usize,

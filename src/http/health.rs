@@ -13,6 +13,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use super::access::Caller;
 use super::json::Time;
@@ -25,7 +26,7 @@ use crate::queue::Counts;
 const COUNT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How the relay does, in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Status {
     Ok,
@@ -102,6 +103,14 @@ fn seconds_since(then: Timestamp, now: Timestamp) -> u64 {
 }
 
 /// `GET /health`: one word for everybody, the details for trusted callers.
+#[utoipa::path(
+    get, path = "/health", tag = "state", summary = "How the relay does",
+    description = "One word for everybody; the details only for callers that may use the API.", security(()),
+    responses(
+        (status = 200, body = HealthJson, description = "`ok` or `degraded`"),
+        (status = 503, body = HealthJson, description = "`down`: mail cannot be accepted, and a restart could help"),
+    ),
+)]
 pub(super) async fn health(
     Shared(context): Shared<Arc<Context>>,
     Extension(caller): Extension<Caller>,
@@ -117,6 +126,14 @@ pub(super) async fn health(
 }
 
 /// `GET /ready`: whether a new message could be delivered now.
+#[utoipa::path(
+    get, path = "/ready", tag = "state", summary = "Whether a new message could be delivered now",
+    security(()),
+    responses(
+        (status = 200, body = ReadyJson),
+        (status = 503, body = ReadyJson),
+    ),
+)]
 pub(super) async fn ready(Shared(context): Shared<Arc<Context>>) -> Response {
     // Not a question to the store: the balancer that asks wants to know about the way out.
     let ready = context.side.delivery.ready();
@@ -124,36 +141,39 @@ pub(super) async fn ready(Shared(context): Shared<Arc<Context>>) -> Response {
     (code, Json(ReadyJson { ready })).into_response()
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ReadyJson {
     ready: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct HealthJson<'a> {
     status: Status,
     #[serde(flatten)]
     details: Option<DetailsJson<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct DetailsJson<'a> {
     version: &'static str,
     uptime_seconds: u64,
     smtp: SmtpJson<'a>,
     /// `null` when the store could not be asked.
     queue: Option<QueueJson>,
+    /// By name, in the order of preference.
+    #[schema(value_type = HashMap<String, ProviderJson>)]
     providers: ProvidersJson<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct SmtpJson<'a> {
+    #[schema(value_type = Vec<String>)]
     listening: &'a [SocketAddr],
     connections: usize,
 }
 
 /// How full the queue is.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct QueueJson {
     backend: &'static str,
     queued: u64,
@@ -162,8 +182,10 @@ pub(super) struct QueueJson {
     oldest_seconds: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProviderHealthJson)]
 struct ProviderJson<'a> {
+    #[schema(value_type = ProviderStateJson)]
     state: &'static str,
     last_success: Option<Time>,
     last_error: Option<&'a str>,
@@ -191,6 +213,18 @@ impl<'a> HealthJson<'a> {
         });
         Self { status: report.status, details }
     }
+}
+
+/// What a provider does with mail.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only the document is made from it")]
+enum ProviderStateJson {
+    Up,
+    Throttled,
+    Exhausted,
+    Misconfigured,
+    Down,
 }
 
 /// An object in the order of preference. Brought accounts stand behind the configured providers, the worst first.

@@ -10,29 +10,42 @@ use crate::queue::{
 };
 
 /// `{"messages": [...], "next": cursor or null}`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct PageJson<'a> {
+    /// Without attempts.
     messages: Vec<MessageJson<'a>>,
+    /// `before` of the next page, when there is one.
+    #[schema(value_type = Option<String>, format = "uuid")]
     next: Option<QueueId>,
 }
 
 /// One message; the list leaves the attempts out.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct MessageJson<'a> {
+    #[schema(value_type = String, format = "uuid")]
     id: QueueId,
+    #[schema(value_type = StateJson)]
     state: State,
     received_at: Time,
+    /// The sender of the envelope; null: nobody, as with a bounce.
+    #[schema(value_type = Option<String>)]
     from: Option<&'a Address>,
     recipients: Vec<RecipientJson<'a>>,
+    /// The From field, as `Name <address>`.
     header_from: Option<&'a str>,
     subject: Option<&'a str>,
+    /// The Message-ID, without angle brackets.
     message_id: Option<&'a str>,
+    /// Octets.
     size: u64,
+    /// Who has authenticated when it was handed in.
     user: Option<&'a str>,
     route: Option<&'a str>,
+    /// Who had it last.
     provider: Option<&'a str>,
     provider_message_id: Option<&'a str>,
     next_attempt_at: Option<Time>,
+    /// The last error, in the provider's words.
     error: Option<&'a str>,
     /// Nobody knows whether its last call has brought it.
     in_doubt: bool,
@@ -40,24 +53,30 @@ pub struct MessageJson<'a> {
     attempts: Option<Vec<AttemptJson<'a>>>,
     /// What the client asked for about delivery status notifications; none is generated from it yet.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     dsn: Option<&'a Dsn>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct RecipientJson<'a> {
+    #[schema(value_type = String)]
     address: &'a Address,
+    #[schema(value_type = RecipientStateJson)]
     state: RecipientState,
     reason: Option<&'a str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct AttemptJson<'a> {
     at: Time,
     provider: &'a str,
+    #[schema(value_type = OutcomeJson)]
     outcome: Outcome,
     error: Option<&'a str>,
     provider_message_id: Option<&'a str>,
     latency_ms: u64,
+    /// What the provider could not carry.
+    #[schema(value_type = Vec<LossJson>)]
     losses: &'a [Loss],
 }
 
@@ -71,6 +90,45 @@ pub(super) enum StateJson {
     Delivered,
     Failed,
     Cancelled,
+}
+
+/// What became of a recipient.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only the document is made from it")]
+enum RecipientStateJson {
+    Queued,
+    Delivered,
+    Failed,
+    Cancelled,
+    Suppressed,
+}
+
+/// How a call ended.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only the document is made from it")]
+enum OutcomeJson {
+    Delivered,
+    Throttled,
+    Exhausted,
+    Temporary,
+    Misconfigured,
+    Rejected,
+    Unknown,
+    Bug,
+    Unfit,
+}
+
+/// Something of the message that a provider could not carry.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "only the document is made from it")]
+struct LossJson {
+    /// The header field or the part.
+    what: String,
+    why: String,
+    /// Somebody would miss it.
+    grave: bool,
 }
 
 /// A time as RFC 3339 in UTC, to the millisecond: the same length everywhere, so that texts sort as times do.

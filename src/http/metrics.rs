@@ -13,6 +13,12 @@ use crate::delivery::{ProviderState, ProviderStatus};
 use crate::metrics::{Format, Now, Process, ProviderNow, QueueNow};
 
 /// The counters, and what the store, delivery and the system say now.
+#[utoipa::path(
+    get, path = "/metrics", tag = "state", summary = "Figures for Prometheus",
+    responses(
+        (status = 200, body = String, content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+    ),
+)]
 pub(super) async fn show(Shared(context): Shared<Arc<Context>>, headers: HeaderMap) -> Response {
     let side = &context.side;
     let started = side.started.as_duration().as_secs_f64();

@@ -27,6 +27,7 @@ mod limiter;
 mod live;
 mod login;
 mod metrics;
+mod openapi;
 mod page;
 mod query;
 mod request;

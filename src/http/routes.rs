@@ -11,8 +11,8 @@ use axum::routing::{delete, get, post};
 use super::error::Problem;
 use super::side::Context;
 use super::{
-    act, api, content, door, headers, health, html, live, login, metrics, page, request, stats,
-    submit, suppressions, test_mail,
+    act, api, content, door, headers, health, html, live, login, metrics, openapi, page, request,
+    stats, submit, suppressions, test_mail,
 };
 
 /// The largest request body where an endpoint does not say otherwise.
@@ -35,6 +35,7 @@ pub(super) fn router(context: Arc<Context>) -> Router {
     let api = Router::new()
         .route("/send-test-email", test_mail)
         .route("/metrics", get(metrics::show))
+        .route("/api/openapi.json", get(openapi::show))
         .route("/api/v1/events", get(live::events))
         .route("/api/v1/messages", get(api::list).post(submit::submit))
         .route("/api/v1/messages/retry-failed", post(act::retry_failed).layer(acting))

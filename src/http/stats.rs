@@ -183,6 +183,7 @@ struct RelayStepJson {
 
 /// What happened at one provider.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProviderStatsJson)]
 struct ProviderJson {
     name: String,
     totals: CallsJson,
@@ -277,7 +278,6 @@ impl From<&Stats> for StatsJson {
     responses(
         (status = 200, body = StatsJson, description = "At most 101 steps, the oldest first"),
         (status = 400, body = ErrorJson, description = "`invalid_query`"),
-        (status = "default", body = ErrorJson),
     ),
 )]
 pub(super) async fn show(

@@ -63,7 +63,6 @@ pub(super) struct AcceptedJson {
         (status = 429, body = ErrorJson, description = "`too_many_requests`", headers(("Retry-After" = u64))),
         (status = 502, body = ErrorJson, description = "Direct mode: `not_sent`, in the provider's words"),
         (status = 503, body = ErrorJson, description = "`queue_full`, `store_unavailable`"),
-        (status = "default", body = ErrorJson),
     ),
 )]
 pub(super) async fn submit(

@@ -92,7 +92,6 @@ impl From<Suppression> for SuppressionJson {
     responses(
         (status = 200, body = SuppressionsJson),
         (status = 400, body = ErrorJson, description = "`invalid_query`"),
-        (status = "default", body = ErrorJson),
     ),
 )]
 pub(super) async fn list(
@@ -147,7 +146,6 @@ fn read_cursor(text: &str) -> Option<SuppressionCursor> {
         (status = 400, body = ErrorJson, description = "`malformed_json`, `unknown_field`, `invalid_field`"),
         (status = 413, body = ErrorJson, description = "`payload_too_large`"),
         (status = 415, body = ErrorJson, description = "`unsupported_media_type`"),
-        (status = "default", body = ErrorJson),
     ),
 )]
 pub(super) async fn add(
@@ -212,7 +210,6 @@ pub(super) async fn take_off(context: &Context, address: &Address) -> Result<boo
     responses(
         (status = 204, description = "It gets mail again"),
         (status = 404, body = ErrorJson, description = "`not_found`: it is not on the list"),
-        (status = "default", body = ErrorJson),
     ),
 )]
 pub(super) async fn remove(
@@ -232,7 +229,6 @@ pub(super) async fn remove(
         (status = 204, description = "It gets mail again"),
         (status = 400, body = ErrorJson, description = "`invalid_query`"),
         (status = 404, body = ErrorJson, description = "`not_found`: it is not on the list"),
-        (status = "default", body = ErrorJson),
     ),
 )]
 pub(super) async fn remove_by_query(

@@ -10,9 +10,10 @@ use axum::{Extension, Json};
 use serde::Serialize;
 use tokio::time::Instant;
 use tracing::error;
+use utoipa::ToSchema;
 
 use super::body;
-use super::error::Problem;
+use super::error::{ErrorJson, Problem};
 use super::server::Peer;
 use super::side::Context;
 use super::test_input::TestMail;
@@ -23,6 +24,19 @@ use crate::message::QueueId;
 pub(super) const BODY_MAX: usize = 256 * 1024;
 
 /// `POST /send-test-email`
+#[utoipa::path(
+    post, path = "/send-test-email", tag = "messages", summary = "Sends a test mail at once",
+    request_body = TestMailInput,
+    responses(
+        (status = 200, body = SentJson),
+        (status = 400, body = ErrorJson, description = "`malformed_json`, `unknown_field`, `invalid_field`, `invalid_query`, `invalid_message`"),
+        (status = 413, body = ErrorJson, description = "`payload_too_large`"),
+        (status = 415, body = ErrorJson, description = "`unsupported_media_type`"),
+        (status = 429, body = ErrorJson, description = "`too_many_requests`", headers(("Retry-After" = u64))),
+        (status = 502, body = NotSentJson, description = "No provider has taken it"),
+        (status = 503, body = NotSentJson, description = "The store could not keep the record; nobody was asked"),
+    ),
+)]
 pub(super) async fn send(
     Shared(context): Shared<Arc<Context>>,
     Extension(Peer(peer)): Extension<Peer>,
@@ -71,20 +85,48 @@ pub(super) async fn send_one(
     }
 }
 
-#[derive(Serialize)]
+/// A test mail.
+#[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only the document is made from it; the body is read field by field")]
+struct TestMailInput {
+    to: Recipients,
+    #[schema(min_length = 1, max_length = 500)]
+    subject: String,
+    /// With tags it is HTML, else text.
+    #[schema(min_length = 1)]
+    content: String,
+    /// The configured sender unless it is said.
+    from: Option<String>,
+    /// Only this provider, instead of the route.
+    provider: Option<String>,
+}
+
+/// One address or up to 50.
+#[derive(Debug, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only the document is made from it")]
+enum Recipients {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Serialize, ToSchema)]
 struct SentJson<'a> {
     ok: bool,
     provider: &'a str,
     /// What the provider calls the message.
     message_id: Option<&'a str>,
+    #[schema(value_type = String, format = "uuid")]
     id: QueueId,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct NotSentJson<'a> {
     ok: bool,
     provider: Option<&'a str>,
     error: &'a str,
+    #[schema(value_type = Option<String>, format = "uuid")]
     id: Option<QueueId>,
 }
 

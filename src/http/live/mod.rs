@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::pulse::Pulse;
 use self::teller::Teller;
-use super::error::Problem;
+use super::error::{ErrorJson, Problem};
 use super::server::Cut;
 use super::side::Context;
 
@@ -67,6 +67,14 @@ impl Live {
 }
 
 /// `GET /api/v1/events`
+#[utoipa::path(
+    get, path = "/api/v1/events", tag = "state", summary = "What changes, while it changes",
+    description = "Server-sent events: `message` {id, state}, `many` {}, `queue` and `providers` as in /health. Nothing is kept for who was away.",
+    responses(
+        (status = 200, body = String, content_type = "text/event-stream"),
+        (status = 429, body = ErrorJson, description = "`too_many_requests`", headers(("Retry-After" = u64))),
+    ),
+)]
 pub(super) async fn events(
     Shared(context): Shared<Arc<Context>>,
     Extension(cut): Extension<Cut>,

@@ -10,10 +10,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use url::form_urlencoded;
+use utoipa::ToSchema;
 
 use super::api::{self, IdPath};
 use super::content;
-use super::error::Problem;
+use super::error::{ErrorJson, Problem};
 use super::side::Context;
 use crate::delivery::{NotShown, ShownRequest};
 use crate::message::QueueId;
@@ -22,7 +23,7 @@ use crate::message::QueueId;
 const NAME_MAX: usize = 200;
 
 /// What the API tells; the page shows the same.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RequestJson {
     pub(super) provider: String,
     pub(super) calls: Vec<CallJson>,
@@ -33,11 +34,12 @@ pub(super) struct RequestJson {
 }
 
 /// One request.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct CallJson {
     pub(super) method: String,
     pub(super) url: String,
     /// Name and value; for a mail server command and argument.
+    #[schema(value_type = Vec<Vec<String>>)]
     pub(super) headers: Vec<(String, String)>,
     /// Made readable: JSON is indented, files are shortened.
     pub(super) body: String,
@@ -68,6 +70,20 @@ impl From<ShownRequest> for RequestJson {
 }
 
 /// `GET /api/v1/messages/{id}/request?provider=`
+#[utoipa::path(
+    get, path = "/api/v1/messages/{id}/request", tag = "messages",
+    summary = "The request by which a provider got a message",
+    description = "Made again from the stored message, without secrets: by this provider, by that of the last attempt, or by the first of the route.",
+    params(("id" = String, Path, format = "uuid"), ("provider" = Option<String>, Query, max_length = 200)),
+    responses(
+        (status = 200, body = RequestJson),
+        (status = 400, body = ErrorJson, description = "`invalid_query`"),
+        (status = 404, body = ErrorJson, description = "`not_found`, `unknown_provider`"),
+        (status = 409, body = ErrorJson, description = "`account_gone`, `no_provider`"),
+        (status = 410, body = ErrorJson, description = "`content_gone`: the content is past queue.keep_bodies"),
+        (status = 429, body = ErrorJson, description = "`too_many_requests`", headers(("Retry-After" = u64))),
+    ),
+)]
 pub(super) async fn show(
     Shared(context): Shared<Arc<Context>>,
     id: IdPath,

@@ -8,6 +8,7 @@ mod limits;
 mod lists;
 mod live;
 mod login;
+mod openapi;
 mod provider;
 mod request;
 pub(super) mod sample;
