@@ -7,12 +7,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
-use tokio::time::Instant;
 use tracing::error;
 
+use super::access::Caller;
 use super::body;
 use super::error::Problem;
-use super::server::Peer;
 use super::side::Context;
 use super::test_input::TestMail;
 use crate::delivery::{Cause, NotSent, Sent};
@@ -24,14 +23,11 @@ pub(super) const BODY_MAX: usize = 256 * 1024;
 /// `POST /send-test-email`
 pub(super) async fn send(
     Shared(context): Shared<Arc<Context>>,
-    Extension(Peer(peer)): Extension<Peer>,
+    Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, Problem> {
     body::must_be_json(request.headers())?;
-    let wait = context.test_mails.take(peer.ip(), Instant::now());
-    wait.map_err(|seconds| {
-        Problem::too_many(format!("too many test mails; try again in {seconds} s"), seconds)
-    })?;
+    context.may_send(&caller)?;
     let body = body::read(request, BODY_MAX).await?;
     let TestMail { draft, provider } = TestMail::parse(&body, &context.rules.load().sender)?;
     if let Some(name) = &provider {
