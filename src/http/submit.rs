@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::access::Caller;
 use super::error::{ErrorJson, Problem};
+use super::server::Peer;
 use super::side::{Context, Rules};
 use super::{body, submit_doc, submit_input};
 use crate::clock::Timestamp;
@@ -67,6 +68,7 @@ pub(super) struct AcceptedJson {
 )]
 pub(super) async fn submit(
     Shared(context): Shared<Arc<Context>>,
+    Extension(Peer(peer)): Extension<Peer>,
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, Problem> {
