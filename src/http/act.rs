@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{RawQuery, Request, State as Shared};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::access::Caller;
 use super::api::{self, IdPath};
 use super::error::{ErrorJson, Problem};
 use super::json::MessageJson;
@@ -37,9 +38,11 @@ pub(super) const BODY_MAX: usize = 512 * 1024;
 )]
 pub(super) async fn retry(
     Shared(context): Shared<Arc<Context>>,
+    Extension(caller): Extension<Caller>,
     id: IdPath,
     request: Request,
 ) -> Result<Response, Problem> {
+    context.may_submit(&caller)?;
     let id = api::parse_id(id)?;
     let body = body::json_or_nothing(request, BODY_MAX).await?;
     let retry = retry_input::parse(&body, context.rules.load().recipients_max)?;
@@ -103,9 +106,11 @@ struct RetryInput {
 )]
 pub(super) async fn retry_failed(
     Shared(context): Shared<Arc<Context>>,
+    Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Problem> {
+    context.may_submit(&caller)?;
     no_fields(request).await?;
     let Filter { state, provider, text, before, .. } =
         filter::parse(query.as_deref().unwrap_or_default())?;

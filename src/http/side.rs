@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::access::{Access, Memory};
+use super::access::{Access, Caller, Memory};
 use super::error::Problem;
 use super::limiter::Limiter;
 use super::live::Live;
@@ -71,14 +72,6 @@ pub struct SmtpStatus {
     pub connections: Arc<AtomicUsize>,
 }
 
-/// Test mails that one caller may send in [`TEST_MAIL_WINDOW`].
-const TEST_MAILS_MAX: u32 = 30;
-const TEST_MAIL_WINDOW: Duration = Duration::from_secs(60);
-
-/// Messages that one caller may hand in through the API within [`SUBMISSIONS_WINDOW`].
-const SUBMISSIONS_MAX: u32 = 6_000;
-const SUBMISSIONS_WINDOW: Duration = Duration::from_secs(60);
-
 /// Large messages that may be handed in at the same time: each is in memory a few times while it is read.
 const LARGE_MAX: usize = 2;
 
@@ -105,9 +98,9 @@ pub(super) struct Context {
     pub(super) rules: ArcSwap<Rules>,
     /// Sessions and failures.
     pub(super) memory: Memory,
-    pub(super) test_mails: Limiter,
-    /// Messages that callers hand in.
-    pub(super) submissions: Limiter,
+    test_mails: Limiter,
+    /// Messages that callers hand in, and have tried again.
+    submissions: Limiter,
     /// Places for large messages that are being handed in.
     pub(super) large: Semaphore,
     pub(super) downloads: Arc<Semaphore>,
@@ -143,9 +136,9 @@ impl Context {
             side,
             rules: ArcSwap::from_pointee(rules),
             memory,
-            submissions: Limiter::new(SUBMISSIONS_MAX, SUBMISSIONS_WINDOW),
+            submissions: Limiter::default(),
             large: Semaphore::new(LARGE_MAX),
-            test_mails: Limiter::new(TEST_MAILS_MAX, TEST_MAIL_WINDOW),
+            test_mails: Limiter::default(),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
             views: Arc::new(Semaphore::new(VIEWS_MAX)),
             live: Live::new(shutdown),
@@ -157,6 +150,22 @@ impl Context {
     /// The present moment.
     pub(super) fn now(&self) -> Timestamp {
         self.side.clock.now()
+    }
+
+    /// Counts a mail that `caller` wants sent at once, past the queue; 429 above `http.send_rate`.
+    pub(super) fn may_send(&self, caller: &Caller) -> Result<(), Problem> {
+        let rate = self.rules.load().access.send_rate;
+        self.test_mails.take(caller.account(), rate, Instant::now()).map_err(|seconds| {
+            Problem::too_many(format!("too many test mails; try again in {seconds} s"), seconds)
+        })
+    }
+
+    /// Counts a message that `caller` puts into the queue, new or again; 429 above `http.submit_rate`.
+    pub(super) fn may_submit(&self, caller: &Caller) -> Result<(), Problem> {
+        let rate = self.rules.load().access.submit_rate;
+        self.submissions.take(caller.account(), rate, Instant::now()).map_err(|seconds| {
+            Problem::too_many(format!("too many messages; try again in {seconds} s"), seconds)
+        })
     }
 
     /// Has the answer to a wrong token wait.

@@ -10,9 +10,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
-use tokio::time::Instant;
 use utoipa::ToSchema;
 
+use super::access::Caller;
 use super::error::{ErrorJson, Problem};
 use super::server::Peer;
 use super::side::{Context, Rules};
@@ -68,6 +68,7 @@ pub(super) struct AcceptedJson {
 pub(super) async fn submit(
     Shared(context): Shared<Arc<Context>>,
     Extension(Peer(peer)): Extension<Peer>,
+    Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, Problem> {
     body::must_be_json(request.headers())?;
@@ -78,10 +79,7 @@ pub(super) async fn submit(
             "without a queue (delivery.mode = \"direct\") nothing remembers an Idempotency-Key",
         ));
     }
-    let wait = context.submissions.take(peer.ip(), Instant::now());
-    wait.map_err(|seconds| {
-        Problem::too_many(format!("too many messages; try again in {seconds} s"), seconds)
-    })?;
+    context.may_submit(&caller)?;
     let rules = context.rules.load_full();
     // Base64 makes four thirds of it, escapes and names some more.
     let limit = usize::try_from(rules.message_bytes_max / 2 * 3).unwrap_or(usize::MAX);

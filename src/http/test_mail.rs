@@ -8,13 +8,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
-use tokio::time::Instant;
 use tracing::error;
 use utoipa::ToSchema;
 
+use super::access::Caller;
 use super::body;
 use super::error::{ErrorJson, Problem};
-use super::server::Peer;
 use super::side::Context;
 use super::test_input::TestMail;
 use crate::delivery::{Cause, NotSent, Sent};
@@ -39,21 +38,14 @@ pub(super) const BODY_MAX: usize = 256 * 1024;
 )]
 pub(super) async fn send(
     Shared(context): Shared<Arc<Context>>,
-    Extension(Peer(peer)): Extension<Peer>,
+    Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, Problem> {
     body::must_be_json(request.headers())?;
-    may_send(&context, peer)?;
+    context.may_send(&caller)?;
     let body = body::read(request, BODY_MAX).await?;
     let mail = TestMail::parse(&body, &context.rules.load().sender)?;
     send_one(&context, mail).await.map(render)
-}
-
-/// Counts one more test mail of this caller, unless there were too many.
-pub(super) fn may_send(context: &Context, peer: SocketAddr) -> Result<(), Problem> {
-    context.test_mails.take(peer.ip(), Instant::now()).map_err(|seconds| {
-        Problem::too_many(format!("too many test mails; try again in {seconds} s"), seconds)
-    })
 }
 
 /// Sends a mail at once and waits for the provider's answer.

@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::time::Instant;
 
+use super::super::limiter::network;
 use super::guesses::Guesses;
 use super::sessions::{SessionName, Sessions};
 use super::{Access, Denied, cookie, host};
@@ -26,6 +27,17 @@ pub(in crate::http) struct Caller {
     /// Whom things are counted for that concern an address.
     client: IpAddr,
     csrf: String,
+}
+
+/// Whom things are counted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::http) enum Account {
+    /// Whoever has the token.
+    Token,
+    /// Whoever has logged in there.
+    Session(SessionName),
+    /// An address (IPv6: its network of 64 bits).
+    Address(IpAddr),
 }
 
 /// What a caller is known as.
@@ -49,6 +61,16 @@ impl Caller {
     /// Whose failures count, and whose rate where nothing better is known.
     pub(in crate::http) fn client(&self) -> IpAddr {
         self.client
+    }
+
+    /// Whom its mail is counted for. What comes with the token is one program or more of one owner; the people at the page
+    /// have limits of their own, so that a program that is too fast does not stop them.
+    pub(in crate::http) fn account(&self) -> Account {
+        match &self.who {
+            Who::Token => Account::Token,
+            Who::Session(name) => Account::Session(*name),
+            Who::Trusted | Who::Stranger(_) => Account::Address(network(self.client)),
+        }
     }
 
     /// Whether this caller may use an endpoint that sends, changes or shows mail.

@@ -91,6 +91,12 @@ pub(super) fn is_local_name(name: &str) -> bool {
     !name.contains('.') || PRIVATE_SUFFIXES.iter().any(below)
 }
 
+/// True for a name of `hosts`, which are in lower case.
+pub(super) fn is_one_of(name: &str, hosts: &[String]) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    hosts.iter().any(|host| host.eq_ignore_ascii_case(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::headers;

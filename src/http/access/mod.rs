@@ -23,12 +23,12 @@ use std::time::Duration;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use ipnet::IpNet;
 
-pub(super) use self::caller::{Asking, Caller, LoginRefused, Memory, Who};
+pub(super) use self::caller::{Account, Asking, Caller, LoginRefused, Memory, Who};
 pub(super) use self::host::is_secure;
 pub(super) use self::site::{Site, cross_site, is_reading, site};
 
 use super::error::Problem;
-use crate::config::HttpConfig;
+use crate::config::{HttpConfig, RateLimit};
 use crate::secret::Secret;
 
 /// The rule of `[http]`.
@@ -36,6 +36,11 @@ use crate::secret::Secret;
 pub(super) struct Access {
     token: Secret,
     trusted_networks: Vec<IpNet>,
+    hosts: Vec<String>,
+    /// Test mails of one caller.
+    pub(super) send_rate: RateLimit,
+    /// What one caller puts into the queue.
+    pub(super) submit_rate: RateLimit,
 }
 
 /// Why somebody may not.
@@ -57,7 +62,13 @@ pub(super) enum Denied {
 
 impl Access {
     pub(super) fn new(config: &HttpConfig) -> Self {
-        Self { token: config.token.clone(), trusted_networks: config.trusted_networks.clone() }
+        Self {
+            token: config.token.clone(),
+            trusted_networks: config.trusted_networks.clone(),
+            hosts: config.hosts.clone(),
+            send_rate: config.send_rate,
+            submit_rate: config.submit_rate,
+        }
     }
 
     /// True when there is something to log in with.
@@ -73,7 +84,8 @@ impl Access {
         if host::is_forwarded(headers) {
             return Err(Denied::Forwarded);
         }
-        match host::host_names(uri, headers).find(|name| !host::is_local_name(name)) {
+        let known = |name: &String| host::is_local_name(name) || host::is_one_of(name, &self.hosts);
+        match host::host_names(uri, headers).find(|name| !known(name)) {
             Some(name) => Err(Denied::PublicName(name.chars().take(100).collect())),
             None => Ok(()),
         }
@@ -115,8 +127,8 @@ impl Denied {
                 "forbidden_host",
                 format!(
                     "without a token the host name {name:?} is not accepted, because any web site could have a name \
-                     that points here; use the IP address, localhost or a name without dots, or set http.token \
-                     (MAILFERRY__HTTP__TOKEN), as behind a reverse proxy"
+                     that points here; use the IP address, localhost or a name without dots, add your own name to http.hosts, or \
+                     set http.token (MAILFERRY__HTTP__TOKEN), as behind a reverse proxy"
                 ),
             ),
         }
@@ -138,7 +150,14 @@ mod tests {
     const STRANGER: &str = "203.0.113.9";
 
     fn access(token: &str) -> Access {
-        Access { token: Secret::new(token), trusted_networks: config::trusted_networks() }
+        let minutely = |calls| RateLimit { calls, per: Duration::from_mins(1) };
+        Access {
+            token: Secret::new(token),
+            trusted_networks: config::trusted_networks(),
+            hosts: vec!["mail.example.org".to_owned()],
+            send_rate: minutely(30),
+            submit_rate: minutely(6000),
+        }
     }
 
     pub(super) fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -214,6 +233,8 @@ mod tests {
             ".",
             "mailferry@evil.example",
             "localhost.evil.example",
+            "x.mail.example.org",
+            "mail.example.org.evil.example",
         ] {
             let denied = check("", LAN, &[("host", name)]);
             assert!(matches!(denied, Err(Denied::PublicName(_))), "{name}: {denied:?}");
@@ -239,6 +260,7 @@ mod tests {
             "host.docker.internal:8025",
             "nas.local",
             "mailferry.prod.svc.cluster.local:8025",
+            "Mail.Example.org.:8025",
         ] {
             assert_eq!(check("", LAN, &[("host", name)]), Ok(()), "{name}");
         }

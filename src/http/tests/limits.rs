@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::client::{ask, read};
 use super::store::Fault;
 use super::{FakeStore, Setup};
+use crate::config::{HttpConfig, RateLimit, SenderConfig};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
@@ -114,4 +115,22 @@ async fn a_connection_that_never_asked_does_not_hold_up_the_end() {
     server.shutdown.cancel();
     server.task.await.unwrap();
     assert!(start.elapsed() <= Duration::from_secs(16), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn submissions_and_retries_are_limited_together() {
+    let server = Setup::default().start().await;
+    let rate = RateLimit { calls: 2, per: Duration::from_hours(1) };
+    let config = HttpConfig { submit_rate: rate, ..super::config() };
+    server.control.change(&config, SenderConfig::default(), 3, 1 << 20);
+    let retry = "/api/v1/messages/019a7f00-0000-7000-8000-000000000000/retry";
+    assert_eq!(server.post(retry, &[], b"").await.status, 404);
+    assert_eq!(server.post("/api/v1/messages", &[JSON], b"{}").await.status, 400);
+    for path in ["/api/v1/messages", retry, "/api/v1/messages/retry-failed"] {
+        let answer = server.post(path, &[JSON], b"").await;
+        assert_eq!((answer.status, answer.code()), (429, "too_many_requests".to_owned()), "{path}");
+        let seconds: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+        assert!((3500..=3600).contains(&seconds), "{seconds}");
+    }
+    assert_eq!(server.post("/send-test-email", &[JSON], b"{}").await.status, 400, "its own limit");
 }

@@ -176,9 +176,9 @@ async fn other_rules_end_what_was_allowed_by_the_old_ones() {
     let mut events = Events::open(&server).await;
     events.next_of("providers").await;
     let config = HttpConfig {
-        listen: server.address,
         token: Secret::new("another"),
         trusted_networks: Vec::new(),
+        ..super::config()
     };
     let start = Instant::now();
     server.control.change(&config, SenderConfig::default(), 3, 1 << 20);

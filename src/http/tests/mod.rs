@@ -4,6 +4,7 @@ mod acts;
 mod client;
 mod content;
 mod dialogues;
+mod doors;
 mod limits;
 mod lists;
 mod live;
@@ -33,7 +34,7 @@ use super::access::{Access, Asking, Memory};
 use super::side::Context;
 use super::{Control, Side, SmtpStatus, bind};
 use crate::clock::{SharedClock, TimerClock};
-use crate::config::{self, HttpConfig, OnLoss, OnUnclear, SenderConfig};
+use crate::config::{self, HttpConfig, OnLoss, OnUnclear, RateLimit, SenderConfig};
 use crate::delivery::{Backoff, Delivery, LaneSetup, QuotaSetup, RetryRules, Settings, SetupMark};
 use crate::queue::{Feed, Store};
 use crate::secret::Secret;
@@ -80,6 +81,9 @@ fn config() -> HttpConfig {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         token: Secret::default(),
         trusted_networks: config::trusted_networks(),
+        hosts: Vec::new(),
+        send_rate: RateLimit { calls: 30, per: Duration::from_mins(1) },
+        submit_rate: RateLimit { calls: 6000, per: Duration::from_mins(1) },
     }
 }
 
