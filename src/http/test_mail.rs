@@ -86,7 +86,9 @@ fn render(answer: Result<Sent, NotSent>) -> Response {
         .into_response(),
         Err(not_sent) => {
             let status = match not_sent.cause {
-                Cause::NoProvider | Cause::Rejected | Cause::Unavailable => StatusCode::BAD_GATEWAY,
+                Cause::NoProvider | Cause::Rejected | Cause::Suppressed | Cause::Unavailable => {
+                    StatusCode::BAD_GATEWAY
+                }
                 // Not the provider's doing: nobody was asked.
                 Cause::Store => StatusCode::SERVICE_UNAVAILABLE,
             };
