@@ -77,6 +77,9 @@ async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
     let hook = hook(config, &client, &clock)?;
     let settings = Settings { hook, ..settings(config, &providers, Some(brought))? };
     let delivery = new_delivery(settings, recorded, &clock);
+    if direct {
+        delivery.suppress_by(Arc::clone(&store));
+    }
 
     let mut certificate = Certificate::set_up(config, &clock).await?;
     let handed = handed.sort(&config.smtp.listen_tls, config.http.listen)?;

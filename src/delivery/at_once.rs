@@ -55,6 +55,11 @@ impl Engine {
                 job.parts.turn_to(*part);
             }
         };
+        if let (None, Some(error)) = (&problem, job.suppression()) {
+            self.settle(&mut job, Next::Delivered).await;
+            let id = self.store.as_ref().map(|_| id);
+            return Err(NotSent { id, provider: None, error, cause: Cause::Suppressed });
+        }
         let Some(Problem { cause, error, asked }) = problem else {
             self.settle(&mut job, Next::Delivered).await;
             let (provider, provider_message_id) = sent.unwrap_or_default();

@@ -23,6 +23,12 @@ impl Engine {
     ///
     /// A message at which a provider's code or the parser panics costs neither the slot nor the message.
     pub(super) async fn attempt(&self, job: &mut Job, lane: LaneId) -> Result<(), Obstacle> {
+        if !self.suppress(job).await {
+            return Err(Obstacle::Interrupted);
+        }
+        if job.suppression().is_some() {
+            return Ok(());
+        }
         match caught(self.deliver(job, lane)).await {
             Some(result) => result,
             None => Err(self.note_panic(job, lane)),

@@ -271,6 +271,9 @@ impl Engine {
 
     /// The one call of this message; `None` when there are several or none, or it cannot be made.
     async fn member(&self, way: &Lane<'_>, job: &mut Job) -> Option<(Call, Addressing)> {
+        if self.concerns_the_list(job).await {
+            return None;
+        }
         let capabilities = way.provider.capabilities();
         let structured = capabilities.form == Form::Structured;
         let preparing = async {

@@ -1,7 +1,7 @@
 //! The moving parts: carries out what the board decides.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -45,6 +45,8 @@ pub(super) struct Engine {
     pub(super) closing: AtomicBool,
     /// Since when these settings are in force, milliseconds.
     pub(super) settings_since: AtomicI64,
+    /// The list of addresses that get no mail, where there is no queue.
+    pub(super) suppressions: OnceLock<StoreHandle>,
     pub(super) tasks: TaskTracker,
 }
 
@@ -79,6 +81,7 @@ impl Engine {
             backlog: AtomicBool::new(true),
             closing: AtomicBool::new(false),
             settings_since,
+            suppressions: OnceLock::new(),
             tasks: TaskTracker::new(),
         }
     }

@@ -75,6 +75,16 @@ impl EventLog<'_> {
         line!(info, self, message, event, "accepted");
     }
 
+    /// These of its recipients are on the list of addresses that get no mail.
+    pub(super) fn suppressed(self, message: &Message, recipients: &str) {
+        let event = Event {
+            outcome: RecipientState::Suppressed.name(),
+            recipients: Some(recipients),
+            ..Event::default()
+        };
+        line!(info, self, message, event, "not sent");
+    }
+
     /// A provider took it.
     pub(super) fn delivered(self, message: &Message, event: Event<'_>) {
         self.count(event);

@@ -95,6 +95,10 @@ impl Engine {
 
     /// A message has been delivered by this lane: whether the mail of its route goes by another way than before.
     pub(super) fn note_carried(&self, board: &mut Board, job: &Job, lane: LaneId, now: Timestamp) {
+        // Of mail that nobody gets nobody has carried anything.
+        if job.suppression().is_some() {
+            return;
+        }
         if let Some(moved) = board.carried(job, lane, now) {
             self.log().moved(&moved, now);
         }

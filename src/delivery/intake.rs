@@ -130,6 +130,8 @@ impl Intake for Direct {
                 self.0.observers.tally.received();
                 Ok(id)
             }
+            // Taken, and not sent: the log says so.
+            Err(NotSent { cause: Cause::Suppressed, .. }) => Ok(id),
             Err(NotSent { cause: Cause::Rejected, error, .. }) => Err(Refusal::Rejected(error)),
             Err(NotSent { error, .. }) => Err(Refusal::TryAgain(error)),
         }

@@ -47,6 +47,7 @@ mod shown;
 mod slot;
 mod standing;
 mod status;
+mod suppressed;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -266,6 +267,12 @@ impl Delivery {
             ) => self.received(Received::NoRoom),
         }
         taken
+    }
+
+    /// Where nothing is recorded, the list of addresses that get no mail is in this store; the first one stays.
+    pub fn suppress_by(&self, store: Arc<dyn Store>) {
+        // A second one is a fault of whoever puts the stations together, and changes nothing.
+        let _ = self.0.suppressions.set(StoreHandle(store));
     }
 
     /// How each provider does, in the order of preference, and behind them some of the accounts that clients brought, the

@@ -179,10 +179,13 @@ impl Engine {
     /// Completes the recipients for the state that follows, and logs a message that is over.
     fn final_word(&self, job: &mut Job, next: Next) -> Next {
         let error = match (next, job.failure()) {
-            (Next::Delivered, None) => {
-                self.log().finished(job, self.now());
-                return Next::Delivered;
-            }
+            (Next::Delivered, None) => match job.suppression() {
+                Some(error) => error,
+                None => {
+                    self.log().finished(job, self.now());
+                    return Next::Delivered;
+                }
+            },
             (Next::Delivered, Some(reason)) => reason.to_owned(),
             (Next::Failed { error }, _) => error,
             (next @ (Next::Continue | Next::Queue { .. }), _) => return next,

@@ -72,6 +72,8 @@ pub enum Cause {
     Store,
     /// A provider refused the message for good.
     Rejected,
+    /// Everybody is on the list of addresses that get no mail; nobody was asked.
+    Suppressed,
     /// No provider can take it now.
     Unavailable,
 }

@@ -192,7 +192,9 @@ fn accepted(id: QueueId, replayed: bool) -> Response {
 
 fn not_sent(problem: &NotSent) -> Problem {
     let status = match problem.cause {
-        Cause::NoProvider | Cause::Rejected | Cause::Unavailable => StatusCode::BAD_GATEWAY,
+        Cause::NoProvider | Cause::Rejected | Cause::Suppressed | Cause::Unavailable => {
+            StatusCode::BAD_GATEWAY
+        }
         Cause::Store => StatusCode::SERVICE_UNAVAILABLE,
     };
     let message = match &problem.provider {

@@ -22,5 +22,6 @@ mod routes;
 pub(in crate::delivery) mod scripted;
 mod slots;
 mod steering;
+mod suppressed;
 mod together;
 mod ways;
