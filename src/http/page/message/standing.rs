@@ -26,6 +26,9 @@ impl Standing {
         let ended_well = summary.state == State::Delivered;
         let error = summary.error.clone().filter(|_| !ended_well);
         let asked = details.attempts.last().map(|attempt| attempt.provider.clone());
+        // Some errors name who said them.
+        let named = asked.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
+        let error = error.map(|text| text.strip_prefix(&named).unwrap_or(&text).to_owned());
         Self {
             sentence: sentence(details, catching, now, t),
             said_by: asked.filter(|_| error.is_some()),

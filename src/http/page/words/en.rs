@@ -218,7 +218,7 @@ pub(super) static EN: Words = Words {
     outcome_unfit: "cannot be carried",
     do_rejected: "The provider refuses this mail for good. Its words say why: mostly the address does not exist, or the sender is not allowed. Correct that, then send again, or send by another provider.",
     do_misconfigured: "The account at the provider has to be mended first: API key, sender's domain, sandbox or suspension. Then send again.",
-    do_passing: "The fault passed its time: no provider took the mail until delivery.give_up_after. Send again when the provider works, or by another one.",
+    do_passing: "No provider took the mail while it was tried. Send again when the provider works, or by another one.",
     do_waiting: "Nothing to do: it is tried again by itself. Or send it by another provider now.",
     do_unfit: "This provider cannot carry the mail as it is. Send it by another provider, or change the mail in the app.",
     do_bug: "The provider did not understand the request of mailferry. Please report it; another provider may take the mail meanwhile.",
