@@ -1,6 +1,5 @@
 //! `POST /send-test-email`: one message, at once, with the provider's answer.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State as Shared};
@@ -148,7 +147,9 @@ fn render(answer: Result<Sent, NotSent>) -> Response {
 /// The status of an answer that says why a mail was not sent.
 pub(super) fn status_of(cause: Cause) -> StatusCode {
     match cause {
-        Cause::NoProvider | Cause::Rejected | Cause::Unavailable => StatusCode::BAD_GATEWAY,
+        Cause::NoProvider | Cause::Rejected | Cause::Suppressed | Cause::Unavailable => {
+            StatusCode::BAD_GATEWAY
+        }
         // Not the provider's doing: nobody was asked.
         Cause::Store => StatusCode::SERVICE_UNAVAILABLE,
     }

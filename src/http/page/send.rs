@@ -1,6 +1,5 @@
 //! A test mail: filled in, sent at once, answered in the provider's words, with what is to be done.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use askama::Template;
@@ -10,9 +9,9 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::json;
 
+use super::super::access::Caller;
 use super::super::form::Form;
 use super::super::health::Report;
-use super::super::server::Peer;
 use super::super::side::Context;
 use super::super::test_input::TestMail;
 use super::super::test_mail;
@@ -35,25 +34,25 @@ pub(in crate::http) async fn show(Shared(context): Shared<Arc<Context>>, visit: 
 /// `POST /send`
 pub(in crate::http) async fn send(
     Shared(context): Shared<Arc<Context>>,
-    Extension(Peer(peer)): Extension<Peer>,
+    Extension(caller): Extension<Caller>,
     visit: Visit,
     Extension(form): Extension<Form>,
 ) -> Response {
     let filled = Filled::of(&form);
-    let (status, answer) = attempt(&context, peer, &filled, visit.words()).await;
+    let (status, answer) = attempt(&context, &caller, &filled, visit.words()).await;
     page(&context, &visit, status, filled, Some(answer)).await
 }
 
 async fn attempt(
     context: &Arc<Context>,
-    peer: SocketAddr,
+    caller: &Caller,
     filled: &Filled,
     t: &'static Words,
 ) -> (StatusCode, Answer) {
     let body = filled.as_json().to_string();
     let mail = TestMail::parse(body.as_bytes(), &context.rules.load().sender);
     let sent = async {
-        test_mail::may_send(context, peer)?;
+        context.may_send(caller)?;
         test_mail::send_one(context, mail?).await
     };
     match sent.await {
@@ -194,6 +193,7 @@ impl Answer {
         let todo = match (not_sent.cause, outcome) {
             (Cause::NoProvider, _) => t.do_no_provider,
             (Cause::Store, _) => t.do_store,
+            (Cause::Suppressed, _) => t.do_suppressed,
             (_, Some(Outcome::Misconfigured)) => t.do_misconfigured,
             (_, Some(Outcome::Rejected)) => t.do_rejected,
             (_, Some(Outcome::Unfit)) => t.do_unfit,

@@ -160,7 +160,7 @@ fn a_message_of_any_size_makes_a_frame_of_a_bounded_one() {
         endless("<", MANY),
         endless("&", MANY),
         endless("<select><option>", MANY),
-        numbered("<b id=", ">") + &endless("<p>x", MANY / 4),
+        numbered("<b id=", ">") + endless("<p>x", MANY / 4).as_str(),
         numbered("<font a", "=1></p>"),
         format!("<p {}>", numbered("a", "=1 ")),
         format!("<style>{}</style>", endless("a{b:url(", MANY)),
