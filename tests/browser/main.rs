@@ -11,6 +11,10 @@ mod support;
 
 mod chromium;
 mod outside;
+mod scene;
+mod walk;
 mod watch;
 
+mod accessible;
 mod harness;
+mod phone;
