@@ -46,7 +46,9 @@ async fn findings(browser: &Browser, axe: &str) -> Vec<String> {
 async fn axe_finds_what_is_wrong() {
     let name = "axe_finds_what_is_wrong";
     let (Some(axe), Some(browser)) = (axe(name), Browser::start(name).await) else { return };
-    browser.open("data:text/html,<title>t</title><img src=x><input><p style='color:%23eee'>pale").await;
+    browser
+        .open("data:text/html,<title>t</title><img src=x><input><p style='color:%23eee'>pale")
+        .await;
     let found = findings(&browser, &axe).await.join("\n");
     for rule in ["image-alt", "label", "color-contrast", "html-has-lang"] {
         assert!(found.contains(rule), "{rule} is missing in {found}");

@@ -94,7 +94,8 @@ impl Browser {
     /// From the next page on, and for the one that is open as far as style goes.
     pub(crate) async fn look(&self, look: Look) {
         let Look { width, height, phone, dark, language } = look;
-        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone});
+        let metrics =
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone});
         self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
         self.devtools("Emulation.setTouchEmulationEnabled", json!({"enabled": phone})).await;
         let scheme = if dark { "dark" } else { "light" };
@@ -202,6 +203,28 @@ impl Browser {
             "return !window.stale && document.readyState === 'complete'",
         )
         .await;
+    }
+
+    /// Unfolds whatever hides an element.
+    pub(crate) async fn reveal(&self, css: &str) {
+        self.find(css).await;
+        let open = format!(
+            "for (let it = document.querySelector({}); it; it = it.parentElement)
+                 if (it.tagName === 'DETAILS') it.open = true;",
+            json!(css)
+        );
+        self.script(&open).await;
+    }
+
+    /// Waits until the page hears of changes.
+    pub(crate) async fn until_live(&self) {
+        self.until("the page is live", "return document.documentElement.dataset.live === 'on'")
+            .await;
+    }
+
+    /// Waits until everything that the page has begun to load is there.
+    pub(crate) async fn until_quiet(&self) {
+        self.until("the page is complete", "return document.readyState === 'complete'").await;
     }
 
     /// Clears a field and writes into it.

@@ -16,5 +16,11 @@ mod walk;
 mod watch;
 
 mod accessible;
+mod forgery;
 mod harness;
+mod inbox;
+mod keyboard;
+mod language;
+mod login;
 mod phone;
+mod resend;

@@ -1,7 +1,6 @@
 //! Relays with something to look at.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -30,17 +29,24 @@ pub(crate) const REFUSAL: &str = "The `to` field must be a valid address";
 
 impl Office {
     pub(crate) async fn open() -> Self {
-        Self::open_with(|setup| setup).await
+        Self::open_with(|setup| setup, None).await
     }
 
-    /// The same, set up a little differently.
-    pub(crate) async fn open_with(change: impl Fn(Setup) -> Setup) -> Self {
+    /// The same behind a token.
+    pub(crate) async fn locked(token: &str) -> Self {
+        Self::open_with(|setup| setup.set("http.token", token), Some(token)).await
+    }
+
+    async fn open_with(change: impl Fn(Setup) -> Setup, token: Option<&str>) -> Self {
         let resend = FakeProvider::resend().await;
         let sendgrid = FakeProvider::start(Service::SendGrid).await;
         let setup = Setup::resend(&resend).and_sendgrid(&sendgrid);
         // What waits shall wait while it is looked at.
         let setup = setup.set("delivery.retry_min", "1h").set("delivery.retry_max", "1h");
-        let relay = change(setup).start().await;
+        let mut relay = change(setup).start().await;
+        if let Some(token) = token {
+            relay.http = relay.http.with_token(token);
+        }
         let api = &relay.http;
 
         let welcome = smtp::submit(relay.smtp, &welcome()).await;
@@ -77,7 +83,8 @@ const SUBJECTS: [&str; 4] = [
 pub(crate) fn welcome() -> Mail {
     let base64 = |bytes: &[u8]| {
         let text = STANDARD.encode(bytes);
-        let lines = text.as_bytes().chunks(76).map(|line| String::from_utf8_lossy(line).into_owned());
+        let lines =
+            text.as_bytes().chunks(76).map(|line| String::from_utf8_lossy(line).into_owned());
         lines.collect::<Vec<_>>().join("\r\n")
     };
     let mut data = format!(
@@ -112,6 +119,3 @@ pub(crate) fn welcome() -> Mail {
     );
     Mail { from: letter::FROM.to_owned(), to: vec!["ada@rcpt.example".to_owned()], data }
 }
-
-/// Longer than anything that the page does by itself.
-pub(crate) const SOON: Duration = Duration::from_secs(10);

@@ -35,8 +35,7 @@ pub(crate) async fn pages(api: &Api, starts: &[&str]) -> Vec<String> {
 fn kind(path: &str) -> String {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let segments = path.split('/').map(|name| if name.len() >= 32 { "ID" } else { name });
-    let mut names: Vec<&str> =
-        query.split('&').filter_map(|pair| pair.split('=').next()).collect();
+    let mut names: Vec<&str> = query.split('&').filter_map(|pair| pair.split('=').next()).collect();
     names.sort_unstable();
     format!("{}?{}", segments.collect::<Vec<_>>().join("/"), names.join("&"))
 }
@@ -45,10 +44,12 @@ fn kind(path: &str) -> String {
 fn links(html: &str, path: &str) -> Vec<String> {
     let base = Url::parse("http://relay.example").unwrap();
     let here = base.join(path).unwrap();
-    let anchors = Selector::parse("a[href]:not([download]):not([target]):not([data-lang])").unwrap();
+    let anchors =
+        Selector::parse("a[href]:not([download]):not([target]):not([data-lang])").unwrap();
     let document = Html::parse_document(html);
     let targets = document.select(&anchors).filter_map(|link| here.join(link.attr("href")?).ok());
-    let own = targets.filter(|url| url.origin() == base.origin() && !url.path().starts_with("/api/"));
+    let own =
+        targets.filter(|url| url.origin() == base.origin() && !url.path().starts_with("/api/"));
     own.map(|url| {
         url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()))
     })
