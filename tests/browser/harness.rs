@@ -27,7 +27,7 @@ async fn the_browser_tells_what_a_page_does() {
         (!seen.dialogs.is_empty()).then_some(())
     })
     .await;
-    assert!(requests.iter().any(|url| url == "http://outside.example/image"), "{requests:?}");
+    assert!(requests.iter().any(|(url, _)| url == "http://outside.example/image"), "{requests:?}");
     assert!(errors.iter().any(|error| error.contains("noticed")), "{errors:?}");
 }
 
@@ -39,7 +39,7 @@ async fn the_page_needs_nothing_from_elsewhere_and_complains_of_nothing() {
     browser.look(Look::DESK.dark().korean()).await;
     browser.open(&relay.http.url("/")).await;
     let seen = browser.watch().await;
-    assert_eq!(seen.abroad(relay.http.url("").as_str()), Vec::<&String>::new());
+    assert_eq!(seen.abroad(relay.http.url("").as_str()), Vec::<&(String, String)>::new());
     assert_eq!(seen.errors, Vec::<String>::new());
     assert_eq!(browser.outside.asked(), Vec::<String>::new());
     let language = browser.script("return navigator.language").await;

@@ -18,6 +18,7 @@ mod watch;
 mod accessible;
 mod forgery;
 mod harness;
+mod hostile;
 mod inbox;
 mod keyboard;
 mod language;

@@ -62,7 +62,7 @@ async fn a_failed_mail_is_found_understood_and_sent_again_by_another_provider() 
     browser.until_quiet().await;
     let seen = browser.watch().await;
     assert_eq!(seen.errors, Vec::<String>::new());
-    assert_eq!(seen.abroad(&api.url("")), Vec::<&String>::new());
+    assert_eq!(seen.abroad(&api.url("")), Vec::<&(String, String)>::new());
 }
 
 #[tokio::test]

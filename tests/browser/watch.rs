@@ -6,8 +6,8 @@ use thirtyfour::BrowserLogEntry;
 /// Everything since the last look.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Watch {
-    /// The addresses that anything in any frame asked for.
-    pub(crate) requests: Vec<String>,
+    /// The addresses that anything in any frame asked for, and as what: `Image`, `Script`, ...
+    pub(crate) requests: Vec<(String, String)>,
     /// Where the top page went.
     pub(crate) visits: Vec<String>,
     /// `alert` and the like.
@@ -39,8 +39,13 @@ impl Watch {
         let parameters = &message["params"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         match message["method"].as_str().unwrap_or_default() {
-            "Network.requestWillBeSent" => self.requests.push(text(&parameters["request"]["url"])),
-            "Network.webSocketCreated" => self.requests.push(text(&parameters["url"])),
+            "Network.requestWillBeSent" => {
+                let url = text(&parameters["request"]["url"]);
+                self.requests.push((url, text(&parameters["type"])));
+            }
+            "Network.webSocketCreated" => {
+                self.requests.push((text(&parameters["url"]), String::from("WebSocket")));
+            }
             "Page.frameNavigated" if parameters["frame"]["parentId"].is_null() => {
                 self.visits.push(text(&parameters["frame"]["url"]));
             }
@@ -52,10 +57,10 @@ impl Watch {
     }
 
     /// Requests for anything but `home` and what a page carries in itself.
-    pub(crate) fn abroad(&self, home: &str) -> Vec<&String> {
+    pub(crate) fn abroad(&self, home: &str) -> Vec<&(String, String)> {
         let own = |url: &str| url.strip_prefix(home).is_some_and(|rest| rest.starts_with('/'));
         let carried = ["data:", "about:", "blob:", "chrome:", "chrome-error:"];
         let local = |url: &str| own(url) || carried.iter().any(|scheme| url.starts_with(scheme));
-        self.requests.iter().filter(|url| !local(url)).collect()
+        self.requests.iter().filter(|(url, _)| !local(url)).collect()
     }
 }
