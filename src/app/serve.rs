@@ -16,7 +16,7 @@ use crate::config::{Config, LoadOptions, Loaded, Mode};
 use crate::delivery::Settings;
 use crate::http::{self, SmtpStatus};
 use crate::provider::{BuildError, HttpClient};
-use crate::queue::Retention;
+use crate::queue::{Feed, Retention, Store, Watched};
 use crate::shutdown::{self, Event, Signals};
 use crate::smtp::{Inherited, Listener, MemoryBudget};
 use crate::systemd;
@@ -61,6 +61,8 @@ async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
 
     let direct = config.delivery.mode == Mode::Direct;
     let (store, backend) = open_store(config, direct)?;
+    let feed = Feed::default();
+    let store: Arc<dyn Store> = Arc::new(Watched::new(store, feed.clone()));
     let recorded = (!direct).then(|| Arc::clone(&store));
     let client = HttpClient::new().map_err(BuildError::from)?;
     let seal = accounts::seal(config);
@@ -85,6 +87,7 @@ async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
 
     let side = http::Side {
         store: Arc::clone(&store),
+        feed,
         delivery: Arc::new(delivery.clone()),
         sender: config.sender.clone(),
         smtp: SmtpStatus { listening: listener.addresses(), connections: listener.connections() },

@@ -31,14 +31,11 @@ impl Engine {
 
     async fn deliver(&self, job: &mut Job, lane: LaneId) -> Result<(), Obstacle> {
         let (provider, name, edition, per_call, recipients_max) = {
-            let mut board = self.board();
+            let board = self.board();
             let (provider, name, edition) = board.account(lane);
-            let service = provider.capabilities().recipients_per_call;
-            let (per_call, recipients_max) = board.limits(lane, |limits| {
-                let per_call = limits.recipients_per_call(service);
-                (per_call, limits.recipients_per_request(per_call))
-            });
-            (provider, name, edition, per_call, recipients_max)
+            let limits = board.limits(lane);
+            let per_call = limits.recipients_per_call(provider.capabilities().recipients_per_call);
+            (provider, name, edition, per_call, limits.recipients_per_request(per_call))
         };
         let capabilities = provider.capabilities();
         let pending = job.pending();

@@ -15,13 +15,14 @@ use super::job::Job;
 use super::lane::{Edition, Lane, LaneId, LaneSetup};
 use super::limits::Limits;
 use super::parts::Parts;
+use super::policy::Policy;
 use super::roster::{NoLane, Roster};
 use super::route::{RouteId, Routing};
 use super::standing::Change;
 use super::status::{ProviderState, ProviderStatus};
 use super::waiting::{Batching, Departure};
 use crate::clock::Timestamp;
-use crate::config::RouteConfig;
+use crate::config::{OnUnclear, RouteConfig};
 use crate::provider::{Provider, SendError};
 use crate::queue::{Turn, WayKey};
 
@@ -29,6 +30,8 @@ use crate::queue::{Turn, WayKey};
 pub(super) struct Board {
     pub(super) roster: Roster,
     pub(super) batching: Batching,
+    /// What follows when nobody knows whether a provider has a message.
+    pub(super) on_unclear: OnUnclear,
     pub(super) routing: Routing,
     /// Which of the routings of this process that is.
     pub(super) generation: u64,
@@ -65,10 +68,11 @@ pub(super) struct Ways {
 
 impl Board {
     /// Closed lanes are checked by `checks`.
-    pub(super) fn new(ways: Ways, checks: Backoff, batching: Batching, rng: Rng) -> Self {
+    pub(super) fn new(ways: Ways, checks: Backoff, policy: &Policy, rng: Rng) -> Self {
         let mut board = Self {
             roster: Roster::new(ways.lanes, ways.maker, checks),
-            batching,
+            batching: policy.batching(),
+            on_unclear: policy.on_unclear,
             routing: Routing::new(Vec::new(), Vec::new(), &HashMap::new()),
             generation: 0,
             orders: Vec::new(),
@@ -91,6 +95,12 @@ impl Board {
         self.wait_min = checks.ceiling(0);
         self.arrange(ways.routes, &ways.user_routes);
         self.drain()
+    }
+
+    /// From now on this is what the operator wants.
+    pub(super) fn follow_policy(&mut self, policy: &Policy) {
+        self.batching = policy.batching();
+        self.on_unclear = policy.on_unclear;
     }
 
     fn arrange(&mut self, routes: Vec<RouteConfig>, users: &HashMap<String, String>) {
@@ -265,8 +275,17 @@ impl Board {
         self.roster.contains(lane)
     }
 
-    /// Looks at the limits of a lane, or changes them.
-    pub(super) fn limits<T>(&mut self, lane: LaneId, change: impl FnOnce(&mut Limits) -> T) -> T {
+    /// The limits of a lane.
+    pub(super) fn limits(&self, lane: LaneId) -> &Limits {
+        &self.roster.lane(lane).limits
+    }
+
+    /// Counts at a lane, or tells it what is known of its limits.
+    pub(super) fn change_limits<T>(
+        &mut self,
+        lane: LaneId,
+        change: impl FnOnce(&mut Limits) -> T,
+    ) -> T {
         self.roster.change(lane, |lane| change(&mut lane.limits))
     }
 
@@ -286,7 +305,7 @@ impl Board {
 
     /// When the next call of a message that has its slot already may be made; it is counted when that is now.
     pub(super) fn pace(&mut self, lane: LaneId, now: Timestamp) -> Result<(), Timestamp> {
-        self.limits(lane, |limits| match limits.paced(now) {
+        self.change_limits(lane, |limits| match limits.paced(now) {
             at if at > now => Err(at),
             _ => {
                 limits.began(now);

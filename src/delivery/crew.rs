@@ -116,7 +116,7 @@ impl Engine {
         let is_full = matches!(stop.verdict, Verdict::Exhausted { .. });
         let mut jobs = crew.jobs;
         if repeat {
-            if self.board().limits(way.lane, |limits| limits.never_fit(recipients)) {
+            if self.board().limits(way.lane).never_fit(recipients) {
                 return self.go_apart(slot, jobs);
             }
             return self

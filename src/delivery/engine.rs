@@ -90,7 +90,7 @@ impl Engine {
 
     /// From now on this holds, also for messages that are on their way.
     pub(super) fn set_policy(&self, policy: Policy) {
-        self.board().batching = policy.batching();
+        self.board().follow_policy(&policy);
         self.policy.store(Arc::new(policy));
     }
 
@@ -127,8 +127,7 @@ impl Engine {
             // The queue hands its batch out as a whole.
             return self.hand_back(job);
         }
-        let on_unclear = self.policy().on_unclear;
-        let placement = self.board().assign(job, on_unclear, self.now());
+        let placement = self.board().assign(job, self.now());
         self.carry_out(placement);
     }
 
@@ -358,7 +357,7 @@ pub(super) fn follow(
     if pass_over {
         job.passed_over.push(name.clone());
     }
-    match board.assign_part(job, policy.on_unclear, now) {
+    match board.assign_part(job, now) {
         Placement::Run(lane, job) => AfterAttempt::Again(lane, job),
         Placement::Parked { .. } => AfterAttempt::Parked,
         Placement::Back { job, due, why: _ } if job.bound.is_some() => {

@@ -69,7 +69,7 @@ impl Engine {
         if now.duration_since(counted).unsigned_abs() <= LATE_MAX {
             return Some(counted);
         }
-        let postponed = self.board().limits(lane, |limits| limits.postpone(counted, now));
+        let postponed = self.board().change_limits(lane, |limits| limits.postpone(counted, now));
         if postponed { Some(now) } else { self.wait_for_pace(lane, until).await }
     }
 

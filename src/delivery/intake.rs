@@ -79,8 +79,7 @@ impl Engine {
         once: Option<Once>,
     ) -> Result<QueueId, StoreError> {
         let id = message.id;
-        let on_unclear = self.policy().on_unclear;
-        let fresh = self.board().fresh(&message, &way, on_unclear, self.now());
+        let fresh = self.board().fresh(&message, &way, self.now());
         let open = fresh.takes && !self.closing.load(Ordering::Relaxed);
         let room = if open { self.memory.try_take(message.raw.len()) } else { None };
         let lease = room.is_some().then(|| self.lease());

@@ -145,7 +145,7 @@ impl Delivery {
         let policy = Policy::of(&settings);
         let (instance, hook) = (Arc::clone(&settings.instance), settings.hook.clone());
         let (ways, checks) = settings.ways();
-        let board = Board::new(ways, checks, policy.batching(), rng);
+        let board = Board::new(ways, checks, &policy, rng);
         let delivery = Self(Arc::new(Engine::new(board, store, policy, clock, instance)));
         delivery.observe(hook);
         delivery
@@ -277,10 +277,7 @@ impl Delivery {
             let entry = Entry {
                 way: match provider {
                     Some(name) => ways::of_provider(name),
-                    None => {
-                        let on_unclear = engine.policy().on_unclear;
-                        engine.board().fresh(&message, &way, on_unclear, now).way
-                    }
+                    None => engine.board().fresh(&message, &way, now).way,
                 },
                 ..Entry::held(Arc::clone(&message), engine.lease())
             };

@@ -41,10 +41,9 @@ impl Engine {
     /// Writes down by whom these are about to be tried, as things stand, in one step for each provider. Those for which
     /// this fails, or which go elsewhere after all, are noted one by one.
     async fn note_ahead(&self, jobs: &mut [Job]) {
-        let on_unclear = self.policy().on_unclear;
         let names: Vec<Option<String>> = {
             let (board, now) = (self.board(), self.now());
-            jobs.iter().map(|job| board.ahead_of(job, on_unclear, now)).collect()
+            jobs.iter().map(|job| board.ahead_of(job, now)).collect()
         };
         let different: BTreeSet<&String> = names.iter().flatten().collect();
         for name in different {
@@ -60,8 +59,7 @@ impl Engine {
     }
 
     fn dispatch_unit(self: &Arc<Self>, unit: Vec<Job>) {
-        let on_unclear = self.policy().on_unclear;
-        let placement = self.board().assign_unit(unit, on_unclear, self.now());
+        let placement = self.board().assign_unit(unit, self.now());
         match placement {
             UnitPlacement::Run(lane, unit) => self.start_crew(lane, unit, true),
             UnitPlacement::Parked => self.pump.notify_one(),

@@ -175,8 +175,7 @@ impl Engine {
             for claim in claims {
                 let way = self.way(&claim.message);
                 let job = Job::new(claim, expires, way, None);
-                let on_unclear = self.policy().on_unclear;
-                let placement = self.board().assign(job, on_unclear, now);
+                let placement = self.board().assign(job, now);
                 if let Placement::Back { job, due, why } = placement {
                     let next = self.after_waiting(&job, due, why);
                     given_up += usize::from(matches!(next, Next::Failed { .. }));

@@ -76,28 +76,35 @@ impl Engine {
         self.written(more);
     }
 
-    /// What is written of a message, and whether it waits in the queue then.
+    /// What is written of a message, and whether it waits in the queue then. Of one that does not go on, the job is done
+    /// with after that.
     fn settlement(&self, job: &mut Job, next: Next) -> (Settlement, bool) {
         let now = self.now();
         let next = self.final_word(job, next);
         let more = matches!(next, Next::Queue { .. });
         let way = more.then(|| self.board().way_of(job));
         let suspect = job.doubtful_end(&next).map(str::to_owned);
+        let goes_on = next == Next::Continue;
+        let attempts = std::mem::take(&mut job.attempts);
+        let recipients = if goes_on {
+            let tried = attempts.iter().map(|it| (it.provider.clone(), it.outcome));
+            job.claim.history.extend(tried);
+            job.claim.recipients.clone()
+        } else {
+            std::mem::take(&mut job.claim.recipients)
+        };
         let settlement = Settlement {
             suspect,
             id: job.claim.message.id,
             lease: job.claim.lease,
-            attempts: std::mem::take(&mut job.attempts),
-            recipients: job.claim.recipients.clone(),
+            attempts,
+            recipients,
             unclear: job.doubt.is_some() && next != Next::Delivered,
             next,
             at: now,
             way,
             usage: std::mem::take(&mut job.usage),
         };
-        job.claim
-            .history
-            .extend(settlement.attempts.iter().map(|a| (a.provider.clone(), a.outcome)));
         (settlement, more)
     }
 

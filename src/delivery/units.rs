@@ -10,7 +10,6 @@ use super::placing::Placement;
 use super::route::RouteId;
 use super::standing::Admission;
 use crate::clock::Timestamp;
-use crate::config::OnUnclear;
 
 /// Where a batch goes that is to be repeated.
 #[derive(Debug)]
@@ -27,23 +26,13 @@ pub(super) enum UnitPlacement {
 
 impl Board {
     /// Finds a lane for a message, or a place to wait, and minds who may have it already.
-    pub(super) fn assign(
-        &mut self,
-        mut job: Job,
-        on_unclear: OnUnclear,
-        now: Timestamp,
-    ) -> Placement {
+    pub(super) fn assign(&mut self, mut job: Job, now: Timestamp) -> Placement {
         self.choose_part(&mut job, now);
-        self.assign_part(job, on_unclear, now)
+        self.assign_part(job, now)
     }
 
     /// The same for the part of a message whose turn it is.
-    pub(super) fn assign_part(
-        &mut self,
-        mut job: Job,
-        on_unclear: OnUnclear,
-        now: Timestamp,
-    ) -> Placement {
+    pub(super) fn assign_part(&mut self, mut job: Job, now: Timestamp) -> Placement {
         job.bound = None;
         self.divide(&mut job);
         let Some(doubt) = &job.doubt else { return self.place_part(job, now) };
@@ -52,7 +41,7 @@ impl Board {
             return self.place_part(job, now);
         }
         let parts = self.in_doubt(&job, doubt);
-        let stance = doubt::stance(doubt, self.suspect(&job, doubt, now), on_unclear, now);
+        let stance = doubt::stance(doubt, self.suspect(&job, doubt, now), self.on_unclear, now);
         let is_aside = !parts.contains(&job.parts.now());
         let is_shared = parts.len() > 1;
         job.doubt = job.doubt.filter(|_| !parts.is_empty()).map(|doubt| Doubt {
@@ -119,13 +108,8 @@ impl Board {
     }
 
     /// Finds a place for a batch that is to be repeated: its members, one after the other as the queue handed them out.
-    pub(super) fn assign_unit(
-        &mut self,
-        mut unit: Vec<Job>,
-        on_unclear: OnUnclear,
-        now: Timestamp,
-    ) -> UnitPlacement {
-        let Some((lane, until)) = self.unit_lane(&unit, on_unclear, now) else {
+    pub(super) fn assign_unit(&mut self, mut unit: Vec<Job>, now: Timestamp) -> UnitPlacement {
+        let Some((lane, until)) = self.unit_lane(&unit, now) else {
             return UnitPlacement::Broken(unit);
         };
         match self.roster.lane(lane).admission(now) {
@@ -152,12 +136,7 @@ impl Board {
 
     /// The lane to which this batch goes again, and until when it is the only one; `None` when it is not whole, or that
     /// lane cannot make the same call again.
-    fn unit_lane(
-        &mut self,
-        unit: &[Job],
-        on_unclear: OnUnclear,
-        now: Timestamp,
-    ) -> Option<(LaneId, Option<Timestamp>)> {
+    fn unit_lane(&mut self, unit: &[Job], now: Timestamp) -> Option<(LaneId, Option<Timestamp>)> {
         let first = unit.first()?;
         let doubt = first.doubt.as_ref()?;
         let batch = doubt.place?.batch;
@@ -171,7 +150,7 @@ impl Board {
         let suspect = self.suspect(first, doubt, now)?;
         let capabilities = self.provider(suspect.lane).capabilities().batch?;
         let whole = unit.iter().zip(0..).all(in_place) && unit.len() <= capabilities.calls_max;
-        match doubt::stance(doubt, Some(suspect), on_unclear, now) {
+        match doubt::stance(doubt, Some(suspect), self.on_unclear, now) {
             Stance::Only(lane, until) if whole => Some((lane, until)),
             Stance::Only(..) | Stance::Anywhere | Stance::Hold => None,
         }
@@ -179,12 +158,7 @@ impl Board {
 
     /// By which provider a fresh message of this way is about to be tried, where that must be in its record and may be
     /// there before it is certain. What will travel together is noted together.
-    pub(super) fn ahead(
-        &self,
-        lane: LaneId,
-        on_unclear: OnUnclear,
-        now: Timestamp,
-    ) -> Option<String> {
+    pub(super) fn ahead(&self, lane: LaneId, now: Timestamp) -> Option<String> {
         let lane = self.roster.lane(lane);
         let idempotency = lane.setup.provider.capabilities().idempotency;
         let joins = lane.batch(self.batching).is_some();
@@ -192,17 +166,12 @@ impl Board {
             && lane.admission(now) == Admission::Open
             && lane.is_free(now)
             && (!joins || self.batching.linger.is_zero());
-        let notes = doubt::may_note_early(idempotency, on_unclear) && (goes_at_once || !joins);
+        let notes = doubt::may_note_early(idempotency, self.on_unclear) && (goes_at_once || !joins);
         notes.then(|| lane.setup.name.clone())
     }
 
     /// The same for a message from the queue, which may wait for its turn.
-    pub(super) fn ahead_of(
-        &self,
-        job: &Job,
-        on_unclear: OnUnclear,
-        now: Timestamp,
-    ) -> Option<String> {
+    pub(super) fn ahead_of(&self, job: &Job, now: Timestamp) -> Option<String> {
         if job.doubt.is_some() {
             return None;
         }
@@ -210,7 +179,7 @@ impl Board {
         let setup = &self.roster.lane(lane).setup;
         let joins = self.roster.lane(lane).batch(self.batching).is_some();
         let idempotency = setup.provider.capabilities().idempotency;
-        let notes = doubt::may_note_early(idempotency, on_unclear);
+        let notes = doubt::may_note_early(idempotency, self.on_unclear);
         (notes && !(joins && job.may_join(&setup.name))).then(|| setup.name.clone())
     }
 }

@@ -7,7 +7,6 @@ use super::lane::LaneId;
 use super::parts::Parts;
 use super::route::RouteId;
 use crate::clock::Timestamp;
-use crate::config::OnUnclear;
 use crate::message::Message;
 use crate::queue::{Turn, WayKey};
 use crate::seal::Fingerprint;
@@ -40,18 +39,12 @@ pub(super) struct Fresh {
 
 impl Board {
     /// Looks at a message that comes in.
-    pub(super) fn fresh(
-        &mut self,
-        message: &Message,
-        way: &Way,
-        on_unclear: OnUnclear,
-        now: Timestamp,
-    ) -> Fresh {
+    pub(super) fn fresh(&mut self, message: &Message, way: &Way, now: Timestamp) -> Fresh {
         let mut parts = self.routing.parts(message, message.envelope.recipients.iter());
         parts.routing = self.generation;
         let takes = self.takes(&parts, way, Turn::of(message), now);
         let lane = if takes && parts.is_one() { self.likely(&parts, way, now) } else { None };
-        let ahead = lane.and_then(|lane| self.ahead(lane, on_unclear, now));
+        let ahead = lane.and_then(|lane| self.ahead(lane, now));
         let key = match way {
             Way::Route if parts.is_one() => self.routing.key(&[parts.now()]),
             Way::Route => self.key(parts.all_routes()),

@@ -66,7 +66,7 @@ impl Report {
             listening: side.smtp.listening.clone(),
             connections: side.smtp.connections.load(Ordering::Relaxed),
             backend: side.queue_backend,
-            oldest_seconds: counts.and_then(|c| c.oldest).map_or(0, |at| seconds_since(at, now)),
+            oldest_seconds: counts.map_or(0, |counts| oldest_seconds(counts, now)),
             counts,
             uptime_seconds: seconds_since(side.started, now),
             providers,
@@ -89,6 +89,11 @@ fn judge(
     let all_up = providers.iter().all(|provider| provider.state == ProviderState::Up);
     let nobody = needs_providers && providers.is_empty();
     if nearly_full || !all_up || nobody { Status::Degraded } else { Status::Ok }
+}
+
+/// How long the oldest open message has been here.
+pub(super) fn oldest_seconds(counts: Counts, now: Timestamp) -> u64 {
+    counts.oldest.map_or(0, |at| seconds_since(at, now))
 }
 
 /// Whole seconds; 0 when the clock was set back meanwhile.
@@ -140,8 +145,7 @@ struct DetailsJson<'a> {
     smtp: SmtpJson<'a>,
     /// `null` when the store could not be asked.
     queue: Option<QueueJson>,
-    #[serde(serialize_with = "by_name")]
-    providers: &'a [ProviderStatus],
+    providers: ProvidersJson<'a>,
 }
 
 #[derive(Serialize)]
@@ -150,8 +154,9 @@ struct SmtpJson<'a> {
     connections: usize,
 }
 
+/// How full the queue is.
 #[derive(Serialize)]
-struct QueueJson {
+pub(super) struct QueueJson {
     backend: &'static str,
     queued: u64,
     sending: u64,
@@ -167,38 +172,45 @@ struct ProviderJson<'a> {
     last_error_at: Option<Time>,
 }
 
+impl QueueJson {
+    pub(super) fn new(counts: Counts, backend: &'static str, oldest_seconds: u64) -> Self {
+        let Counts { queued, sending, failed, oldest: _ } = counts;
+        Self { backend, queued, sending, failed, oldest_seconds }
+    }
+}
+
 impl<'a> HealthJson<'a> {
     fn new(report: &'a Report, details: bool) -> Self {
-        let queue = report.counts.map(|counts| QueueJson {
-            backend: report.backend,
-            queued: counts.queued,
-            sending: counts.sending,
-            failed: counts.failed,
-            oldest_seconds: report.oldest_seconds,
-        });
+        let queue = report
+            .counts
+            .map(|counts| QueueJson::new(counts, report.backend, report.oldest_seconds));
         let details = details.then(|| DetailsJson {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: report.uptime_seconds,
             smtp: SmtpJson { listening: &report.listening, connections: report.connections },
             queue,
-            providers: &report.providers,
+            providers: ProvidersJson(&report.providers),
         });
         Self { status: report.status, details }
     }
 }
 
 /// An object in the order of preference. Brought accounts stand behind the configured providers, the worst first.
-fn by_name<S: Serializer>(providers: &&[ProviderStatus], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(providers.iter().map(|provider| {
-        let error = provider.last_error.as_ref();
-        let json = ProviderJson {
-            state: provider.state.name(),
-            last_success: provider.last_success.map(Time),
-            last_error: error.map(|(_, text)| text.as_str()),
-            last_error_at: error.map(|(at, _)| Time(*at)),
-        };
-        (&provider.name, json)
-    }))
+pub(super) struct ProvidersJson<'a>(pub(super) &'a [ProviderStatus]);
+
+impl Serialize for ProvidersJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|provider| {
+            let error = provider.last_error.as_ref();
+            let json = ProviderJson {
+                state: provider.state.name(),
+                last_success: provider.last_success.map(Time),
+                last_error: error.map(|(_, text)| text.as_str()),
+                last_error_at: error.map(|(at, _)| Time(*at)),
+            };
+            (&provider.name, json)
+        }))
+    }
 }
 
 #[cfg(test)]

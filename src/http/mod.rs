@@ -17,6 +17,7 @@ mod filter;
 mod health;
 mod json;
 mod limiter;
+mod live;
 mod metrics;
 mod page;
 mod retry_input;

@@ -18,7 +18,7 @@ use super::access::cross_site;
 use super::error::Problem;
 use super::server::Peer;
 use super::side::Context;
-use super::{act, api, health, metrics, page, test_mail};
+use super::{act, api, health, live, metrics, page, test_mail};
 
 /// The largest request body where an endpoint does not say otherwise.
 const BODY_MAX: usize = 1024 * 1024;
@@ -35,6 +35,7 @@ pub(super) fn router(context: Arc<Context>) -> Router {
     let api = Router::new()
         .route("/send-test-email", test_mail)
         .route("/metrics", get(metrics::show))
+        .route("/api/v1/events", get(live::events))
         .route("/api/v1/messages", get(api::list))
         .route("/api/v1/messages/retry-failed", post(act::retry_failed).layer(acting))
         .route("/api/v1/messages/{id}", get(api::show))

@@ -55,6 +55,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
+/// Ends a connection in the middle of an answer, for an answer that its client does not read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Cut(CancellationToken);
+
+impl Cut {
+    pub(super) fn now(&self) {
+        self.0.cancel();
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_made(&self) -> bool {
+        self.0.is_cancelled()
+    }
+}
+
 /// A bound listener that does not answer yet.
 #[derive(Debug)]
 pub struct Server {
@@ -98,7 +113,7 @@ impl Server {
         shutdown: CancellationToken,
     ) -> (Control, impl Future<Output = ()> + use<>) {
         let Self { listener, address: _, access } = self;
-        let context = Context::new(side, access);
+        let context = Context::new(side, access, shutdown.clone());
         let control = Control { context: Arc::clone(&context) };
         (control, answer(listener, routes::router(context), shutdown))
     }
@@ -172,8 +187,11 @@ async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: Ca
     // An answer is written at once; waiting for more to send would only delay it.
     let _ = stream.set_nodelay(true);
     let router = TowerToHyperService::new(router);
+    let cut = Cut::default();
+    let handed = cut.clone();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(handed.clone());
         router.call(request)
     });
     let connection = http1::Builder::new()
@@ -187,6 +205,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: Ca
         ended = connection.as_mut() => Some(ended),
         () = shutdown.cancelled() => None,
         () = tokio::time::sleep(CONNECTION_LIFE_MAX) => None,
+        () = cut.0.cancelled() => return,
     };
     let ended = match ended {
         Some(ended) => ended,

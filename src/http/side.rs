@@ -8,20 +8,24 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::access::Access;
 use super::error::Problem;
 use super::limiter::Limiter;
+use super::live::Live;
 use crate::clock::{SharedClock, Timestamp};
 use crate::config::{self, SenderConfig};
 use crate::delivery::Delivery;
-use crate::queue::{Store, StoreError};
+use crate::queue::{Feed, Store, StoreError};
 
 /// The parts of the running relay that the HTTP side shows.
 #[derive(Clone)]
 pub struct Side {
     /// Where the messages are.
     pub store: Arc<dyn Store>,
+    /// What changes there.
+    pub feed: Feed,
     /// Who sends test mails, and knows how the providers do.
     pub delivery: Arc<Delivery>,
     /// The default From of test mails, until [`Control::change`](super::Control::change) brings another.
@@ -81,6 +85,7 @@ pub(super) struct Context {
     pub(super) rules: ArcSwap<Rules>,
     pub(super) test_mails: Limiter,
     pub(super) downloads: Arc<Semaphore>,
+    pub(super) live: Live,
     reads: Semaphore,
 }
 
@@ -95,13 +100,14 @@ pub(super) struct Rules {
 }
 
 impl Context {
-    pub(super) fn new(side: Side, access: Access) -> Arc<Self> {
+    pub(super) fn new(side: Side, access: Access, shutdown: CancellationToken) -> Arc<Self> {
         let (sender, recipients_max) = (side.sender.clone(), side.recipients_max);
         Arc::new(Self {
             side,
             rules: ArcSwap::from_pointee(Rules { access, sender, recipients_max }),
             test_mails: Limiter::new(TEST_MAILS_MAX, TEST_MAIL_WINDOW),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
+            live: Live::new(shutdown),
             reads: Semaphore::new(STORE_READS_MAX),
         })
     }

@@ -1,11 +1,13 @@
 //! Telling those who look on what changes in the queue.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::rules;
 use super::{
@@ -27,10 +29,84 @@ pub enum Change {
     Many,
 }
 
-/// A store that tells what is done to it by this process. Without listeners that costs a look at a counter.
+/// Where changes are told. Clones are one feed. Without listeners it costs a look at a number.
+#[derive(Clone, Debug)]
+pub struct Feed(Arc<Told>);
+
+#[derive(Debug)]
+struct Told {
+    changes: broadcast::Sender<Change>,
+    /// The channel counts them too, but under a lock.
+    listeners: AtomicUsize,
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        let changes = broadcast::Sender::new(BEHIND_MAX);
+        Self(Arc::new(Told { changes, listeners: AtomicUsize::new(0) }))
+    }
+}
+
+impl Feed {
+    /// What changes from now on.
+    pub fn listen(&self) -> Listener {
+        let changes = self.0.changes.subscribe();
+        self.0.listeners.fetch_add(1, Ordering::Relaxed);
+        Listener { changes, feed: self.clone() }
+    }
+
+    fn has_listeners(&self) -> bool {
+        self.0.listeners.load(Ordering::Relaxed) > 0
+    }
+
+    /// Tells it to those who listen.
+    pub fn tell(&self, change: impl FnOnce() -> Change) {
+        if self.has_listeners() {
+            // They may go away meanwhile.
+            let _ = self.0.changes.send(change());
+        }
+    }
+}
+
+/// Hears of changes, in their order.
+#[derive(Debug)]
+pub struct Listener {
+    changes: broadcast::Receiver<Change>,
+    feed: Feed,
+}
+
+impl Listener {
+    /// Waits for the next change. Who is too far behind hears [`Change::Many`] for those that were missed. Nothing is lost
+    /// when the waiting is given up.
+    pub async fn next(&mut self) -> Change {
+        match self.changes.recv().await {
+            Ok(change) => change,
+            Err(RecvError::Lagged(_)) => Change::Many,
+            // It cannot end while this holds the feed; there would be nothing to hear any more.
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+
+    /// The next change, if there is one already.
+    pub fn try_next(&mut self) -> Option<Change> {
+        match self.changes.try_recv() {
+            Ok(change) => Some(change),
+            Err(TryRecvError::Lagged(_)) => Some(Change::Many),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.feed.0.listeners.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A store that tells what is done to it by this process.
 pub struct Watched {
     store: Arc<dyn Store>,
-    listeners: broadcast::Sender<Change>,
+    feed: Feed,
 }
 
 impl std::fmt::Debug for Watched {
@@ -40,21 +116,13 @@ impl std::fmt::Debug for Watched {
 }
 
 impl Watched {
-    /// Watches this store.
-    pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, listeners: broadcast::Sender::new(BEHIND_MAX) }
-    }
-
-    /// What changes from now on. Who does not keep up is told so by the channel, and should look at everything again.
-    pub fn listen(&self) -> broadcast::Receiver<Change> {
-        self.listeners.subscribe()
+    /// Watches this store and tells what changes by this feed.
+    pub fn new(store: Arc<dyn Store>, feed: Feed) -> Self {
+        Self { store, feed }
     }
 
     fn tell(&self, change: impl FnOnce() -> Change) {
-        if self.listeners.receiver_count() > 0 {
-            // They may go away meanwhile.
-            let _ = self.listeners.send(change());
-        }
+        self.feed.tell(change);
     }
 }
 
@@ -97,7 +165,7 @@ impl Store for Watched {
         &self,
         settlements: Vec<Settlement>,
     ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-        let watched = self.listeners.receiver_count() > 0;
+        let watched = self.feed.has_listeners();
         let changed: Vec<Change> = settlements
             .iter()
             .filter(|_| watched)
@@ -182,16 +250,52 @@ mod tests {
     use crate::queue::MemoryStore;
     use crate::queue::conformance::{at, message};
 
+    fn watched() -> (Feed, Watched) {
+        let feed = Feed::default();
+        (feed.clone(), Watched::new(Arc::new(MemoryStore::new(10)), feed))
+    }
+
+    fn lease() -> Lease {
+        Lease { owner: "test".into(), expires: at(100) }
+    }
+
     #[tokio::test]
     async fn who_listens_hears_of_every_step() {
-        let store = Watched::new(Arc::new(MemoryStore::new(10)));
+        let (feed, store) = watched();
         store.insert(Entry::waiting(Arc::new(message(1)))).await.unwrap();
-        let mut heard = store.listen();
+        let mut heard = feed.listen();
         let id = message(1).id;
-        let lease = Lease { owner: "test".into(), expires: at(100) };
-        store.claim(Portion::any(1, 1 << 20, 0), at(1), lease).await.unwrap();
-        assert_eq!(heard.try_recv(), Ok(Change::Message { id, state: State::Sending }));
+        store.claim(Portion::any(1, 1 << 20, 0), at(1), lease()).await.unwrap();
+        assert_eq!(heard.try_next(), Some(Change::Message { id, state: State::Sending }));
         store.cancel(id, at(1)).await.unwrap_err();
-        assert!(heard.try_recv().is_err(), "what was refused has changed nothing");
+        assert_eq!(heard.try_next(), None, "what was refused has changed nothing");
+    }
+
+    #[tokio::test]
+    async fn who_is_far_behind_is_told_to_look_again_and_hears_what_comes_after() {
+        let (feed, store) = watched();
+        let mut heard = feed.listen();
+        for _ in 0..BEHIND_MAX + 1 {
+            store.retry_failed(None, at(1)).await.unwrap();
+        }
+        store.insert(Entry::waiting(Arc::new(message(1)))).await.unwrap();
+        assert_eq!(heard.next().await, Change::Many, "some were missed");
+        let mut last = None;
+        while let Some(change) = heard.try_next() {
+            last = Some(change);
+        }
+        assert_eq!(last, Some(Change::Message { id: message(1).id, state: State::Queued }));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_told_when_the_last_listener_has_gone() {
+        let (feed, store) = watched();
+        let (first, second) = (feed.listen(), feed.listen());
+        drop(first);
+        assert!(feed.has_listeners());
+        drop(second);
+        assert!(!feed.has_listeners());
+        store.insert(Entry::waiting(Arc::new(message(1)))).await.unwrap();
+        assert_eq!(feed.listen().try_next(), None);
     }
 }

@@ -19,7 +19,7 @@ mod store;
 mod suppression;
 mod turn;
 
-pub use feed::{Change, Watched};
+pub use feed::{Change, Feed, Listener, Watched};
 pub use intake::{AccountCheck, Accounts, Intake, Refusal};
 pub use memory::MemoryStore;
 pub use model::{

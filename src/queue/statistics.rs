@@ -25,6 +25,9 @@ pub enum Grain {
 }
 
 impl Grain {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Minute, Self::Hour];
+
     /// Seconds.
     pub const fn seconds(self) -> i64 {
         match self {
@@ -40,10 +43,20 @@ impl Grain {
             Self::Hour => 400 * 24 * 3_600,
         }
     }
+
+    /// When the step began that has this moment in it; both in seconds since 1970.
+    pub const fn begin(self, at: i64) -> i64 {
+        at.div_euclid(self.seconds()) * self.seconds()
+    }
+
+    /// The first moment of which counters are kept at `now`; both in seconds since 1970.
+    pub const fn kept_from(self, now: i64) -> i64 {
+        now.saturating_sub(self.kept())
+    }
 }
 
-/// How many latencies fell where. The bound of bucket `n` is `2^(n/2)` milliseconds, so that a quantile is never too low and
-/// at the most by two fifths too high; the last bucket has none.
+/// How many latencies fell where. The bounds of the buckets are 1, 2, 3, 4, 6, 8, 12, 16, ... milliseconds, two for each
+/// doubling, so that a quantile is never too low and at the most by a half too high; the last bucket has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spread {
     counts: [u64; Self::BUCKETS],
@@ -106,12 +119,10 @@ impl Spread {
 
     /// The bound of a bucket: powers of two, and between them their geometric mean.
     fn bound(bucket: usize) -> u64 {
-        let power = 1_u64 << (bucket / 2);
-        if bucket.is_multiple_of(2) {
-            power
-        } else {
-            power * 1_414 / 1_000 + u64::from(bucket == 1)
-        }
+        // The root of two lies between one and two: in whole milliseconds it has no bucket of its own.
+        let step = bucket + usize::from(bucket > 0);
+        let power = 1_u64 << (step / 2);
+        if step.is_multiple_of(2) { power } else { (power * 1_415).div_ceil(1_000) }
     }
 }
 
@@ -174,6 +185,7 @@ mod tests {
         for n in 1..Spread::BUCKETS {
             assert!(Spread::bound(n) > Spread::bound(n - 1), "{n}");
         }
+        assert_eq!([0, 1, 2, 3, 4, 5, 6].map(Spread::bound), [1, 2, 3, 4, 6, 8, 12]);
         let mut spread = Spread::default();
         spread.add(u64::MAX);
         spread.add(0);

@@ -133,8 +133,9 @@ pub trait Store: Send + Sync {
     async fn counts(&self) -> Result<Counts, StoreError>;
 
     /// Removes one small slice of what is past its time: contents of messages delivered or cancelled more than `keep_bodies`
-    /// ago, and with them their accounts, records of messages finished more than `keep_records` ago, and what providers
-    /// took more than 35 days ago. Returns how many were removed; call again until it is zero.
+    /// ago, and with them their accounts, records of messages finished more than `keep_records` ago, what providers took
+    /// more than 35 days ago, and the counters and keys of submissions whose time is over. Returns how many were removed;
+    /// call again until it is zero.
     async fn sweep(
         &self,
         keep_records: Duration,

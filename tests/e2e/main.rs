@@ -23,6 +23,7 @@ mod failover;
 mod fake_provider;
 mod http_api;
 mod limits;
+mod live;
 mod mailgun;
 mod operating;
 mod options;

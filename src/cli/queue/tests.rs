@@ -69,8 +69,8 @@ async fn one_message_is_shown_with_recipients_attempts_and_losses() {
     let answer = ask(&OneMessage::default(), QueueAction::Show { id: ID.to_owned() }, false).await;
     for line in [
         "state         failed",
-        "  failed     ada@example.com  no such user",
-        "  queued     bob@example.com",
+        "  failed      ada@example.com  no such user",
+        "  queued      bob@example.com",
         "  2026-11-21T10:00:01Z  resend  rejected  87 ms  422: no such user",
         "    not carried: header X (reserved)",
         "wishes about notifications (none are sent yet): RET=HDRS ENVID=QQ314159",

@@ -31,7 +31,7 @@ impl Engine {
     ) -> Result<Leave<'_>, SendError> {
         let recipients = recipients_of_all(addressings);
         let now = self.now();
-        let reserved = self.board().limits(lane, |limits| limits.reserve(recipients, now));
+        let reserved = self.board().change_limits(lane, |limits| limits.reserve(recipients, now));
         match reserved {
             Ok(counts) => {
                 Ok(Leave { engine: self, lane, reserved: if counts { recipients } else { 0 } })
@@ -66,10 +66,10 @@ impl Engine {
     /// that wait for it, and of this one.
     pub(in crate::delivery) async fn learn_usage(&self, also: Option<LaneId>) {
         let unknown: Vec<(LaneId, String)> = {
-            let mut board = self.board();
+            let board = self.board();
             let mut unknown = board.unlearned();
             if let Some(lane) = also.filter(|lane| board.has(*lane))
-                && board.limits(lane, |limits| limits.is_unknown())
+                && board.limits(lane).is_unknown()
             {
                 unknown.push(lane);
             }
@@ -94,7 +94,7 @@ impl Engine {
             let of_lane = usage.iter().filter(|usage| usage.provider == name);
             let by_hour = of_lane.map(|usage| (usage.hour, usage.recipients));
             if board.has(lane) {
-                board.limits(lane, |limits| limits.load(by_hour, now));
+                board.change_limits(lane, |limits| limits.load(by_hour, now));
             }
         }
     }
@@ -110,7 +110,7 @@ impl Leave<'_> {
         let served = served.min(reserved);
         let now = self.engine.now();
         let settle = |limits: &mut Limits| limits.settle(reserved, served, now);
-        let (hour, full) = self.engine.board().limits(self.lane, settle);
+        let (hour, full) = self.engine.board().change_limits(self.lane, settle);
         if served > 0 {
             job.usage.push(Usage { provider: provider.to_owned(), hour, recipients: served });
         }
@@ -124,7 +124,7 @@ impl Drop for Leave<'_> {
     fn drop(&mut self) {
         if self.reserved > 0 {
             let (reserved, now) = (self.reserved, self.engine.now());
-            self.engine.board().limits(self.lane, |limits| limits.settle(reserved, 0, now));
+            self.engine.board().change_limits(self.lane, |limits| limits.settle(reserved, 0, now));
         }
     }
 }

@@ -4,6 +4,7 @@ mod acts;
 mod client;
 mod dialogues;
 mod limits;
+mod live;
 mod provider;
 pub(super) mod sample;
 mod store;
@@ -20,10 +21,13 @@ use tokio_util::sync::CancellationToken;
 use self::client::{Answer, ask};
 use self::provider::Willing;
 use self::store::FakeStore;
+use super::access::Access;
+use super::side::Context;
 use super::{Control, Side, SmtpStatus, bind};
 use crate::clock::{SharedClock, TimerClock};
 use crate::config::{self, HttpConfig, OnLoss, OnUnclear, SenderConfig};
 use crate::delivery::{Backoff, Delivery, LaneSetup, QuotaSetup, RetryRules, Settings, SetupMark};
+use crate::queue::Feed;
 use crate::secret::Secret;
 
 /// A server on a free port of this machine. It ends with the test.
@@ -35,12 +39,13 @@ struct Running {
 }
 
 /// What a test wants to be different.
-struct Setup {
+pub(super) struct Setup {
     token: &'static str,
     trusted: bool,
     store: FakeStore,
     providers: &'static [&'static str],
     listening: Vec<SocketAddr>,
+    feed: Feed,
 }
 
 impl Default for Setup {
@@ -51,6 +56,7 @@ impl Default for Setup {
             store: FakeStore::default(),
             providers: &["resend", "ses"],
             listening: vec![SocketAddr::from(([127, 0, 0, 1], 1025))],
+            feed: Feed::default(),
         }
     }
 }
@@ -89,15 +95,19 @@ fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
 }
 
 impl Setup {
-    async fn start(self) -> Running {
-        let config = HttpConfig {
+    fn config(&self) -> HttpConfig {
+        HttpConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             token: Secret::new(self.token),
             trusted_networks: if self.trusted { config::trusted_networks() } else { Vec::new() },
-        };
+        }
+    }
+
+    fn side(self) -> Side {
         let clock: SharedClock = Arc::new(TimerClock::starting_at(sample::now()));
-        let side = Side {
+        Side {
             store: Arc::new(self.store),
+            feed: self.feed,
             delivery: delivery(self.providers, &clock),
             sender: SenderConfig {
                 address: Some("app@example.org".parse().unwrap()),
@@ -109,11 +119,20 @@ impl Setup {
             recipients_max: 3,
             clock,
             started: sample::now(),
-        };
-        let server = bind(&config, None).await.unwrap();
+        }
+    }
+
+    /// What handlers hold, without a server.
+    pub(super) fn context(self) -> Arc<Context> {
+        let access = Access::new(&self.config());
+        Context::new(self.side(), access, CancellationToken::new())
+    }
+
+    async fn start(self) -> Running {
+        let server = bind(&self.config(), None).await.unwrap();
         let address = server.address();
         let shutdown = CancellationToken::new();
-        let (control, answering) = server.start(side, shutdown.clone());
+        let (control, answering) = server.start(self.side(), shutdown.clone());
         Running { address, control, shutdown, task: tokio::spawn(answering) }
     }
 }

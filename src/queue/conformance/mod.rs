@@ -3,10 +3,13 @@
 
 pub(super) mod accepting;
 pub(super) mod claiming;
+pub(super) mod counting;
 pub(super) mod doubt;
 pub(super) mod looking;
+pub(super) mod once;
 pub(super) mod operating;
 pub(super) mod settling;
+pub(super) mod suppressing;
 pub(super) mod sweeping;
 pub(super) mod turns;
 
@@ -124,6 +127,12 @@ macro_rules! conformance {
                 an_account_goes_with_the_content, records_go_after_their_time, open_messages_are_never_swept,
                 a_sweep_works_in_small_slices_until_nothing_is_left,
                 what_providers_took_is_forgotten_after_35_days;
+            suppressing: two_spellings_of_a_mailbox_are_one, the_list_is_newest_first_in_pages,
+                the_list_is_filtered_by_text_and_reason, who_is_on_the_list_is_found_among_others;
+            counting: counters_of_the_same_step_add_up, counters_are_read_from_one_moment_to_another,
+                counters_are_kept_for_their_time;
+            once: a_key_is_taken_once, a_key_is_forgotten_after_a_day, a_refused_submission_leaves_its_key,
+                of_many_at_once_one_is_taken;
         }
     };
     ($open:ident; $($module:ident: $($case:ident),+;)+) => {

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
+use crate::clock::Timestamp;
 use crate::message::Address;
 use crate::queue::{
     Grain, Sample, Statistics, StoreError, Suppression, SuppressionCursor, SuppressionFilter,
@@ -19,6 +20,20 @@ pub(super) struct List(Mutex<BTreeMap<String, Suppression>>);
 #[derive(Debug, Default)]
 pub(super) struct Counters(Mutex<BTreeMap<(i64, i64, String), Sample>>);
 
+impl Counters {
+    /// Forgets what is not kept any more at `now`, in seconds since 1970. Returns how many counters that were.
+    pub(super) fn forget_old(&self, now: i64) -> usize {
+        let mut counters = hold(&self.0);
+        let all = counters.len();
+        let is_kept = |(seconds, at, _): &(i64, i64, String)| {
+            let grain = Grain::ALL.into_iter().find(|grain| grain.seconds() == *seconds);
+            grain.is_some_and(|grain| *at >= grain.kept_from(now))
+        };
+        counters.retain(|key, _| is_kept(key));
+        all - counters.len()
+    }
+}
+
 /// Every change here is a single step: after a panic elsewhere the content is whole.
 fn hold<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
@@ -31,6 +46,9 @@ impl Suppressions for List {
     }
 
     async fn add(&self, entry: Suppression) -> Result<bool, StoreError> {
+        // As finely as cursors name the time.
+        let since = Timestamp::from_millisecond(entry.since.as_millisecond());
+        let entry = Suppression { since: since.unwrap_or(entry.since), ..entry };
         Ok(hold(&self.0).insert(entry.address.mailbox_key(), entry).is_none())
     }
 
@@ -74,8 +92,8 @@ impl Statistics for Counters {
     async fn add(&self, samples: Vec<Sample>) -> Result<(), StoreError> {
         let mut counters = hold(&self.0);
         for sample in samples {
-            for grain in [Grain::Minute, Grain::Hour] {
-                let at = sample.at.div_euclid(grain.seconds()) * grain.seconds();
+            for grain in Grain::ALL {
+                let at = grain.begin(sample.at);
                 let key = (grain.seconds(), at, sample.provider.clone());
                 let empty =
                     || Sample { at, provider: sample.provider.clone(), ..Sample::default() };

@@ -278,7 +278,8 @@ impl Store for MemoryStore {
         let usage = std::mem::replace(&mut queue.usage, kept);
         let keys = queue.once.len();
         queue.once.retain(|_, (once, _)| once.is_remembered(now));
-        Ok(records.len() + bodies.len() + usage.len() + keys - queue.once.len())
+        let counters = self.counters.forget_old(now.as_second());
+        Ok(records.len() + bodies.len() + usage.len() + keys - queue.once.len() + counters)
     }
 }
 

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_may_steer.sql"),
     include_str!("migrations/0004_names.sql"),
     include_str!("migrations/0005_turns.sql"),
+    include_str!("migrations/0006_aside.sql"),
 ];
 
 /// The mark of our files: `PRAGMA application_id`, set by the first migration.

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::fault::Fault;
+use super::once;
 use super::rows::{self, Content, Id};
 use super::tally::Tally;
 use crate::message::{Address, Message, QueueId};
@@ -19,7 +20,12 @@ pub(super) fn insert(
     messages_max: u64,
     entry: &Entry,
 ) -> Result<(), Fault> {
-    let Entry { message, way, lease, provider, once: _ } = entry;
+    let Entry { message, way, lease, provider, once } = entry;
+    if let Some(once) = once
+        && let Some(seen) = once::seen(connection, once)?
+    {
+        return Err(StoreError::Seen(seen).into());
+    }
     if tally.open() >= messages_max {
         return Err(StoreError::Full(messages_max).into());
     }
@@ -73,6 +79,9 @@ pub(super) fn insert(
             return Err(StoreError::Unavailable(problem).into());
         }
         Err(error) => return Err(error.into()),
+    }
+    if let Some(once) = once {
+        once::remember(connection, once, message.id)?;
     }
     tally.came(message.id, state);
     Ok(())

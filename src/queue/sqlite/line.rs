@@ -5,11 +5,12 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
+use super::suppressed::Change;
 use super::sweep::Slice;
 use crate::clock::Timestamp;
 use crate::message::QueueId;
 use crate::queue::{
-    Claim, Counts, Entry, Lease, Portion, Retried, Retry, Settlement, Start, StoreError,
+    Claim, Counts, Entry, Lease, Portion, Retried, Retry, Sample, Settlement, Start, StoreError,
 };
 
 /// Content that may wait in the line, octets. Sessions limit it as well; this is for a disk that hangs.
@@ -23,7 +24,7 @@ pub(super) struct Answer<T> {
 }
 
 /// The other end of an [`Answer`].
-pub(super) type Receiver<T> = oneshot::Receiver<Result<T, StoreError>>;
+type Receiver<T> = oneshot::Receiver<Result<T, StoreError>>;
 
 impl<T> Answer<T> {
     pub(super) fn new() -> (Self, Receiver<T>) {
@@ -90,6 +91,14 @@ pub(super) enum Job {
         slice: Slice,
         answer: Answer<usize>,
     },
+    Suppress {
+        change: Change,
+        answer: Answer<bool>,
+    },
+    Sample {
+        samples: Vec<Sample>,
+        answer: Answer<()>,
+    },
     /// Needs no transaction: answered from memory.
     Count {
         answer: Answer<Counts>,
@@ -114,6 +123,8 @@ impl Job {
             | Self::RetryFailed { .. }
             | Self::Cancel { .. }
             | Self::Sweep { .. }
+            | Self::Suppress { .. }
+            | Self::Sample { .. }
             | Self::Count { .. } => 0,
             #[cfg(test)]
             Self::Test { .. } => 0,
@@ -131,7 +142,9 @@ impl Job {
             | Self::RetryFailed { .. }
             | Self::Cancel { .. }
             | Self::Sweep { .. }
+            | Self::Suppress { .. }
             | Self::Count { .. } => 1,
+            Self::Sample { samples, .. } => samples.len(),
             #[cfg(test)]
             Self::Test { .. } => 1,
         }
@@ -143,7 +156,9 @@ impl Job {
             Self::Insert { answer, .. }
             | Self::Begin { answer, .. }
             | Self::Retry { answer, .. }
-            | Self::Cancel { answer, .. } => answer.send(verdict),
+            | Self::Cancel { answer, .. }
+            | Self::Sample { answer, .. } => answer.send(verdict),
+            Self::Suppress { answer, .. } => answer.send(verdict),
             Self::Settle { answer, .. } => answer.send(verdict),
             Self::RetryFailed { answer, .. } => answer.send(verdict),
             Self::Claim { answer, .. } => answer.send(verdict),
@@ -170,6 +185,13 @@ struct Waiting {
 }
 
 impl Line {
+    /// Puts work into the line and waits for its answer.
+    pub(super) async fn ask<T>(&self, job: impl FnOnce(Answer<T>) -> Job) -> Result<T, StoreError> {
+        let (answer, receiver): (_, Receiver<T>) = Answer::new();
+        self.push(job(answer));
+        receiver.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
     /// Adds a piece of work at the end, or answers it at once when the line takes none.
     pub(super) fn push(&self, job: Job) {
         let mut waiting = self.waiting();

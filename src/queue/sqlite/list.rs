@@ -134,7 +134,7 @@ fn search(text: &str) -> &'static str {
 }
 
 /// The text anywhere, its own wildcards taken literally.
-fn pattern(text: &str) -> String {
+pub(super) fn pattern(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len() + 8);
     pattern.push('%');
     for c in text.chars() {

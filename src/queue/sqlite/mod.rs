@@ -6,6 +6,7 @@
 mod begin;
 mod checkpoint;
 mod claim;
+mod counted;
 mod fault;
 mod file;
 mod held;
@@ -13,12 +14,14 @@ mod insert;
 mod line;
 mod list;
 mod names;
+mod once;
 mod operator;
 mod read;
 mod rows;
 mod served;
 mod settle;
 mod shelf;
+mod suppressed;
 mod sweep;
 mod tally;
 #[cfg(test)]
@@ -36,9 +39,11 @@ use bytes::Bytes;
 use rusqlite::Connection;
 
 use self::checkpoint::Checkpointer;
+use self::counted::Counters;
 use self::fault::unavailable;
-use self::line::{Answer, Job, Line, Receiver, stopped};
+use self::line::{Answer, Job, Line};
 use self::read::Reader;
+use self::suppressed::List;
 use self::sweep::Slice;
 use self::writer::Writer;
 use super::{
@@ -61,7 +66,8 @@ pub struct SqliteStore {
     desk: Reader,
     /// Where the sweep of contents goes on.
     sweep_from: Mutex<Option<i64>>,
-    aside: super::MemoryStore,
+    list: List,
+    counters: Counters,
     /// Held by the daemon, so that there is one. After the writer: it goes last.
     _lock: Option<File>,
 }
@@ -105,6 +111,7 @@ impl SqliteStore {
         let line = Arc::new(Line::default());
         let writer = Writer::new(connection, Arc::clone(&line), messages_max, checkpointer)
             .map_err(|error| unavailable(&error))?;
+        let known = writer.known();
         let thread = std::thread::Builder::new()
             .name("queue-writer".to_owned())
             .spawn(move || writer.run())
@@ -112,21 +119,20 @@ impl SqliteStore {
                 StoreError::Unavailable(format!("a thread cannot be started: {error}"))
             })?;
         Ok(Self {
+            list: List { line: Arc::clone(&line), lane: lane.clone(), desk: desk.clone(), known },
+            counters: Counters { line: Arc::clone(&line), desk: desk.clone() },
             line,
             writer: Mutex::new(Some(thread)),
             lane,
             desk,
             sweep_from: Mutex::new(None),
-            aside: super::MemoryStore::new(0),
             _lock: lock,
         })
     }
 
     /// Puts work into the line and waits for its answer.
     async fn ask<T>(&self, job: impl FnOnce(Answer<T>) -> Job) -> Result<T, StoreError> {
-        let (answer, receiver): (_, Receiver<T>) = Answer::new();
-        self.line.push(job(answer));
-        receiver.await.unwrap_or_else(|_| Err(stopped()))
+        self.line.ask(job).await
     }
 
     fn take_writer(&self) -> Option<JoinHandle<()>> {
@@ -155,11 +161,11 @@ fn void_leases(connection: &Connection) -> rusqlite::Result<usize> {
 #[async_trait]
 impl Store for SqliteStore {
     fn suppressions(&self) -> &dyn Suppressions {
-        self.aside.suppressions()
+        &self.list
     }
 
     fn statistics(&self) -> &dyn Statistics {
-        self.aside.statistics()
+        &self.counters
     }
 
     async fn insert(&self, entry: Entry) -> Result<(), StoreError> {
@@ -238,10 +244,17 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Result<usize, StoreError> {
         let resume = *self.sweep_from.lock().unwrap_or_else(PoisonError::into_inner);
-        let slice = self
+        let (slice, is_filled) = self
             .desk
-            .run(move |connection| Slice::find(connection, keep_records, keep_bodies, now, resume))
+            .run(move |connection| {
+                let is_filled = suppressed::is_filled(connection)?;
+                let slice = Slice::find(connection, keep_records, keep_bodies, now, resume)?;
+                Ok((slice, is_filled))
+            })
             .await?;
+        if is_filled {
+            self.list.known.seen();
+        }
         *self.sweep_from.lock().unwrap_or_else(PoisonError::into_inner) = slice.resume;
         if slice.is_empty() {
             return Ok(0);

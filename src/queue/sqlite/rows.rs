@@ -1,5 +1,7 @@
 //! Between rows and types.
 
+use std::str::FromStr;
+
 use bytes::Bytes;
 use rusqlite::types::{FromSqlError, ToSqlOutput, Type, ValueRef};
 use rusqlite::{Row, ToSql};
@@ -123,6 +125,16 @@ pub(super) fn nearest_time(millis: i64) -> Timestamp {
 pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let number: i64 = row.get(column)?;
     u64::try_from(number).map_err(|_| FromSqlError::OutOfRange(number).into())
+}
+
+/// A text that reads as what it should be.
+pub(super) fn parsed<T: FromStr>(
+    row: &Row<'_>,
+    column: usize,
+    what: &'static str,
+) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    text.parse().map_err(|_| unreadable(column, what, text))
 }
 
 pub(super) fn sender(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Address>> {

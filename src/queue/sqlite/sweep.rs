@@ -9,8 +9,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fault::Fault;
 use super::rows::{self, Id};
-use super::served;
 use super::tally::Tally;
+use super::{counted, once, served};
 use crate::clock::Timestamp;
 use crate::message::QueueId;
 use crate::queue::rules::{self, SWEEP_MAX};
@@ -30,15 +30,16 @@ pub(super) struct Slice {
     bodies_before: Timestamp,
     records: Vec<QueueId>,
     bodies: Vec<QueueId>,
-    /// What was taken before this hour goes; `None` when there is nothing.
-    usage_before: Option<i64>,
+    /// Something that is kept beside the messages is past its time.
+    has_old_aside: bool,
+    now: Timestamp,
     /// Where the search for contents goes on; from the beginning when it has seen the end.
     pub(super) resume: Option<i64>,
 }
 
 impl Slice {
     pub(super) fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.bodies.is_empty() && self.usage_before.is_none()
+        self.records.is_empty() && self.bodies.is_empty() && !self.has_old_aside
     }
 
     /// Looks for the next slice, for contents from `resume` on.
@@ -49,14 +50,16 @@ impl Slice {
         now: Timestamp,
         resume: Option<i64>,
     ) -> rusqlite::Result<Self> {
-        let usage_from = rules::usage_from(now);
-        let has_old_usage = served::has_before(connection, usage_from)?;
+        let has_old_aside = served::has_before(connection, rules::usage_from(now))?
+            || counted::has_old(connection, now.as_second())?
+            || once::has_old(connection, now)?;
         let mut slice = Self {
             records_before: before(now, keep_records),
             bodies_before: before(now, keep_bodies),
             records: Vec::new(),
             bodies: Vec::new(),
-            usage_before: has_old_usage.then_some(usage_from),
+            has_old_aside,
+            now,
             resume,
         };
         let bytes = slice.find_records(connection)?;
@@ -123,10 +126,7 @@ impl Slice {
         connection: &Connection,
         tally: &mut Tally,
     ) -> Result<usize, Fault> {
-        let mut removed = match self.usage_before {
-            Some(hour) => served::forget_before(connection, hour)?,
-            None => 0,
-        };
+        let mut removed = if self.has_old_aside { self.remove_aside(connection)? } else { 0 };
         for id in &self.bodies {
             removed += remove_body(connection, *id, self.bodies_before)?;
         }
@@ -134,6 +134,12 @@ impl Slice {
             removed += remove_record(connection, tally, *id, self.records_before)?;
         }
         Ok(removed)
+    }
+
+    fn remove_aside(&self, connection: &Connection) -> rusqlite::Result<usize> {
+        let usage = served::forget_before(connection, rules::usage_from(self.now))?;
+        let counters = counted::forget_old(connection, self.now.as_second())?;
+        Ok(usage + counters + once::forget_old(connection, self.now)?)
     }
 }
 

@@ -13,8 +13,9 @@ use super::fault::{Fault, explain, is_disk_full, unavailable};
 use super::held::Held;
 use super::line::{Job, Line};
 use super::served::Served;
+use super::suppressed::Known;
 use super::tally::Tally;
-use super::{begin, insert, operator, settle};
+use super::{begin, counted, insert, operator, settle, suppressed};
 use crate::queue::round::Rounds;
 use crate::queue::{Counts, StoreError};
 
@@ -35,6 +36,9 @@ pub(super) struct Writer {
     rounds: Rounds,
     /// `PRAGMA data_version` when the tally was read: another number says that another process has written since.
     version: i64,
+    /// The same of the last look at the list of addresses that get no mail; `None` when this process has changed it.
+    list_version: Option<i64>,
+    known: Arc<Known>,
     messages_max: u64,
     checkpointer: Option<Checkpointer>,
 }
@@ -59,7 +63,24 @@ impl Writer {
         let version = data_version(&connection)?;
         let tally = Tally::read(&connection)?;
         let rounds = Rounds::default();
-        Ok(Self { connection, line, tally, rounds, version, messages_max, checkpointer })
+        let known = Arc::new(Known::default());
+        known.set(suppressed::is_filled(&connection)?);
+        Ok(Self {
+            connection,
+            line,
+            tally,
+            rounds,
+            version,
+            list_version: None,
+            known,
+            messages_max,
+            checkpointer,
+        })
+    }
+
+    /// What is known of the list of addresses that get no mail.
+    pub(super) fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.known)
     }
 
     /// Works until the line is closed and empty, then leaves the file tidy.
@@ -140,6 +161,7 @@ impl Writer {
         let result = self.attempt(jobs);
         if result.is_err() {
             self.tally = tally;
+            self.list_version = None;
             self.roll_back();
         }
         result
@@ -152,8 +174,23 @@ impl Writer {
             self.apply(job, &mut served)?;
         }
         served.write(&self.connection)?;
+        let list = self.look_at_list()?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
+        if let Some(is_filled) = list {
+            self.known.set(is_filled);
+        }
         Ok(())
+    }
+
+    /// Whether addresses are listed that get no mail, when that may have changed.
+    fn look_at_list(&mut self) -> rusqlite::Result<Option<bool>> {
+        let version = Some(data_version(&self.connection)?);
+        if version == self.list_version {
+            return Ok(None);
+        }
+        let is_filled = suppressed::is_filled(&self.connection)?;
+        self.list_version = version;
+        Ok(Some(is_filled))
     }
 
     /// SQLite has often done it already, after a full disk for instance.
@@ -198,6 +235,13 @@ impl Writer {
             }
             Job::Sweep { slice, answer } => {
                 answer.keep(sort(slice.remove(connection, tally))?);
+            }
+            Job::Suppress { change, answer } => {
+                answer.keep(Ok(suppressed::write(connection, change)?));
+                self.list_version = None;
+            }
+            Job::Sample { samples, answer } => {
+                answer.keep(Ok(counted::add(connection, samples)?));
             }
             // Answered after the commit, see `serve`.
             Job::Count { .. } => {}
@@ -245,6 +289,8 @@ fn is_unwanted(job: &Job) -> bool {
         | Job::Retry { .. }
         | Job::Cancel { .. }
         | Job::Sweep { .. }
+        | Job::Suppress { .. }
+        | Job::Sample { .. }
         | Job::Count { .. } => false,
         #[cfg(test)]
         Job::Test { .. } => false,

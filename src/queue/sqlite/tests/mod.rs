@@ -1,5 +1,6 @@
 //! What only a store in a file must do, beside the conformance suite.
 
+mod aside;
 mod batches;
 mod opening;
 mod processes;
