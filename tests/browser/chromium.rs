@@ -14,6 +14,7 @@ use thirtyfour::error::WebDriverErrorInner;
 use thirtyfour::prelude::*;
 use thirtyfour::{Capabilities, RequestData, SessionId};
 
+use super::marks;
 use super::outside::Outside;
 use super::support::{skip, tool, wait};
 use super::watch::Watch;
@@ -218,8 +219,7 @@ impl Browser {
 
     /// Waits until the page hears of changes.
     pub(crate) async fn until_live(&self) {
-        self.until("the page is live", "return document.documentElement.dataset.live === 'on'")
-            .await;
+        self.until("the page is live", marks::LIVE).await;
     }
 
     /// Waits until everything that the page has begun to load is there.

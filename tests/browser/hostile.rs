@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::chromium::Browser;
+use super::marks;
 use super::support::relay::{Relay, Setup};
 use super::support::smtp::Session;
 use super::watch::Watch;
@@ -95,9 +96,9 @@ impl Visit<'_> {
         let (browser, asked) = (self.browser, self.browser.outside.asked().len());
         browser.open(&format!("{}{path}", self.home)).await;
         browser.promise(SETTLED).await;
-        if browser.count("main iframe[sandbox]").await > 0 {
+        if browser.count(marks::FRAME).await > 0 {
             // A pointer over the mail, and the focus in it.
-            let frame = browser.find("main iframe[sandbox]").await;
+            let frame = browser.find(marks::FRAME).await;
             let _ = frame.scroll_into_view().await;
             let _ = browser.driver().action_chain().move_to_element_center(&frame).perform().await;
             browser.script("document.querySelector('main iframe[sandbox]').focus()").await;
@@ -154,7 +155,7 @@ async fn hostile_mail_neither_runs_nor_calls_nor_breaks_out() {
         visit.page(&page, false).await;
         let tabs = browser
             .script(
-                "return [...document.querySelectorAll('main [data-tab]')]
+                "return [...document.querySelectorAll('main nav a[href*=tab]')]
                      .map(it => it.pathname + it.search).filter(it => it !== location.pathname)",
             )
             .await;
@@ -164,7 +165,7 @@ async fn hostile_mail_neither_runs_nor_calls_nor_breaks_out() {
         for tab in tabs.as_array().unwrap() {
             visit.page(tab.as_str().unwrap(), false).await;
         }
-        visit.page(&format!("{page}?images=remote"), true).await;
+        visit.page(&format!("{page}?tab=preview&images=remote"), true).await;
         if let Some(frame) = frame.as_str() {
             visit.alone(frame).await;
         }

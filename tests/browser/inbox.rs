@@ -6,6 +6,7 @@ use serde_json::json;
 use thirtyfour::By;
 
 use super::chromium::Browser;
+use super::marks;
 use super::scene;
 use super::support::letter;
 use super::support::relay::Setup;
@@ -26,16 +27,16 @@ async fn caught_mail_shows_up_by_itself_and_can_be_read() {
     browser.script("window.untouched = true").await;
 
     let id = smtp::submit(relay.smtp, &scene::welcome()).await;
-    let row = format!("main [data-id='{id}']");
+    let row = marks::row(&id);
     browser.find(&row).await;
     let second = smtp::submit(relay.smtp, &Mail::about("The second")).await;
-    browser.find(&format!("main [data-id='{second}']")).await;
+    browser.find(&marks::row(&second)).await;
     assert_eq!(browser.script("return window.untouched").await, true, "the page was loaded again");
-    let first = browser.script("return document.querySelector('main [data-id]').dataset.id").await;
-    assert_eq!(first, second.as_str(), "the newest does not stand first");
+    let listed = browser.script(marks::LISTED).await;
+    assert_eq!(listed, json!([second, id]), "the newest does not stand first");
 
-    browser.follow(&format!("{row} a[href]")).await;
-    let frame = browser.find("main iframe[sandbox]").await;
+    browser.follow(&format!("{row} a")).await;
+    let frame = browser.find(marks::FRAME).await;
     let sandbox = frame.attr("sandbox").await.unwrap().unwrap_or_default();
     for word in ["allow-scripts", "allow-same-origin", "allow-top-navigation", "allow-forms"] {
         assert!(!sandbox.contains(word), "{sandbox}");
@@ -72,7 +73,7 @@ async fn text_headers_source_and_files_are_a_step_away() {
         ("delivery", "ada@rcpt.example"),
     ] {
         browser.open(&page).await;
-        browser.follow(&format!("main [data-tab={tab}]")).await;
+        browser.follow(&marks::tab(tab)).await;
         let has = format!(
             "return document.querySelector('main').innerText.includes({})",
             json!(expected)
@@ -88,7 +89,7 @@ async fn text_headers_source_and_files_are_a_step_away() {
     let allow = json!({"behavior": "allow", "downloadPath": folder.path()});
     browser.devtools("Browser.setDownloadBehavior", allow).await;
     browser.open(&page).await;
-    browser.follow("main [data-tab=attachments]").await;
+    browser.follow(&marks::tab("attachments")).await;
     browser.press("main a[download*='report.pdf'], main a[href*='report.pdf'], main a[download]:not([href$='/raw'])").await;
     let bytes = wait::until_within(Duration::from_secs(20), "the file is saved", async || {
         std::fs::read(folder.path().join("report.pdf")).ok().filter(|it| !it.is_empty())
@@ -104,15 +105,15 @@ async fn remote_images_are_loaded_when_asked_for_and_only_then() {
     let relay = Setup::bare().command(&["dev"]).start().await;
     let id = smtp::submit(relay.smtp, &scene::welcome()).await;
     browser.open(&relay.http.url(&format!("/messages/{id}"))).await;
-    browser.find("main iframe[sandbox]").await;
-    browser.find("[data-images]").await;
+    browser.find(marks::FRAME).await;
+    browser.find(marks::IMAGES).await;
     assert_eq!(browser.outside.asked(), Vec::<String>::new());
-    browser.follow("[data-images]").await;
+    browser.follow(marks::IMAGES).await;
     wait::until_true("the image was asked for", || !browser.outside.asked().is_empty()).await;
     let asked = browser.outside.asked();
     assert_eq!(asked, ["GET http://remote.example/pixel HTTP/1.1"]);
     // Not remembered for the next mail, nor for this one.
     browser.open(&relay.http.url(&format!("/messages/{id}"))).await;
-    browser.find("[data-images]").await;
+    browser.find(marks::IMAGES).await;
     assert_eq!(browser.outside.asked().len(), 1);
 }

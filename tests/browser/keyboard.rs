@@ -4,11 +4,12 @@ use serde_json::{Value, json};
 use thirtyfour::Key;
 
 use super::chromium::Browser;
+use super::marks;
 use super::scene::Office;
 
 /// The message whose row has the focus.
 async fn focused(browser: &Browser) -> Value {
-    browser.script("return document.activeElement.closest('[data-id]')?.dataset.id ?? null").await
+    browser.script("return document.activeElement.closest('[data-row] a')?.pathname.split('/').pop() ?? null").await
 }
 
 #[tokio::test]
@@ -18,8 +19,7 @@ async fn a_list_is_walked_searched_and_opened_by_keys() {
     let office = Office::open().await;
     browser.open(&office.relay.http.url("/messages")).await;
     browser.until_live().await;
-    let rows = "return [...document.querySelectorAll('main [data-id]')].map(it => it.dataset.id)";
-    let rows = browser.script(rows).await;
+    let rows = browser.script(marks::LISTED).await;
     assert_eq!(rows[0], office.queued.as_str());
 
     browser.keys("j").await;
@@ -37,7 +37,7 @@ async fn a_list_is_walked_searched_and_opened_by_keys() {
     assert!(browser.place().await.contains(&office.failed));
 
     browser.driver().back().await.unwrap();
-    browser.until("the list", "return document.querySelector('main [data-id]') !== null").await;
+    browser.until("the list", "return document.querySelector('main [data-row]') !== null").await;
     browser.until_live().await;
     browser.keys("/").await;
     browser.until("the search has the focus", "return document.activeElement.name === 'q'").await;
@@ -55,7 +55,7 @@ async fn help_comes_with_a_question_mark_and_goes_with_escape() {
     browser.open(&office.relay.http.url("/messages")).await;
     browser.until_live().await;
     browser.keys("?").await;
-    browser.find("dialog[open]").await;
+    browser.find(marks::HELP).await;
     browser.keys(Key::Escape).await;
     browser.until("the help is gone", "return !document.querySelector('dialog[open]')").await;
 }

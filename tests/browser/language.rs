@@ -3,13 +3,14 @@
 use serde_json::Value;
 
 use super::chromium::{Browser, Look};
+use super::marks;
 use super::scene::Office;
 use super::walk;
 
 /// Texts of the page's own that have a Latin letter and no Hangul, without names and what mail brings.
 const SPOKEN: &str = "
     const own = [...document.querySelectorAll('h1, h2, h3, button, label, th, nav a, dt, summary, legend')];
-    return own.filter(it => it.checkVisibility() && !it.querySelector('bdi') && !it.closest('bdi, code, [lang], [data-lang]'))
+    return own.filter(it => it.checkVisibility() && !it.querySelector('bdi') && !it.closest('bdi, code, [lang]'))
         .map(it => it.innerText.trim()).filter(text => text);";
 
 async fn spoken(browser: &Browser) -> Vec<String> {
@@ -53,13 +54,13 @@ async fn the_switch_is_remembered() {
     let office = Office::open().await;
     let api = &office.relay.http;
     browser.open(&api.url("/messages?q=invoice")).await;
-    browser.reveal("[data-lang=ko]").await;
-    browser.follow("[data-lang=ko]").await;
+    browser.reveal(&marks::language("ko")).await;
+    browser.follow(&marks::language("ko")).await;
     assert_eq!(browser.script("return document.documentElement.lang").await, "ko");
     assert_eq!(browser.place().await, "/messages?q=invoice", "the switch leads away");
     browser.open(&api.url("/")).await;
     assert_eq!(browser.script("return document.documentElement.lang").await, "ko");
-    browser.reveal("[data-lang=en]").await;
-    browser.follow("[data-lang=en]").await;
+    browser.reveal(&marks::language("en")).await;
+    browser.follow(&marks::language("en")).await;
     assert_eq!(browser.script("return document.documentElement.lang").await, "en");
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::chromium::Browser;
+use super::marks;
 use super::scene::Office;
 
 const TOKEN: &str = "browser-test-token-of-32-characters!";
@@ -65,8 +66,8 @@ async fn after_the_way_out_nothing_is_shown_any_more() {
     let before = cookies(&browser).await;
     let old = before[0].clone();
 
-    browser.reveal("form[action='/logout'] button").await;
-    browser.follow("form[action='/logout'] button").await;
+    browser.reveal(marks::LOG_OUT).await;
+    browser.follow(marks::LOG_OUT).await;
     assert_eq!(path(&browser).await, "/login");
     assert_eq!(cookies(&browser).await, Vec::<Value>::new());
     browser.driver().back().await.unwrap();

@@ -10,6 +10,7 @@
 mod support;
 
 mod chromium;
+mod marks;
 mod outside;
 mod scene;
 mod walk;

@@ -4,6 +4,7 @@ use serde_json::json;
 use thirtyfour::Key;
 
 use super::chromium::Browser;
+use super::marks;
 use super::scene::{Office, REFUSAL};
 
 const CORRECTED: &str = "ada.lovelace@rcpt.example";
@@ -15,9 +16,9 @@ async fn a_failed_mail_is_found_understood_and_sent_again_by_another_provider() 
     let office = Office::open().await;
     let api = &office.relay.http;
     browser.open(&api.url("/messages")).await;
-    browser.find(&format!("main [data-id='{}']", office.welcome)).await;
+    browser.find(&marks::row(&office.welcome)).await;
 
-    browser.write("main input[name=q]", "INVOICE").await;
+    browser.write(marks::SEARCH, "INVOICE").await;
     browser.script("window.stale = true").await;
     browser.keys(Key::Enter).await;
     browser
@@ -26,19 +27,16 @@ async fn a_failed_mail_is_found_understood_and_sent_again_by_another_provider() 
             "return !window.stale && document.readyState === 'complete'",
         )
         .await;
-    let found = browser
-        .script("return [...document.querySelectorAll('main [data-id]')].map(it => it.dataset.id)")
-        .await;
+    let found = browser.script(marks::LISTED).await;
     assert_eq!(found, json!([office.failed]));
-    assert_eq!(browser.count("main [data-id] [data-state=failed]").await, 1);
     // The list says it already.
     assert!(browser.shown().await.contains(REFUSAL), "{}", browser.shown().await);
 
-    browser.follow("main [data-id] a[href]").await;
+    browser.follow(&format!("{} a", marks::ROW)).await;
     assert!(browser.place().await.contains(&office.failed));
     assert!(browser.shown().await.contains(REFUSAL), "{}", browser.shown().await);
 
-    let form = "form[action$='/retry']";
+    let form = marks::RETRY;
     browser.reveal(&format!("{form} [name=provider]")).await;
     let choose = format!(
         "const it = document.querySelector(\"{form} [name=provider]\");
@@ -56,7 +54,6 @@ async fn a_failed_mail_is_found_understood_and_sent_again_by_another_provider() 
     assert!(to.to_string().contains(CORRECTED), "{to}");
     assert!(!to.to_string().contains("ada@"), "{to}");
     browser.open(&api.url(&format!("/messages/{}", office.failed))).await;
-    browser.find("main [data-state=delivered]").await;
     let shown = browser.shown().await;
     assert!(shown.contains(CORRECTED), "{shown}");
     browser.until_quiet().await;
@@ -71,9 +68,9 @@ async fn a_waiting_mail_is_cancelled() {
     let office = Office::open().await;
     let api = &office.relay.http;
     browser.open(&api.url(&format!("/messages/{}", office.queued))).await;
-    browser.reveal("form[action$='/cancel'] button").await;
-    browser.follow("form[action$='/cancel'] button").await;
-    browser.find("main [data-state=cancelled]").await;
+    browser.reveal(marks::CANCEL).await;
+    browser.follow(marks::CANCEL).await;
+    assert!(browser.place().await.contains(&office.queued), "{}", browser.place().await);
     api.until_message_is(&office.queued, "cancelled").await;
 }
 

@@ -44,8 +44,7 @@ fn kind(path: &str) -> String {
 fn links(html: &str, path: &str) -> Vec<String> {
     let base = Url::parse("http://relay.example").unwrap();
     let here = base.join(path).unwrap();
-    let anchors =
-        Selector::parse("a[href]:not([download]):not([target]):not([data-lang])").unwrap();
+    let anchors = Selector::parse("a[href]:not([download]):not([target])").unwrap();
     let document = Html::parse_document(html);
     let targets = document.select(&anchors).filter_map(|link| here.join(link.attr("href")?).ok());
     let own =
