@@ -76,7 +76,8 @@ async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
     let handed = handed.sort(&config.smtp.listen_tls, config.http.listen)?;
     let inherited = Inherited { plain: handed.smtp, tls: handed.smtps };
     let acceptor = certificate.acceptor();
-    let listener = Listener::open(&config.smtp, hostname(config), acceptor, inherited)?;
+    let listener = Listener::open(&config.smtp, hostname(config), acceptor, inherited)?
+        .counting(delivery.metrics().arrivals());
     let server = http::bind(&config.http, handed.http)
         .await
         .map_err(|source| AppError::Listen { key: "http.listen", source })?;

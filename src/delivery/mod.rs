@@ -71,7 +71,7 @@ pub use status::{Cause, NotSent, ProviderState, ProviderStatus, Sent};
 use crate::clock::SharedClock;
 use crate::config::{OnLoss, OnUnclear, RouteConfig, SenderConfig};
 use crate::message::{QueueId, Submission};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Received};
 use crate::provider::Hook;
 use crate::queue::{Accounts, Entry, Intake, Once, Store, StoreError};
 use board::{Board, Ways};
@@ -194,6 +194,11 @@ impl Delivery {
         &self.0.observers.metrics
     }
 
+    /// A message has come by another way than SMTP.
+    fn received(&self, result: Received) {
+        self.metrics().arrivals().received(result);
+    }
+
     /// What is told about the providers that there are now, and to whom.
     fn observe(&self, hook: Option<Arc<Hook>>) {
         let Observers { metrics, notices } = &self.0.observers;
@@ -224,7 +229,21 @@ impl Delivery {
         submission: Submission,
         once: Option<Once>,
     ) -> Result<QueueId, StoreError> {
-        self.0.take_in(submission, once).await
+        let taken = self.0.take_in(submission, once).await;
+        match &taken {
+            Ok(_) => self.received(Received::Accepted),
+            // It has been received before.
+            Err(StoreError::Seen(_)) => {}
+            Err(
+                StoreError::Full(_)
+                | StoreError::Unavailable(_)
+                | StoreError::NotFound(_)
+                | StoreError::WrongState { .. }
+                | StoreError::ContentGone(_)
+                | StoreError::LeaseLost(_),
+            ) => self.received(Received::NoRoom),
+        }
+        taken
     }
 
     /// How each provider does, in the order of preference, and behind them some of the accounts that clients brought, the
@@ -282,11 +301,13 @@ impl Delivery {
                 ..Entry::held(Arc::clone(&message), engine.lease())
             };
             store.insert(entry).await.map_err(|error| {
+                self.received(Received::NoRoom);
                 let error = error.to_string();
                 NotSent { id: None, provider: None, error, cause: Cause::Store }
             })?;
         }
         engine.log().accepted(&message);
+        self.received(Received::Accepted);
         // In a task of its own: the caller may hang up, the record must be completed all the same.
         let (task, provider) = (Arc::clone(engine), provider.map(str::to_owned));
         let sending = engine

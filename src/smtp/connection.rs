@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use crate::metrics::{Arrivals, Received};
 use crate::queue::Intake;
 
 use super::auth::Authenticator;
@@ -58,11 +59,12 @@ pub struct Service {
     pub(super) tls: Option<Acceptor>,
     pub(super) memory: Arc<MemoryBudget>,
     pub(super) notices: Arc<Notices>,
+    pub(super) arrivals: Arrivals,
     pub(super) shutdown: CancellationToken,
 }
 
 impl Service {
-    /// Without TLS, which a listener adds.
+    /// Without TLS, which a listener adds, and counting for nobody.
     pub fn new(
         policy: Policy,
         idle_timeout: Duration,
@@ -71,9 +73,17 @@ impl Service {
         memory: Arc<MemoryBudget>,
         shutdown: CancellationToken,
     ) -> Self {
-        let notices = Arc::default();
-        let policy = Arc::new(policy);
-        Self { policy, idle_timeout, intake, authenticator, tls: None, memory, notices, shutdown }
+        Self {
+            policy: Arc::new(policy),
+            idle_timeout,
+            intake,
+            authenticator,
+            tls: None,
+            memory,
+            notices: Arc::default(),
+            arrivals: Arrivals::default(),
+            shutdown,
+        }
     }
 }
 
@@ -215,9 +225,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 self.flush().await?;
                 continue;
             }
+            let in_transaction = self.session.transaction().is_some();
             match self.session.handle(line) {
-                Step::Reply(reply) => self.say(&reply),
+                Step::Reply(reply) => {
+                    if reply.is_too_large() {
+                        self.count(Received::TooLarge);
+                    }
+                    self.say(&reply);
+                }
                 Step::Refuse(reply) => {
+                    self.count(Received::Forbidden);
                     self.notice_stranger(&reply);
                     self.say(&reply);
                 }
@@ -229,7 +246,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 // On the heap: a connection that waits for a command has no room set aside for these.
                 Step::Verify(credentials) => Box::pin(self.log_in(credentials)).await?,
                 Step::ReadBody(transaction) => Box::pin(self.transfer(transaction)).await?,
-                Step::ReadChunk(chunk) => Box::pin(self.read_chunk(chunk)).await?,
+                Step::ReadChunk(chunk) => {
+                    Box::pin(self.read_chunk(chunk, in_transaction)).await?;
+                }
                 Step::Close(reply) => return Err(End::Said(reply)),
             }
             self.watch_transaction();
@@ -241,7 +260,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     }
 
     fn say(&mut self, reply: &Reply) {
+        self.service.arrivals.replied(reply.code());
         reply.encode(&mut self.output);
+    }
+
+    fn count(&self, result: Received) {
+        self.service.arrivals.received(result);
     }
 
     /// Writes what has been said. Returns when the client's system has taken it.

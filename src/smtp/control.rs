@@ -95,7 +95,7 @@ impl Control {
         memory: Option<Arc<MemoryBudget>>,
     ) {
         let before = self.house.terms.load();
-        let Service { intake, authenticator, notices, shutdown, .. } = &before.service;
+        let Service { intake, authenticator, notices, arrivals, shutdown, .. } = &before.service;
         let authenticator = authenticator.succeeded_by(rules.policy.auth, rules.users, accounts);
         authenticator.take_over();
         let service = Service {
@@ -106,6 +106,7 @@ impl Control {
             tls: rules.tls.clone(),
             memory: memory.unwrap_or_else(|| Arc::clone(&before.service.memory)),
             notices: Arc::clone(notices),
+            arrivals: arrivals.clone(),
             shutdown: shutdown.clone(),
         };
         let implicit_tls = rules.tls.or_else(|| before.implicit_tls.clone());

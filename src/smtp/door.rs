@@ -217,6 +217,7 @@ impl Arrival {
             // It could not read this.
             return None;
         }
+        self.terms.service.arrivals.replied(reply.code());
         let mut line = Vec::with_capacity(128);
         reply.encode(&mut line);
         let Ok(place) = Arc::clone(&self.house.refusals).try_acquire_owned() else {

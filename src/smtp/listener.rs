@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::SmtpConfig;
+use crate::metrics::Arrivals;
 use crate::queue::{Accounts, Intake};
 
 use super::admission::Admission;
@@ -35,6 +36,7 @@ pub struct Listener {
     sockets: Vec<ListeningSocket>,
     admission: Arc<Admission>,
     rules: Rules,
+    arrivals: Arrivals,
 }
 
 impl Listener {
@@ -51,7 +53,13 @@ impl Listener {
         let implicit = !config.listen_tls.is_empty() || !inherited.tls.is_empty();
         let rules = Rules::new(config, hostname, tls, implicit)?;
         let sockets = sockets::open(config, inherited)?;
-        Ok(Self { sockets, admission: Arc::new(Admission::new(rules.limits)), rules })
+        let admission = Arc::new(Admission::new(rules.limits));
+        Ok(Self { sockets, admission, rules, arrivals: Arrivals::default() })
+    }
+
+    /// Has what comes in counted here.
+    pub fn counting(self, arrivals: &Arrivals) -> Self {
+        Self { arrivals: arrivals.clone(), ..self }
     }
 
     /// Where it listens, with the ports that the system has chosen.
@@ -92,7 +100,7 @@ impl Listener {
         memory: Arc<MemoryBudget>,
         shutdown: CancellationToken,
     ) -> (Control, impl Future<Output = ()> + use<>) {
-        let Self { sockets, admission, rules } = self;
+        let Self { sockets, admission, rules, arrivals } = self;
         let authenticator = Authenticator::new(rules.policy.auth, rules.users, accounts);
         let service = Service {
             policy: Arc::new(rules.policy),
@@ -102,6 +110,7 @@ impl Listener {
             tls: rules.tls.clone(),
             memory,
             notices: Arc::default(),
+            arrivals,
             shutdown,
         };
         let terms = Terms { service, networks: rules.networks, implicit_tls: rules.tls };

@@ -178,6 +178,11 @@ impl Reply {
         )
     }
 
+    /// Whether this is [`Reply::too_large`]: nothing else has its code.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.code == 552
+    }
+
     /// The recipient is one too many; those before it stand.
     pub fn too_many_recipients(limit: usize) -> Self {
         Self::new(

@@ -14,7 +14,7 @@ use crate::clock::{Clock, SharedClock, SystemClock};
 use crate::config::HookConfig;
 use crate::delivery::Observers;
 use crate::delivery::notices::{Event, Notices};
-use crate::metrics::{Metrics, Now};
+use crate::metrics::{Format, Metrics, Now};
 use crate::provider::{Hook, HttpClient, Verdict};
 use crate::queue::State;
 use crate::secret::Secret;
@@ -54,7 +54,7 @@ impl Scene {
     }
 
     fn shows(&self, line: &str) -> bool {
-        self.metrics.render(&Now::default()).lines().any(|own| own == line)
+        self.metrics.render(Now::default(), Format::OpenMetrics).lines().any(|own| own == line)
     }
 }
 

@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use super::limits::{MEMORY_WAIT_NOTICED, TRANSACTION_TIME_MAX};
 use super::{Awaited, Connection, End, MEMORY_PATIENCE};
+use crate::metrics::Received;
 use crate::smtp::body::{Body, Content};
 use crate::smtp::memory::Reservation;
 use crate::smtp::reply::Reply;
@@ -31,13 +32,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         Ok(())
     }
 
-    /// Reads a chunk, whatever becomes of it. The reply is left in the output.
-    pub(super) async fn read_chunk(&mut self, chunk: Chunk) -> Result<(), End> {
+    /// Reads a chunk, whatever becomes of it. The reply is left in the output. `in_transaction`: it came in one, which
+    /// it may have ended.
+    pub(super) async fn read_chunk(
+        &mut self,
+        chunk: Chunk,
+        in_transaction: bool,
+    ) -> Result<(), End> {
         let Chunk { size, fate } = chunk;
         // Octets that are thrown away take time as well.
         self.transaction_due.get_or_insert_with(|| Instant::now() + TRANSACTION_TIME_MAX);
         let reply = match fate {
             ChunkFate::Discard(reply) => {
+                // Those behind the first that is refused are the same message.
+                if in_transaction && reply.is_too_large() {
+                    self.count(Received::TooLarge);
+                }
                 self.drop_chunks();
                 let held = self.service.memory.reservation(0);
                 self.receive(&mut Growing { body: Body::swallowing(size), held }).await?;
@@ -48,6 +58,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 growing.body.begin_chunk(size);
                 self.receive(&mut growing).await?;
                 let reply = self.session.chunk_read(size, &growing.body);
+                if self.session.transaction().is_none() {
+                    let too_large = reply.is_too_large();
+                    self.count(if too_large { Received::TooLarge } else { Received::NoRoom });
+                }
                 self.growing = Some(growing);
                 reply
             }
@@ -126,14 +140,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
 
     /// What is said about a message whose content is all there.
     async fn complete(&mut self, transaction: Transaction, growing: Growing) -> Reply {
+        let ended = Instant::now();
         self.transaction_due = None;
         self.input.narrow();
         // Held until the intake has answered: what it takes over, it counts itself.
         let Growing { body, held } = growing;
         let reply = match body.finish() {
-            Content::Whole(raw) => self.submit(transaction, raw).await,
-            Content::TooLarge => Reply::too_large(self.service.policy.max_message_size),
-            Content::Discarded => Reply::NO_MEMORY,
+            Content::Whole(raw) => self.submit(transaction, raw, ended).await,
+            Content::TooLarge => {
+                self.count(Received::TooLarge);
+                Reply::too_large(self.service.policy.max_message_size)
+            }
+            Content::Discarded => {
+                self.count(Received::NoRoom);
+                Reply::NO_MEMORY
+            }
         };
         drop(held);
         reply

@@ -2,20 +2,30 @@
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::Connection;
 use crate::message::Submission;
+use crate::metrics::Received;
+use crate::queue::Refusal;
 use crate::smtp::reply::Reply;
 use crate::smtp::session::Transaction;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
-    /// The one way into the intake: checks who the message claims to be from, hands it to the intake, and returns the final reply.
-    pub(super) async fn submit(&mut self, transaction: Transaction, raw: Bytes) -> Reply {
+    /// The one way into the intake: checks who the message claims to be from, hands it to the intake, and returns the final
+    /// reply. Its content `ended` then.
+    pub(super) async fn submit(
+        &mut self,
+        transaction: Transaction,
+        raw: Bytes,
+        ended: Instant,
+    ) -> Reply {
         let peer = self.session.peer().address;
         if let Some(refusal) = self.session.refusal_of_content(&raw) {
             let (user, reason) = (self.user(), refusal.text());
             warn!(%peer, user, reason, "a message was refused");
+            self.count(Received::Forbidden);
             return refusal;
         }
         let account = self.session.identity().and_then(|identity| identity.account.clone());
@@ -30,9 +40,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         match self.service.intake.accept(submission).await {
             Ok(id) => {
                 self.session.message_accepted();
+                self.count(Received::Accepted);
+                self.service.arrivals.accept_took(ended.elapsed());
                 Reply::queued(id)
             }
-            Err(refusal) => Reply::from(&refusal),
+            Err(refusal) => {
+                self.count(match refusal {
+                    Refusal::NoRoom(_) => Received::NoRoom,
+                    Refusal::TryAgain(_) => Received::TryAgain,
+                    Refusal::Rejected(_) => Received::Rejected,
+                });
+                Reply::from(&refusal)
+            }
         }
     }
 

@@ -1,4 +1,5 @@
 mod chunks;
+mod counts;
 mod login;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::config::AuthMode;
+use crate::metrics::Metrics;
 use crate::queue::Refusal;
 use crate::smtp::auth::Authenticator;
 use crate::smtp::session::{Peer, TlsRule};
@@ -29,6 +31,7 @@ struct Bench {
     writes: Arc<AtomicUsize>,
     intake: Arc<Recorder>,
     memory: Arc<MemoryBudget>,
+    metrics: Metrics,
     shutdown: CancellationToken,
     served: JoinHandle<()>,
 }
@@ -57,6 +60,7 @@ impl Bench {
         let intake = Arc::new(intake);
         let memory = Arc::new(MemoryBudget::new(BUDGET));
         let shutdown = CancellationToken::new();
+        let metrics = Metrics::new();
         let policy = Policy {
             hostname: String::from("relay.example"),
             max_message_size: 128 * 1024,
@@ -73,13 +77,14 @@ impl Bench {
             tls: None,
             memory: Arc::clone(&memory),
             notices: Arc::default(),
+            arrivals: metrics.arrivals().clone(),
             shutdown: shutdown.clone(),
         };
         let (client, server) = duplex(pipe);
         let writes = Arc::new(AtomicUsize::new(0));
         let server = CountingWrites { stream: server, writes: Arc::clone(&writes) };
         let served = tokio::spawn(async move { serve(server, peer, &service).await });
-        Self { client, writes, intake, memory, shutdown, served }
+        Self { client, writes, intake, memory, metrics, shutdown, served }
     }
 
     async fn send(&mut self, text: &str) {

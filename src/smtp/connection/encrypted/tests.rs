@@ -49,6 +49,7 @@ impl Bench {
             tls: Some(Files::of(&pair).set_up().acceptor),
             memory: Arc::new(MemoryBudget::new(16 << 20)),
             notices: Arc::default(),
+            arrivals: Default::default(),
             shutdown: CancellationToken::new(),
         };
         Self { pair, service: Arc::new(service), intake, peer: PEER }

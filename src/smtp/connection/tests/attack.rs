@@ -258,6 +258,7 @@ fn an_idle_connection_is_small() {
         tls: None,
         memory,
         notices: Arc::default(),
+        arrivals: Arrivals::default(),
         shutdown: CancellationToken::new(),
     };
     let (_, server) = duplex(1);
