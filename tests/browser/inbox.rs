@@ -24,11 +24,11 @@ async fn caught_mail_shows_up_by_itself_and_can_be_read() {
     let shown = browser.shown().await;
     assert!(shown.contains(&port), "{shown}");
     browser.until_live().await;
-    browser.script("window.untouched = true").await;
-
     let id = smtp::submit(relay.smtp, &scene::welcome()).await;
     let row = marks::row(&id);
     browser.find(&row).await;
+    browser.until_live().await;
+    browser.script("window.untouched = true").await;
     let second = smtp::submit(relay.smtp, &Mail::about("The second")).await;
     browser.find(&marks::row(&second)).await;
     assert_eq!(browser.script("return window.untouched").await, true, "the page was loaded again");

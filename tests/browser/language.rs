@@ -10,7 +10,7 @@ use super::walk;
 /// Texts of the page's own that have a Latin letter and no Hangul, without names and what mail brings.
 const SPOKEN: &str = "
     const own = [...document.querySelectorAll('h1, h2, h3, button, label, th, nav a, dt, summary, legend')];
-    return own.filter(it => it.checkVisibility() && !it.querySelector('bdi') && !it.closest('bdi, code, [lang]'))
+    return own.filter(it => it.checkVisibility() && !it.querySelector('bdi') && !it.closest('bdi, code, body [lang]'))
         .map(it => it.innerText.trim()).filter(text => text);";
 
 async fn spoken(browser: &Browser) -> Vec<String> {

@@ -10,6 +10,9 @@ use super::support::http::Api;
 /// More kinds of pages than there are.
 const PAGES_MAX: usize = 60;
 
+/// A page that says that there is nothing.
+pub(crate) const NO_MESSAGE: &str = "/messages/00000000-0000-7000-8000-000000000000";
+
 /// The pages that can be reached from `starts`, one of each kind, in the order in which they were found.
 pub(crate) async fn pages(api: &Api, starts: &[&str]) -> Vec<String> {
     let mut kinds = BTreeMap::new();
