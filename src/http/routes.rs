@@ -18,7 +18,7 @@ use super::access::cross_site;
 use super::error::Problem;
 use super::server::Peer;
 use super::side::Context;
-use super::{act, api, health, live, metrics, page, test_mail};
+use super::{act, api, content, health, html, live, metrics, page, test_mail};
 
 /// The largest request body where an endpoint does not say otherwise.
 const BODY_MAX: usize = 1024 * 1024;
@@ -39,13 +39,19 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/api/v1/messages", get(api::list))
         .route("/api/v1/messages/retry-failed", post(act::retry_failed).layer(acting))
         .route("/api/v1/messages/{id}", get(api::show))
-        .route("/api/v1/messages/{id}/raw", get(api::raw))
+        .route("/api/v1/messages/{id}/raw", get(content::raw))
+        .route("/api/v1/messages/{id}/parts", get(content::parts))
+        .route("/api/v1/messages/{id}/parts/{number}", get(content::part))
         .route("/api/v1/messages/{id}/retry", post(act::retry).layer(acting))
         .route("/api/v1/messages/{id}/cancel", post(act::cancel).layer(acting))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&context), api_door));
     let pages = Router::new()
         .route("/", get(page::messages))
         .route("/messages/{id}", get(page::message))
+        .route("/messages/{id}/html", get(html::frame))
+        .route("/messages/{id}/text", get(content::text))
+        .route("/messages/{id}/headers", get(content::headers))
+        .route("/messages/{id}/source", get(content::source))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&context), page_door));
     open.merge(api)
         .merge(pages)
@@ -119,8 +125,8 @@ async fn protect(mut response: Response) -> Response {
         (
             CONTENT_SECURITY_POLICY,
             HeaderValue::from_static(
-                "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
-                 base-uri 'none'; frame-ancestors 'none'",
+                "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; \
+                 form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
             ),
         ),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),

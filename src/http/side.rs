@@ -75,8 +75,11 @@ const STORE_READS_MAX: usize = 8;
 /// Contents held for downloads at the same time; each may be as large as the largest message.
 const DOWNLOADS_MAX: usize = 4;
 
+/// Messages read for their content at the same time: each holds its bytes, and what they are decoded to.
+const VIEWS_MAX: usize = 2;
+
 /// How long a page or an API call waits for the store, its turn included.
-const STORE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What every handler holds.
 pub(super) struct Context {
@@ -85,6 +88,7 @@ pub(super) struct Context {
     pub(super) rules: ArcSwap<Rules>,
     pub(super) test_mails: Limiter,
     pub(super) downloads: Arc<Semaphore>,
+    pub(super) views: Arc<Semaphore>,
     pub(super) live: Live,
     reads: Semaphore,
 }
@@ -107,6 +111,7 @@ impl Context {
             rules: ArcSwap::from_pointee(Rules { access, sender, recipients_max }),
             test_mails: Limiter::new(TEST_MAILS_MAX, TEST_MAIL_WINDOW),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
+            views: Arc::new(Semaphore::new(VIEWS_MAX)),
             live: Live::new(shutdown),
             reads: Semaphore::new(STORE_READS_MAX),
         })

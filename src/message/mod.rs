@@ -19,6 +19,7 @@ pub mod raw;
 mod sender;
 mod senders;
 mod thread;
+pub mod view;
 
 pub use account::{Account, SealedAccount};
 pub(crate) use address::canonical_domain;

@@ -1,0 +1,94 @@
+//! `GET /messages/{id}/html`: the HTML of a mail, for a frame of the page.
+//!
+//! Two walls stand between a hostile mail and who reads it. What can run or call is taken out of the HTML
+//! ([`view::frame`]). And the document is served under a policy of its own, whoever opens it: no script, no form, an
+//! origin of its own without our cookies, nothing loaded but images, and those of other hosts only when they were asked
+//! for.
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State as Shared};
+use axum::http::HeaderName;
+use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use url::form_urlencoded;
+
+use super::api::{IdPath, parse_id};
+use super::content;
+use super::page;
+use super::side::Context;
+use crate::message::view::{self, Remote};
+
+/// What the page puts into the attribute `sandbox` of the frame; the policies below say the same. Links open in a tab of
+/// their own, which is an ordinary one.
+pub(super) const SANDBOX: &str = "allow-popups allow-popups-to-escape-sandbox";
+
+/// The policy that a mail is shown under.
+fn policy(remote: Remote) -> String {
+    let images = match remote {
+        Remote::Blocked => "data:",
+        Remote::Allowed => "data: https: http:",
+    };
+    format!(
+        "sandbox {SANDBOX}; default-src 'none'; style-src 'unsafe-inline'; img-src {images}; \
+         form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
+    )
+}
+
+/// `GET /messages/{id}/html`, with `?images=remote` when the reader has asked for images of other hosts.
+pub(super) async fn frame(
+    Shared(context): Shared<Arc<Context>>,
+    RawQuery(query): RawQuery,
+    id: IdPath,
+) -> Response {
+    let remote = remote(query.as_deref().unwrap_or(""));
+    let frame = async {
+        let id = parse_id(id)?;
+        content::read(&context, id, move |raw| view::frame(raw, remote)).await
+    };
+    match frame.await {
+        Ok(frame) => {
+            let headers = [
+                (CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
+                (CONTENT_SECURITY_POLICY, policy(remote)),
+                // Names in links would be looked up, and that can be seen from outside.
+                (HeaderName::from_static("x-dns-prefetch-control"), "off".to_owned()),
+            ];
+            (headers, frame.document).into_response()
+        }
+        Err(problem) => page::problem(&problem),
+    }
+}
+
+fn remote(query: &str) -> Remote {
+    let asked = form_urlencoded::parse(query.as_bytes())
+        .any(|(name, value)| name == "images" && value == "remote");
+    if asked { Remote::Allowed } else { Remote::Blocked }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_of_other_hosts_are_loaded_only_when_they_were_asked_for() {
+        assert_eq!(remote("images=remote"), Remote::Allowed);
+        for query in ["", "images", "images=1", "images=none", "x=images=remote"] {
+            assert_eq!(remote(query), Remote::Blocked, "{query}");
+        }
+        assert!(policy(Remote::Blocked).contains("img-src data:;"));
+        assert!(policy(Remote::Allowed).contains("img-src data: https: http:;"));
+    }
+
+    #[test]
+    fn no_policy_lets_anything_run() {
+        for policy in [policy(Remote::Blocked), policy(Remote::Allowed)] {
+            assert!(policy.starts_with(&format!("sandbox {SANDBOX}; default-src 'none';")));
+            for word in ["allow-scripts", "allow-same-origin", "allow-forms", "top-navigation", "*"]
+            {
+                assert!(!policy.contains(word), "{policy}");
+            }
+            assert!(!policy.contains("script-src") && !policy.contains("connect-src"));
+        }
+    }
+}
