@@ -4,7 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::Value;
+use thirtyfour::By;
 
 use super::chromium::Browser;
 use super::marks;
@@ -26,7 +27,6 @@ const UNTOUCHED: &str = "
     const found = [];
     if ('hostile' in window) found.push('a script of the mail has run in the page');
     if (window.opener) found.push('the page has an opener');
-    if (/hostile/.test(document.title) && !arguments[0]) found.push('the title is ' + document.title);
     if (document.querySelectorAll('script:not([src^=\"/\"])').length) found.push('there is a script in the page');
     if (document.querySelectorAll('main, body > main').length !== 1) found.push('there is another main');
     for (const it of document.querySelectorAll('*'))
@@ -40,6 +40,15 @@ const UNTOUCHED: &str = "
         if (/allow-(scripts|same-origin|top-nav|forms|modals)/.test(frame.sandbox.value)) found.push(frame.sandbox.value);
     }
     return found";
+
+/// Where the frame's document is.
+const FRAME_SOURCE: &str =
+    "return document.querySelector('main iframe[sandbox]')?.getAttribute('src') ?? null";
+
+/// The other views of the mail that is open.
+const TABS: &str = "
+    return [...document.querySelectorAll('main nav a[href*=tab]')]
+        .map(it => it.pathname + it.search).filter(it => !it.includes('tab=preview'))";
 
 fn mails() -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(FOLDER)
@@ -87,91 +96,115 @@ struct Visit<'a> {
     browser: &'a Browser,
     home: String,
     name: String,
+    /// How often the world had been asked when this was last looked at.
+    asked: usize,
     found: Vec<String>,
 }
 
 impl Visit<'_> {
-    /// Opens a page with the mail in it and looks at what happens.
-    async fn page(&mut self, path: &str, images: bool) {
-        let (browser, asked) = (self.browser, self.browser.outside.asked().len());
-        browser.open(&format!("{}{path}", self.home)).await;
-        browser.promise(SETTLED).await;
-        if browser.count(marks::FRAME).await > 0 {
+    /// Opens the page with the mail in its frame and looks at what happens.
+    async fn preview(&mut self, path: &str, images: bool) {
+        let browser = self.browser;
+        self.page(path).await;
+        let frame = browser.driver().find(By::Css(marks::FRAME)).await.ok();
+        if let Some(frame) = &frame {
             // A pointer over the mail, and the focus in it.
-            let frame = browser.find(marks::FRAME).await;
             let _ = frame.scroll_into_view().await;
-            let _ = browser.driver().action_chain().move_to_element_center(&frame).perform().await;
+            let _ = browser.driver().action_chain().move_to_element_center(frame).perform().await;
             browser.script("document.querySelector('main iframe[sandbox]').focus()").await;
-            browser.promise(SETTLED).await;
         }
-        let mut found = faults(&browser.watch().await, &self.home, images);
+        browser.promise(SETTLED).await;
+        self.judge(path, images).await;
+    }
+
+    /// Opens a page that has something of the mail in itself.
+    async fn page(&mut self, path: &str) {
+        let browser = self.browser;
+        browser.open(&format!("{}{path}", self.home)).await;
+        let untouched = browser.script(UNTOUCHED).await;
+        for fault in untouched.as_array().unwrap() {
+            self.complain(path, &fault.to_string());
+        }
+    }
+
+    /// What the witnesses say of everything since the last time; the page at `path` is still open.
+    async fn judge(&mut self, path: &str, images: bool) {
+        let browser = self.browser;
+        for fault in faults(&browser.watch().await, &self.home, images) {
+            self.complain(path, &fault);
+        }
         let there = browser.place().await;
         if there != path {
-            found.push(format!("the page is at {there}"));
+            self.complain(path, &format!("the page is at {there}"));
         }
-        // A subject may be anything, and is in the title.
-        let untouched = browser.script_with(UNTOUCHED, vec![json!(true)]).await;
-        found.extend(untouched.as_array().unwrap().iter().map(ToString::to_string));
         let left = browser.outside.asked();
-        if !images && left.len() > asked {
-            found.push(format!("the world was asked: {:?}", &left[asked..]));
+        if !images && left.len() > self.asked {
+            self.complain(path, &format!("the world was asked: {:?}", &left[self.asked..]));
         }
+        self.asked = left.len();
         let windows = browser.driver().windows().await.unwrap().len();
         if windows != 1 {
-            found.push(format!("{windows} windows"));
+            self.complain(path, &format!("{windows} windows"));
         }
-        self.found.extend(found.into_iter().map(|fault| format!("{}: {path}: {fault}", self.name)));
+    }
+
+    fn complain(&mut self, path: &str, fault: &str) {
+        self.found.push(format!("{}: {path}: {fault}", self.name));
     }
 
     /// Opens the mail's document without the page around it, as somebody does who copies its address.
     async fn alone(&mut self, path: &str) {
-        let (browser, asked) = (self.browser, self.browser.outside.asked().len());
+        let browser = self.browser;
         browser.open(&format!("{}{path}", self.home)).await;
         // Where scripts are forbidden, the driver's have no clock: the page behind it has.
-        let mut found = faults(&browser.watch().await, &self.home, false);
         browser.open(&format!("{}/icon.svg", self.home)).await;
-        found.extend(faults(&browser.watch().await, &self.home, false));
-        if browser.outside.asked().len() > asked {
-            found.push(format!("the world was asked: {:?}", &browser.outside.asked()[asked..]));
-        }
-        self.found.extend(found.into_iter().map(|fault| format!("{}: {path}: {fault}", self.name)));
+        self.judge("/icon.svg", false).await;
     }
 }
 
-#[tokio::test]
-async fn hostile_mail_neither_runs_nor_calls_nor_breaks_out() {
-    let name = "hostile_mail_neither_runs_nor_calls_nor_breaks_out";
-    let Some(browser) = Browser::start(name).await else { return };
+/// Looks at every second mail of the set, from this one on.
+async fn every_second(test: &str, first: usize) {
+    let Some(browser) = Browser::start(test).await else { return };
     let relay = Setup::bare().command(&["dev"]).start().await;
     let home = relay.http.url("");
     browser.open(&home).await;
     browser.watch().await;
     let mut found = Vec::new();
-    for file in mails() {
-        let id = deliver(&relay, &file).await;
+    for file in mails().iter().skip(first).step_by(2) {
+        let id = deliver(&relay, file).await;
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        let mut visit = Visit { browser: &browser, home: home.clone(), name, found: Vec::new() };
+        let mut visit =
+            Visit { browser: &browser, home: home.clone(), name, asked: 0, found: Vec::new() };
+        visit.asked = browser.outside.asked().len();
         let page = format!("/messages/{id}");
-        visit.page(&page, false).await;
-        let tabs = browser
-            .script(
-                "return [...document.querySelectorAll('main nav a[href*=tab]')]
-                     .map(it => it.pathname + it.search).filter(it => it !== location.pathname)",
-            )
-            .await;
-        let frame = browser
-            .script("return document.querySelector('main iframe[sandbox]')?.getAttribute('src') ?? null")
-            .await;
-        for tab in tabs.as_array().unwrap() {
-            visit.page(tab.as_str().unwrap(), false).await;
+        visit.preview(&format!("{page}?tab=preview"), false).await;
+        let frame = browser.script(FRAME_SOURCE).await;
+        let tabs = browser.script(TABS).await;
+        let mut last = String::new();
+        for tab in tabs.as_array().unwrap().iter().filter_map(Value::as_str) {
+            visit.page(tab).await;
+            tab.clone_into(&mut last);
         }
-        visit.page(&format!("{page}?tab=preview&images=remote"), true).await;
+        visit.judge(&last, false).await;
+        visit.preview(&format!("{page}?tab=preview&images=remote"), true).await;
         if let Some(frame) = frame.as_str() {
             visit.alone(frame).await;
         }
         found.extend(visit.found);
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+// In two halves, since they take long and can be looked at side by side.
+
+#[tokio::test]
+async fn hostile_mail_neither_runs_nor_calls_nor_breaks_out() {
+    every_second("hostile_mail_neither_runs_nor_calls_nor_breaks_out", 0).await;
+}
+
+#[tokio::test]
+async fn hostile_mail_neither_runs_nor_calls_nor_breaks_out_the_other_half() {
+    every_second("hostile_mail_neither_runs_nor_calls_nor_breaks_out_the_other_half", 1).await;
 }
 
 #[tokio::test]
@@ -191,7 +224,7 @@ async fn the_same_tricks_are_noticed_where_nothing_guards() {
         assert!(found.contains(expected), "{expected} is missing in {found}");
     }
     assert!(!found.contains("evil.example/i (Image)"), "{found}");
-    let touched = browser.script_with(UNTOUCHED, vec![json!(false)]).await.to_string();
+    let touched = browser.script(UNTOUCHED).await.to_string();
     for expected in ["has run in the page", "reach each other", "allow-scripts"] {
         assert!(touched.contains(expected), "{expected} is missing in {touched}");
     }

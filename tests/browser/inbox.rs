@@ -64,6 +64,7 @@ async fn text_headers_source_and_files_are_a_step_away() {
     let Some(browser) = Browser::start(name).await else { return };
     let relay = Setup::bare().command(&["dev"]).start().await;
     let id = smtp::submit(relay.smtp, &scene::welcome()).await;
+    relay.http.until_message_is(&id, "delivered").await;
     let page = relay.http.url(&format!("/messages/{id}"));
     for (tab, expected) in [
         ("text", "The plain text of it."),
@@ -104,6 +105,7 @@ async fn remote_images_are_loaded_when_asked_for_and_only_then() {
     let Some(browser) = Browser::start(name).await else { return };
     let relay = Setup::bare().command(&["dev"]).start().await;
     let id = smtp::submit(relay.smtp, &scene::welcome()).await;
+    relay.http.until_message_is(&id, "delivered").await;
     browser.open(&relay.http.url(&format!("/messages/{id}"))).await;
     browser.find(marks::FRAME).await;
     browser.find(marks::IMAGES).await;

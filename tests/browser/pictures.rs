@@ -22,6 +22,7 @@ const QUALITY: u32 = 82;
 
 async fn take(browser: &Browser, name: &str, look: Look, url: &str) -> usize {
     browser.look(look).await;
+    browser.devtools("Emulation.setScrollbarsHidden", json!({"hidden": true})).await;
     browser.open(url).await;
     browser.until_quiet().await;
     // What a frame shows is there when it says so, and what is measured in time stands still for a moment.
