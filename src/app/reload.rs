@@ -137,7 +137,8 @@ impl Reloader {
             .then(|| Arc::new(MemoryBudget::new(memory)));
         self.smtp.change(rules, self.delivery.accounts(), more);
         let recipients_max = config.smtp.max_recipients.get();
-        self.http.change(&config.http, config.sender.clone(), recipients_max);
+        let bytes_max = config.smtp.max_message_size.0;
+        self.http.change(&config.http, config.sender.clone(), recipients_max, bytes_max);
         self.retain.send_replace(retention(config));
         self.providers = providers;
         match certificate {

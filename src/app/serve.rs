@@ -12,7 +12,7 @@ use super::{
     session_memory, settings,
 };
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, LoadOptions, Loaded, Mode};
+use crate::config::{Config, LoadOptions, Loaded, Mode, ProviderConfig, ProviderKind};
 use crate::delivery::Settings;
 use crate::http::{self, SmtpStatus};
 use crate::provider::{BuildError, HttpClient};
@@ -51,6 +51,12 @@ pub async fn dev(start: Start) -> Result<(), AppError> {
 /// How long messages stay after their end.
 pub(super) fn retention(config: &Config) -> Retention {
     Retention { records: config.queue.keep_delivered, bodies: config.queue.keep_bodies }
+}
+
+/// Whether all providers only keep the mail here.
+fn catches_only(config: &Config) -> bool {
+    let catches = |it: &ProviderConfig| it.kind == ProviderKind::Capture;
+    !config.providers.is_empty() && config.providers.iter().all(catches)
 }
 
 async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
@@ -93,8 +99,10 @@ async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
         sender: config.sender.clone(),
         smtp: SmtpStatus { listening: listener.addresses(), connections: listener.connections() },
         queue_backend: backend,
+        catching: catches_only(config),
         queue_messages_max: config.queue.max_messages,
         recipients_max: config.smtp.max_recipients.get(),
+        message_bytes_max: config.smtp.max_message_size.0,
         clock: Arc::clone(&clock),
         started,
     };
@@ -105,11 +113,16 @@ async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
     // Each station has its own token: they stop one after the other, the way a message goes.
     let (stop_smtp, stop_delivery, stop_http) =
         (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let stop_counting = CancellationToken::new();
     let (smtp_control, smtp) =
         listener.start(intake, delivery.accounts(), memory, stop_smtp.clone());
     let mut smtp = tokio::spawn(smtp);
     let (http_control, http) = server.start(side, stop_http.clone());
     let mut http = tokio::spawn(http);
+    let counting = tokio::spawn({
+        let (delivery, store, stop) = (delivery.clone(), Arc::clone(&store), stop_counting.clone());
+        async move { delivery.keep_statistics(store, stop).await }
+    });
     let keeping = Retention::keep(retained, store, Arc::clone(&clock), stop_delivery.clone());
     let mut keeper = tokio::spawn(keeping);
     let mut sending = tokio::spawn({
@@ -168,6 +181,9 @@ async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
             let _ = station.await;
         }
     }
+    // After the last delivery, which counts as well. A panic in it costs counters, and no mail.
+    stop_counting.cancel();
+    let _ = counting.await;
     stop_http.cancel();
     if !http.is_finished() {
         let _ = tokio::time::timeout(shutdown::GRACE, http).await;

@@ -64,6 +64,7 @@ fn compose(args: &SendArgs, config: &Config) -> Result<Draft, (Exit, String)> {
         text,
         html,
         attachments: attachments?,
+        ..Draft::default()
     })
 }
 

@@ -11,8 +11,8 @@ use super::events::Event;
 use super::job::Job;
 use super::lane::LaneId;
 use super::memory::is_large;
-use crate::config::OnLoss;
-use crate::message::{Addressing, Email, Loss};
+use crate::config::{OnLoss, SenderConfig};
+use crate::message::{Addressing, Email, Loss, Message};
 use crate::provider::{Call, Form, Letter, Provider, SendError, Verdict};
 use crate::queue::{Attempt, Next, Outcome};
 
@@ -146,15 +146,8 @@ impl Engine {
     /// The parsed message with the From rules applied; parsed once, however many providers are asked.
     pub(super) fn parsed(&self, job: &mut Job) -> Arc<Email> {
         let message = &job.claim.message;
-        let email = job.email.get_or_insert_with(|| {
-            let mut email = Email::parse(&message.raw);
-            email.apply_sender_rules(&self.policy().sender, &message.envelope);
-            if !message.may_steer {
-                email.options.clear();
-            }
-            Arc::new(email)
-        });
-        Arc::clone(email)
+        let parse = || Arc::new(parse(message, &self.policy().sender));
+        Arc::clone(job.email.get_or_insert_with(parse))
     }
 
     fn note_unfit(&self, job: &mut Job, name: &str, obstacle: &Obstacle) {
@@ -211,6 +204,16 @@ impl Engine {
             losses,
         });
     }
+}
+
+/// The message as providers get it, by these From rules.
+pub(super) fn parse(message: &Message, rules: &SenderConfig) -> Email {
+    let mut email = Email::parse(&message.raw);
+    email.apply_sender_rules(rules, &message.envelope);
+    if !message.may_steer {
+        email.options.clear();
+    }
+    email
 }
 
 fn reason_of(Loss { what, why, .. }: &Loss) -> String {

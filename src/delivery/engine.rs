@@ -1,6 +1,6 @@
 //! The moving parts: carries out what the board decides.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ pub(super) struct Engine {
     pub(super) backlog: AtomicBool,
     /// No new work.
     pub(super) closing: AtomicBool,
+    /// Since when these settings are in force, milliseconds.
+    pub(super) settings_since: AtomicI64,
     pub(super) tasks: TaskTracker,
 }
 
@@ -64,6 +66,7 @@ impl Engine {
         clock: SharedClock,
         owner: Arc<str>,
     ) -> Self {
+        let settings_since = AtomicI64::new(clock.now().as_millisecond());
         Self {
             board: Mutex::new(board),
             store: store.map(StoreHandle),
@@ -75,6 +78,7 @@ impl Engine {
             pump: Notify::new(),
             backlog: AtomicBool::new(true),
             closing: AtomicBool::new(false),
+            settings_since,
             tasks: TaskTracker::new(),
         }
     }
@@ -92,6 +96,11 @@ impl Engine {
     pub(super) fn set_policy(&self, policy: Policy) {
         self.board().follow_policy(&policy);
         self.policy.store(Arc::new(policy));
+    }
+
+    /// Another configuration is in force.
+    pub(super) fn note_settings(&self) {
+        self.settings_since.store(self.now().as_millisecond(), Ordering::Relaxed);
     }
 
     /// Tells what happens.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::failover::Moved;
 use super::job::Job;
 use super::notices::{self, Notices, RECIPIENTS_MAX};
+use super::tally::Tally;
 use crate::clock::Timestamp;
 use crate::message::{Address, Message};
 use crate::metrics::Metrics;
@@ -15,6 +16,7 @@ use crate::queue::RecipientState;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Observers {
     pub(super) metrics: Metrics,
+    pub(super) tally: Tally,
     pub(super) notices: Notices,
 }
 
@@ -68,6 +70,7 @@ macro_rules! line {
 impl EventLog<'_> {
     /// The message is safe in the queue.
     pub(super) fn accepted(self, message: &Message) {
+        self.observers.tally.received();
         let event = Event { outcome: "queued", ..Event::default() };
         line!(info, self, message, event, "accepted");
     }
@@ -87,9 +90,9 @@ impl EventLog<'_> {
     /// Everybody has the message.
     pub(super) fn finished(self, job: &Job, now: Timestamp) {
         let took = Duration::try_from(now.duration_since(job.claim.message.received_at));
-        self.observers
-            .metrics
-            .delivered(job.last_provider().unwrap_or(""), took.unwrap_or_default());
+        let (provider, took) = (job.last_provider().unwrap_or(""), took.unwrap_or_default());
+        self.observers.metrics.delivered(provider, took);
+        self.observers.tally.delivered(provider, took);
     }
 
     /// The message is over, with a reason; what became of each recipient is in the job.
@@ -99,6 +102,7 @@ impl EventLog<'_> {
         line!(error, self, message, event, "failed");
         let provider = job.last_provider();
         self.observers.metrics.failed(provider);
+        self.observers.tally.failed(provider);
         if !self.observers.notices.wanted() {
             return;
         }
@@ -151,7 +155,9 @@ impl EventLog<'_> {
 
     fn count(self, event: Event<'_>) {
         let took = event.latency_ms.map(Duration::from_millis);
-        self.observers.metrics.attempt(event.provider.unwrap_or(""), event.outcome, took);
+        let provider = event.provider.unwrap_or("");
+        self.observers.metrics.attempt(provider, event.outcome, took);
+        self.observers.tally.attempt(provider, event.outcome, took);
     }
 }
 

@@ -126,7 +126,10 @@ impl Intake for Direct {
         }
         let id = message.id;
         match self.0.at_once(Arc::new(message), way, None).await {
-            Ok(_) => Ok(id),
+            Ok(_) => {
+                self.0.observers.tally.received();
+                Ok(id)
+            }
             Err(NotSent { cause: Cause::Rejected, error, .. }) => Err(Refusal::Rejected(error)),
             Err(NotSent { error, .. }) => Err(Refusal::TryAgain(error)),
         }

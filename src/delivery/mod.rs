@@ -43,9 +43,11 @@ mod pump;
 mod roster;
 mod route;
 mod settle;
+mod shown;
 mod slot;
 mod standing;
 mod status;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -66,6 +68,7 @@ pub use course::RetryRules;
 pub use lane::LaneSetup;
 pub use limits::QuotaSetup;
 pub use mark::SetupMark;
+pub use shown::{NotShown, Note, ShownCall, ShownRequest};
 pub use status::{Cause, NotSent, ProviderState, ProviderStatus, Sent};
 
 use crate::clock::SharedClock;
@@ -157,6 +160,7 @@ impl Delivery {
     pub fn reload(&self, settings: Settings) {
         let engine = &self.0;
         engine.set_policy(Policy::of(&settings));
+        engine.note_settings();
         let hook = settings.hook.clone();
         let (ways, checks) = settings.ways();
         let waiting = engine.board().reload(ways, checks, engine.now());
@@ -194,6 +198,23 @@ impl Delivery {
         &self.0.observers.metrics
     }
 
+    /// Counts a message that an operator has cancelled; the provider that was asked last, if any was.
+    pub fn cancelled(&self, provider: Option<&str>) {
+        self.metrics().cancelled(provider);
+        self.0.observers.tally.cancelled(provider);
+    }
+
+    /// Writes what is counted over time into `store` every few seconds until `shutdown`, and then the rest.
+    pub async fn keep_statistics(&self, store: Arc<dyn Store>, shutdown: CancellationToken) {
+        let clock = Arc::clone(&self.0.clock);
+        self.0.observers.tally.clone().keep(store, clock, shutdown).await;
+    }
+
+    /// True where messages are kept in a queue; in direct mode they are not.
+    pub fn has_queue(&self) -> bool {
+        self.0.store.is_some()
+    }
+
     /// A message has come by another way than SMTP.
     fn received(&self, result: Received) {
         self.metrics().arrivals().received(result);
@@ -201,8 +222,9 @@ impl Delivery {
 
     /// What is told about the providers that there are now, and to whom.
     fn observe(&self, hook: Option<Arc<Hook>>) {
-        let Observers { metrics, notices } = &self.0.observers;
+        let Observers { metrics, tally, notices } = &self.0.observers;
         metrics.set_providers(self.providers().iter().map(String::as_str));
+        tally.set_providers(self.providers().iter().map(String::as_str));
         notices.set_hook(hook, self.0.now());
     }
 

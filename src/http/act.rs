@@ -13,7 +13,7 @@ use super::json::MessageJson;
 use super::side::Context;
 use super::{body, filter, retry_input};
 use crate::message::QueueId;
-use crate::queue::{Details, Filter, Retried};
+use crate::queue::{Details, Filter, Retried, Retry};
 
 /// The largest body: a thousand addresses of the longest kind fit. [`super::routes`] sets it for these endpoints.
 pub(super) const BODY_MAX: usize = 512 * 1024;
@@ -27,6 +27,16 @@ pub(super) async fn retry(
     let id = api::parse_id(id)?;
     let body = body::json_or_nothing(request, BODY_MAX).await?;
     let retry = retry_input::parse(&body, context.rules.load().recipients_max)?;
+    retry_message(&context, id, retry).await?;
+    Ok(answer(&show(&context, id).await?))
+}
+
+/// Has a message tried again.
+pub(super) async fn retry_message(
+    context: &Context,
+    id: QueueId,
+    retry: Retry,
+) -> Result<(), Problem> {
     let provider = retry.provider.clone();
     if let Some(name) = &provider {
         context.check_provider(name)?;
@@ -34,7 +44,7 @@ pub(super) async fn retry(
     context.ask(context.side.store.retry(id, retry, context.now())).await?;
     tracing::info!(queue_id = %id, provider, "an operator has the message tried again");
     context.side.delivery.wake();
-    Ok(answer(&show(&context, id).await?))
+    Ok(())
 }
 
 /// Slices of a retry of all that failed that one request does; the next one goes on where it ended.
@@ -42,12 +52,12 @@ const SLICES_MAX: usize = 20;
 
 /// What has been done of a retry of all that failed.
 #[derive(Debug, Default, Serialize)]
-struct RetriedJson {
+pub(super) struct RetriedJson {
     retried: u64,
     in_doubt: u64,
     without_content: u64,
     /// `before` of the request that goes on.
-    next: Option<QueueId>,
+    pub(super) next: Option<QueueId>,
 }
 
 /// `POST /api/v1/messages/retry-failed?before=`
@@ -57,12 +67,20 @@ pub(super) async fn retry_failed(
     request: Request,
 ) -> Result<Response, Problem> {
     no_fields(request).await?;
-    let Filter { state, provider, text, mut before, .. } =
+    let Filter { state, provider, text, before, .. } =
         filter::parse(query.as_deref().unwrap_or_default())?;
     if state.is_some() || provider.is_some() || text.is_some() {
         let message = "all that failed is retried; the only parameter is before";
         return Err(Problem::bad_input("invalid_query", message));
     }
+    Ok(Json(retry_slices(&context, before).await?).into_response())
+}
+
+/// Has all that failed tried again, or the first slices of it.
+pub(super) async fn retry_slices(
+    context: &Context,
+    mut before: Option<QueueId>,
+) -> Result<RetriedJson, Problem> {
     let mut done = RetriedJson::default();
     for _ in 0..SLICES_MAX {
         let slice = context.side.store.retry_failed(before, context.now());
@@ -77,7 +95,7 @@ pub(super) async fn retry_failed(
     }
     tracing::info!(messages = done.retried, "an operator has all that failed tried again");
     context.side.delivery.wake();
-    Ok(Json(done).into_response())
+    Ok(done)
 }
 
 /// Nobody shall believe that a field of his is obeyed.
@@ -96,12 +114,17 @@ pub(super) async fn cancel(
 ) -> Result<Response, Problem> {
     let id = api::parse_id(id)?;
     no_fields(request).await?;
+    Ok(answer(&cancel_message(&context, id).await?))
+}
+
+/// Cancels a message, and tells how it is then.
+pub(super) async fn cancel_message(context: &Context, id: QueueId) -> Result<Details, Problem> {
     context.ask(context.side.store.cancel(id, context.now())).await?;
     tracing::info!(queue_id = %id, outcome = "cancelled", "an operator has cancelled the message");
-    let shown = show(&context, id).await;
+    let shown = show(context, id).await;
     let provider = shown.as_ref().ok().and_then(|details| details.summary.provider.as_deref());
-    context.side.delivery.metrics().cancelled(provider);
-    Ok(answer(&shown?))
+    context.side.delivery.cancelled(provider);
+    shown
 }
 
 /// The message as it is now.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest as _, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 
@@ -11,6 +11,9 @@ use super::error::Problem;
 
 /// How long a body may take to arrive.
 const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long one may take that may be as large as a message.
+const LARGE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Refuses a request whose body is not said to be JSON.
 pub(super) fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
@@ -52,25 +55,32 @@ fn content_type(headers: &HeaderMap) -> ContentType {
     }
 }
 
-/// The whole body. `max` octets are what [`super::routes`] lets through at this endpoint.
+/// The whole body, of `max` octets at the most.
 pub(super) async fn read(request: Request, max: usize) -> Result<Bytes, Problem> {
+    read_within(request, max, TIMEOUT).await
+}
+
+/// The same with more time, where it is the configuration that says how large it may be.
+pub(super) async fn read_up_to(request: Request, max: usize) -> Result<Bytes, Problem> {
+    read_within(request, max, LARGE_TIMEOUT).await
+}
+
+async fn read_within(mut request: Request, max: usize, within: Duration) -> Result<Bytes, Problem> {
+    DefaultBodyLimit::max(max).apply(&mut request);
     let reading = Bytes::from_request(request, &());
-    match tokio::time::timeout(TIMEOUT, reading).await {
+    match tokio::time::timeout(within, reading).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            Err(Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "payload_too_large",
-                format!("the body may have {} KiB here", max / 1024),
-            ))
+            Err(Problem::payload_too_large(max))
         }
         Ok(Err(rejection)) => Err(Problem::bad_input("unreadable_body", rejection.body_text())),
-        Err(_) => Err(Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "body_timeout",
-            "the body took too long to arrive",
-        )),
+        Err(_) => Err(timed_out()),
     }
+}
+
+fn timed_out() -> Problem {
+    let message = "the body took too long to arrive";
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", message)
 }
 
 #[cfg(test)]

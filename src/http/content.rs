@@ -200,7 +200,7 @@ fn plain(text: Result<String, Problem>) -> Response {
     }
 }
 
-fn download(context: &Context) -> Result<OwnedSemaphorePermit, Problem> {
+pub(super) fn download(context: &Context) -> Result<OwnedSemaphorePermit, Problem> {
     let place = Arc::clone(&context.downloads).try_acquire_owned();
     place.map_err(|_| Problem::too_many("too many downloads at the same time", 1))
 }
@@ -218,7 +218,7 @@ impl AsRef<[u8]> for Download {
 }
 
 /// The bytes of a message, if they are still there.
-async fn kept(context: &Context, id: QueueId) -> Result<Bytes, Problem> {
+pub(super) async fn kept(context: &Context, id: QueueId) -> Result<Bytes, Problem> {
     match context.ask(content(context, id)).await? {
         Content::Kept(bytes) => Ok(bytes),
         Content::Gone => Err(Problem::new(

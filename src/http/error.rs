@@ -4,9 +4,25 @@ use axum::Json;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::queue::StoreError;
+
+/// An error as it is told.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ErrorJson {
+    error: ErrorPart,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct ErrorPart {
+    /// A name that programs can compare.
+    #[schema(value_type = String, example = "not_found")]
+    code: &'static str,
+    /// What is wrong and what to do, for a person.
+    message: String,
+}
 
 /// Why a request was not answered as it wished. The message is for the person who made it and says what to do.
 #[derive(Debug)]
@@ -45,6 +61,31 @@ impl Problem {
         Self { header, ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message) }
     }
 
+    /// 403 for a form that does not bring back its token: it is not of this page, or the page is older than the session.
+    pub(super) fn stale_form() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "stale_form",
+            "this form is out of date: go back, load the page again, and send it once more",
+        )
+    }
+
+    /// 403 for what a page of another site asks.
+    pub(super) fn cross_site() -> Self {
+        let message = "a page of another site may not do this";
+        Self::new(StatusCode::FORBIDDEN, "cross_site", message)
+    }
+
+    /// 403 for a script with a cookie that does not show that it is one of ours.
+    pub(super) fn no_csrf_token() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "csrf_token",
+            "with a cookie, what changes something needs the header X-CSRF-Token, or Origin, or Sec-Fetch-Site; \
+             a program sends Authorization: Bearer TOKEN instead",
+        )
+    }
+
     /// 404 for a message.
     pub(super) fn no_message(id: &str) -> Self {
         let message = format!("there is no message {id:?}; its record may be past keep_delivered");
@@ -57,6 +98,24 @@ impl Problem {
             StatusCode::SERVICE_UNAVAILABLE,
             "store_unavailable",
             "the queue's store did not answer in time; see the log, and whether the disk is busy",
+        )
+    }
+
+    /// 413 for a body of more than `max` octets.
+    pub(super) fn payload_too_large(max: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "payload_too_large",
+            format!("the body may have {} KiB here", max / 1024),
+        )
+    }
+
+    /// 500 after a panic, which the log tells.
+    pub(super) fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "this failed by a fault of mailferry; see the log",
         )
     }
 
@@ -92,8 +151,9 @@ impl From<StoreError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = json!({ "error": { "code": self.code, "message": self.message } });
-        let mut response = (self.status, self.headers(), Json(body)).into_response();
+        let headers = self.headers();
+        let body = ErrorJson { error: ErrorPart { code: self.code, message: self.message } };
+        let mut response = (self.status, headers, Json(body)).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response
     }

@@ -7,7 +7,7 @@ use crate::queue::Filter;
 
 /// Messages of one page, unless the query says otherwise; and the most it may ask for.
 pub(super) const LIMIT_DEFAULT: usize = 50;
-const LIMIT_MAX: usize = 500;
+pub(super) const LIMIT_MAX: usize = 500;
 
 /// The longest search text and provider name, characters.
 const TEXT_MAX: usize = 200;

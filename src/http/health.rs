@@ -9,13 +9,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::State as Shared;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Serialize, Serializer};
 
+use super::access::Caller;
 use super::json::Time;
-use super::server::Peer;
 use super::side::Context;
 use crate::clock::Timestamp;
 use crate::delivery::{ProviderState, ProviderStatus};
@@ -104,9 +104,7 @@ fn seconds_since(then: Timestamp, now: Timestamp) -> u64 {
 /// `GET /health`: one word for everybody, the details for trusted callers.
 pub(super) async fn health(
     Shared(context): Shared<Arc<Context>>,
-    Extension(Peer(peer)): Extension<Peer>,
-    uri: Uri,
-    headers: HeaderMap,
+    Extension(caller): Extension<Caller>,
 ) -> Response {
     let report = Report::take(&context).await;
     let code = match report.status {
@@ -114,7 +112,7 @@ pub(super) async fn health(
         Status::Down => StatusCode::SERVICE_UNAVAILABLE,
     };
     // Behind a reverse proxy everybody comes from a trusted network: with a token, only the token is trust.
-    let details = context.rules.load().access.check(peer.ip(), &uri, &headers).is_ok();
+    let details = caller.check().is_ok();
     (code, Json(HealthJson::new(&report, details))).into_response()
 }
 

@@ -1,6 +1,7 @@
 //! A message in the API (SPEC 7); the command line's `--json` shows the same.
 
 use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
 use crate::message::{Address, Dsn, Loss, QueueId};
@@ -60,8 +61,21 @@ struct AttemptJson<'a> {
     losses: &'a [Loss],
 }
 
+/// What the API's description says of [`State`].
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only the document is made from it")]
+pub(super) enum StateJson {
+    Queued,
+    Sending,
+    Delivered,
+    Failed,
+    Cancelled,
+}
+
 /// A time as RFC 3339 in UTC, to the millisecond: the same length everywhere, so that texts sort as times do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, ToSchema)]
+#[schema(value_type = String, format = "date-time", example = "2026-11-21T10:00:00.000Z")]
 pub(super) struct Time(pub(super) Timestamp);
 
 impl Serialize for Time {

@@ -59,7 +59,7 @@ fn seconds(wait: Duration) -> u64 {
 }
 
 /// One caller: an IPv4 address, or the /64 that one IPv6 host has for itself.
-fn network(peer: IpAddr) -> IpAddr {
+pub(super) fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

@@ -22,7 +22,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use super::access::Access;
+use super::access::{Access, Memory};
 use super::routes;
 use super::side::{Context, Rules, Side};
 use crate::config::{HttpConfig, SenderConfig};
@@ -76,6 +76,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     access: Access,
+    memory: Memory,
 }
 
 /// Takes the address of `http.listen`, or the socket that was handed over in its place; an error names the address.
@@ -92,7 +93,9 @@ pub async fn bind(config: &HttpConfig, handed: Option<net::TcpListener>) -> io::
         })?,
     };
     let address = listener.local_addr()?;
-    Ok(Server { listener, address, access: Access::new(config) })
+    let memory = Memory::new()
+        .map_err(|_| io::Error::other("the system has no randomness for the keys of sessions"))?;
+    Ok(Server { listener, address, access: Access::new(config), memory })
 }
 
 impl Server {
@@ -112,8 +115,8 @@ impl Server {
         side: Side,
         shutdown: CancellationToken,
     ) -> (Control, impl Future<Output = ()> + use<>) {
-        let Self { listener, address: _, access } = self;
-        let context = Context::new(side, access, shutdown.clone());
+        let Self { listener, address: _, access, memory } = self;
+        let context = Context::new(side, access, memory, shutdown.clone());
         let control = Control { context: Arc::clone(&context) };
         (control, answer(listener, routes::router(context), shutdown))
     }
@@ -132,9 +135,21 @@ impl fmt::Debug for Control {
 }
 
 impl Control {
+    #[cfg(test)]
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
     /// From the next request on, also over connections that are open, these hold.
-    pub fn change(&self, config: &HttpConfig, sender: SenderConfig, recipients_max: usize) {
-        let rules = Rules { access: Access::new(config), sender, recipients_max };
+    pub fn change(
+        &self,
+        config: &HttpConfig,
+        sender: SenderConfig,
+        recipients_max: usize,
+        message_bytes_max: u64,
+    ) {
+        let access = Access::new(config);
+        let rules = Rules { access, sender, recipients_max, message_bytes_max };
         self.context.rules.store(Arc::new(rules));
     }
 }

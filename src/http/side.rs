@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::access::Access;
+use super::access::{Access, Memory};
 use super::error::Problem;
 use super::limiter::Limiter;
 use super::live::Live;
@@ -34,10 +34,14 @@ pub struct Side {
     pub smtp: SmtpStatus,
     /// The store's name in `/health`: `sqlite`, `memory`.
     pub queue_backend: &'static str,
+    /// Every provider only keeps the mail here, as in `mailferry dev`: the page is then an inbox.
+    pub catching: bool,
     /// `queue.max_messages`: from nine tenths of it on, `/health` says `degraded`.
     pub queue_messages_max: u64,
     /// `smtp.max_recipients`: how many a retry may name; it changes as `sender` does.
     pub recipients_max: usize,
+    /// `smtp.max_message_size`: octets of a message that is handed in here; it changes as `sender` does.
+    pub message_bytes_max: u64,
     /// The time.
     pub clock: SharedClock,
     /// When the program began.
@@ -49,8 +53,10 @@ impl fmt::Debug for Side {
         f.debug_struct("Side")
             .field("smtp", &self.smtp)
             .field("queue_backend", &self.queue_backend)
+            .field("catching", &self.catching)
             .field("queue_messages_max", &self.queue_messages_max)
             .field("recipients_max", &self.recipients_max)
+            .field("message_bytes_max", &self.message_bytes_max)
             .field("started", &self.started)
             .finish_non_exhaustive()
     }
@@ -69,6 +75,13 @@ pub struct SmtpStatus {
 const TEST_MAILS_MAX: u32 = 30;
 const TEST_MAIL_WINDOW: Duration = Duration::from_secs(60);
 
+/// Messages that one caller may hand in through the API within [`SUBMISSIONS_WINDOW`].
+const SUBMISSIONS_MAX: u32 = 6_000;
+const SUBMISSIONS_WINDOW: Duration = Duration::from_secs(60);
+
+/// Large messages that may be handed in at the same time: each is in memory a few times while it is read.
+const LARGE_MAX: usize = 2;
+
 /// Questions put to the store at the same time, so that a busy page leaves the disk to the mail.
 const STORE_READS_MAX: usize = 8;
 
@@ -81,16 +94,27 @@ const VIEWS_MAX: usize = 2;
 /// How long a page or an API call waits for the store, its turn included.
 pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Answers to wrong tokens that wait at the same time. More are given at once, so that guessers, whose number is limited
+/// otherwise, do not take all connections.
+const HELD_BACK_MAX: usize = 64;
+
 /// What every handler holds.
 pub(super) struct Context {
     pub(super) side: Side,
     /// What the configuration says, for requests from now on.
     pub(super) rules: ArcSwap<Rules>,
+    /// Sessions and failures.
+    pub(super) memory: Memory,
     pub(super) test_mails: Limiter,
+    /// Messages that callers hand in.
+    pub(super) submissions: Limiter,
+    /// Places for large messages that are being handed in.
+    pub(super) large: Semaphore,
     pub(super) downloads: Arc<Semaphore>,
     pub(super) views: Arc<Semaphore>,
     pub(super) live: Live,
     reads: Semaphore,
+    held_back: Semaphore,
 }
 
 /// What a request takes from the configuration.
@@ -99,27 +123,47 @@ pub(super) struct Rules {
     pub(super) access: Access,
     /// The default From of test mails.
     pub(super) sender: SenderConfig,
-    /// How many recipients a retry may name.
+    /// How many recipients a retry or a message may name.
     pub(super) recipients_max: usize,
+    /// The largest message that is taken, octets.
+    pub(super) message_bytes_max: u64,
 }
 
 impl Context {
-    pub(super) fn new(side: Side, access: Access, shutdown: CancellationToken) -> Arc<Self> {
-        let (sender, recipients_max) = (side.sender.clone(), side.recipients_max);
+    pub(super) fn new(
+        side: Side,
+        access: Access,
+        memory: Memory,
+        shutdown: CancellationToken,
+    ) -> Arc<Self> {
+        let Side { recipients_max, message_bytes_max, .. } = side;
+        let sender = side.sender.clone();
+        let rules = Rules { access, sender, recipients_max, message_bytes_max };
         Arc::new(Self {
             side,
-            rules: ArcSwap::from_pointee(Rules { access, sender, recipients_max }),
+            rules: ArcSwap::from_pointee(rules),
+            memory,
+            submissions: Limiter::new(SUBMISSIONS_MAX, SUBMISSIONS_WINDOW),
+            large: Semaphore::new(LARGE_MAX),
             test_mails: Limiter::new(TEST_MAILS_MAX, TEST_MAIL_WINDOW),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
             views: Arc::new(Semaphore::new(VIEWS_MAX)),
             live: Live::new(shutdown),
             reads: Semaphore::new(STORE_READS_MAX),
+            held_back: Semaphore::new(HELD_BACK_MAX),
         })
     }
 
     /// The present moment.
     pub(super) fn now(&self) -> Timestamp {
         self.side.clock.now()
+    }
+
+    /// Has the answer to a wrong token wait.
+    pub(super) async fn hold_back(&self, delay: Duration) {
+        if let Ok(_place) = self.held_back.try_acquire() {
+            tokio::time::sleep(delay).await;
+        }
     }
 
     /// Refuses the name of a provider that there is not.

@@ -58,7 +58,7 @@ impl TestMail {
         } else {
             (content, None)
         };
-        let draft = Draft { from, to, subject, text, html, attachments: Vec::new() };
+        let draft = Draft { from, to, subject, text, html, ..Draft::default() };
         Ok(Self { draft, provider })
     }
 }

@@ -1,5 +1,6 @@
 //! `POST /send-test-email`: one message, at once, with the provider's answer.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State as Shared};
@@ -28,12 +29,25 @@ pub(super) async fn send(
     request: Request,
 ) -> Result<Response, Problem> {
     body::must_be_json(request.headers())?;
-    let wait = context.test_mails.take(peer.ip(), Instant::now());
-    wait.map_err(|seconds| {
-        Problem::too_many(format!("too many test mails; try again in {seconds} s"), seconds)
-    })?;
+    may_send(&context, peer)?;
     let body = body::read(request, BODY_MAX).await?;
-    let TestMail { draft, provider } = TestMail::parse(&body, &context.rules.load().sender)?;
+    let mail = TestMail::parse(&body, &context.rules.load().sender)?;
+    send_one(&context, mail).await.map(render)
+}
+
+/// Counts one more test mail of this caller, unless there were too many.
+pub(super) fn may_send(context: &Context, peer: SocketAddr) -> Result<(), Problem> {
+    context.test_mails.take(peer.ip(), Instant::now()).map_err(|seconds| {
+        Problem::too_many(format!("too many test mails; try again in {seconds} s"), seconds)
+    })
+}
+
+/// Sends a mail at once and waits for the provider's answer.
+pub(super) async fn send_one(
+    context: &Context,
+    mail: TestMail,
+) -> Result<Result<Sent, NotSent>, Problem> {
+    let TestMail { draft, provider } = mail;
     if let Some(name) = &provider {
         context.check_provider(name)?;
     }
@@ -45,7 +59,7 @@ pub(super) async fn send(
     let sending =
         tokio::spawn(async move { delivery.send_now(submission, provider.as_deref()).await });
     match sending.await {
-        Ok(answer) => Ok(render(answer)),
+        Ok(answer) => Ok(answer),
         Err(error) => {
             error!(%error, "http: sending a test mail failed by a fault of ours");
             Err(Problem::new(
@@ -85,11 +99,7 @@ fn render(answer: Result<Sent, NotSent>) -> Response {
         })
         .into_response(),
         Err(not_sent) => {
-            let status = match not_sent.cause {
-                Cause::NoProvider | Cause::Rejected | Cause::Unavailable => StatusCode::BAD_GATEWAY,
-                // Not the provider's doing: nobody was asked.
-                Cause::Store => StatusCode::SERVICE_UNAVAILABLE,
-            };
+            let status = status_of(not_sent.cause);
             let body = NotSentJson {
                 ok: false,
                 provider: not_sent.provider.as_deref(),
@@ -98,6 +108,15 @@ fn render(answer: Result<Sent, NotSent>) -> Response {
             };
             (status, Json(body)).into_response()
         }
+    }
+}
+
+/// The status of an answer that says why a mail was not sent.
+pub(super) fn status_of(cause: Cause) -> StatusCode {
+    match cause {
+        Cause::NoProvider | Cause::Rejected | Cause::Unavailable => StatusCode::BAD_GATEWAY,
+        // Not the provider's doing: nobody was asked.
+        Cause::Store => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

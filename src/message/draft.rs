@@ -1,7 +1,11 @@
 //! Messages made here: test mails, the command line, the API.
 
 use mail_builder::MessageBuilder;
+use mail_builder::headers::HeaderType;
+use mail_builder::headers::address::Address as HeaderAddress;
 use mail_builder::headers::content_type::ContentType;
+use mail_builder::headers::raw::Raw;
+use mail_builder::headers::text::Text;
 use mail_builder::mime::MimePart;
 
 use super::address::canonical_domain;
@@ -16,7 +20,15 @@ use crate::clock::Timestamp;
 pub struct Draft {
     pub from: Mailbox,
     pub to: Vec<Mailbox>,
+    /// Shown to everybody, as those of `to` are.
+    pub cc: Vec<Mailbox>,
+    /// In the envelope only: nobody else sees them.
+    pub bcc: Vec<Mailbox>,
+    /// Where answers go; nobody: to `from`.
+    pub reply_to: Vec<Mailbox>,
     pub subject: String,
+    /// Further header fields, name and value. Those that are written here, or on the way, are refused.
+    pub headers: Vec<(String, String)>,
     pub text: Option<String>,
     pub html: Option<String>,
     pub attachments: Vec<Attachment>,
@@ -28,27 +40,54 @@ pub struct Draft {
 pub struct InvalidDraft(pub String);
 
 impl Draft {
-    /// Writes the message as MIME with Date and Message-ID, addressed to everybody in `to`.
+    /// Writes the message as MIME with Date and Message-ID, addressed to everybody in `to`, `cc` and `bcc`.
     pub fn compose(self, now: Timestamp) -> Result<Submission, InvalidDraft> {
         let sender = address("from", &self.from)?;
-        let recipients =
-            self.to.iter().map(|it| address("to", it)).collect::<Result<Vec<_>, _>>()?;
+        let mut recipients = Vec::new();
+        for (field, mailboxes) in [("to", &self.to), ("cc", &self.cc), ("bcc", &self.bcc)] {
+            for mailbox in mailboxes {
+                recipients.push(address(field, mailbox)?);
+            }
+        }
+        let recipients = Address::distinct(recipients);
         if recipients.is_empty() {
             return Err(InvalidDraft("to: at least one recipient is needed".to_owned()));
         }
+        for mailbox in &self.reply_to {
+            address("reply_to", mailbox)?;
+        }
         one_line("subject", &self.subject)?;
+        for (name, value) in &self.headers {
+            check_header(name, value)?;
+        }
         for attachment in &self.attachments {
             check(attachment)?;
         }
 
         // One id names the message and keeps its boundaries apart from any text.
         let id = QueueId::new(now);
-        let headers = MessageBuilder::new()
-            .from(header_address(&self.from))
-            .to(self.to.iter().map(header_address).collect::<Vec<_>>())
+        let mut headers = MessageBuilder::new().from(header_address(&self.from));
+        // A field without an address would be none.
+        for (name, mailboxes) in [("To", &self.to), ("Cc", &self.cc), ("Reply-To", &self.reply_to)]
+        {
+            if !mailboxes.is_empty() {
+                let list = HeaderAddress::new_list(mailboxes.iter().map(header_address).collect());
+                headers = headers.header(name, list);
+            }
+        }
+        headers = headers
             .subject(self.subject.as_str())
             .date(now.as_second())
             .message_id(format!("{id}@{}", canonical_domain(sender.domain())));
+        for (name, value) in &self.headers {
+            // What is ASCII stays as it is: encoded words would break addresses and links in it.
+            let value: HeaderType<'_> = if value.is_ascii() {
+                Raw::new(value.as_str()).into()
+            } else {
+                Text::new(value.as_str()).into()
+            };
+            headers = headers.header(name.as_str(), value);
+        }
         let body = body(self.text.as_deref(), self.html.as_deref(), &self.attachments, id);
         let raw = headers.body(body).write_to_vec();
         let raw = raw.map_err(|error| InvalidDraft(format!("cannot be written: {error}")))?;
@@ -75,6 +114,55 @@ fn one_line(field: &str, text: &str) -> Result<(), InvalidDraft> {
     if text.chars().any(|c| c.is_control() && c != '\t') {
         return Err(InvalidDraft(format!(
             "{field}: line breaks and control characters are not allowed"
+        )));
+    }
+    Ok(())
+}
+
+/// Fields that are written here, from what else the draft says.
+const OWN_FIELDS: [&str; 9] =
+    ["from", "to", "cc", "bcc", "reply-to", "subject", "date", "message-id", "mime-version"];
+
+/// Fields that only those on the way may write.
+const FIELDS_OF_THE_WAY: [&str; 5] =
+    ["received", "return-path", "sender", "dkim-signature", "authentication-results"];
+
+/// The longest name and value of a further field, octets, and the longest word in one: lines end at 998.
+const FIELD_NAME_MAX: usize = 76;
+const FIELD_MAX: usize = 8 * 1024;
+const WORD_MAX: usize = 900;
+
+/// Refuses a further field that would be read as something else, or that is not the draft's to write.
+fn check_header(name: &str, value: &str) -> Result<(), InvalidDraft> {
+    let is_name = |name: &str| {
+        name.len() <= FIELD_NAME_MAX && name.bytes().all(|it| it.is_ascii_graphic() && it != b':')
+    };
+    if name.is_empty() || !is_name(name) {
+        let shown: String = name.chars().take(FIELD_NAME_MAX).collect();
+        return Err(InvalidDraft(format!("headers: {shown:?} is not the name of a header field")));
+    }
+    let lower = name.to_ascii_lowercase();
+    if OWN_FIELDS.contains(&lower.as_str()) || lower.starts_with("content-") {
+        return Err(InvalidDraft(format!(
+            "headers: {name} is written by mailferry, from the other fields of the message"
+        )));
+    }
+    let of_the_way = |it: &str| {
+        FIELDS_OF_THE_WAY.contains(&it) || it.starts_with("resent-") || it.starts_with("arc-")
+    };
+    if of_the_way(&lower) {
+        return Err(InvalidDraft(format!(
+            "headers: {name} is written by the servers on the way, not by who sends"
+        )));
+    }
+    one_line(&format!("headers: {name}"), value)?;
+    if value.len() > FIELD_MAX {
+        return Err(InvalidDraft(format!("headers: {name} is longer than {FIELD_MAX} octets")));
+    }
+    let longest = value.split([' ', '\t']).map(str::len).max().unwrap_or_default();
+    if value.is_ascii() && longest > WORD_MAX {
+        return Err(InvalidDraft(format!(
+            "headers: {name} has a word of more than {WORD_MAX} octets"
         )));
     }
     Ok(())

@@ -15,7 +15,8 @@ use super::exchange::{Answer, HttpClient};
 use super::form;
 use super::refusal::{json, without_secrets};
 use super::{
-    Call, Capabilities, Heard, IdempotencyKey, Letter, Provider, Receipt, SendError, Unfit, Verdict,
+    Call, Capabilities, Heard, IdempotencyKey, Letter, Provider, Receipt, SendError, Shown, Unfit,
+    Verdict,
 };
 use crate::clock::{SharedClock, Timestamp};
 
@@ -221,6 +222,14 @@ impl<A: Api> Provider for HttpProvider<A> {
             receipt
         };
         outcome.map(named).map_err(|error| self.censored(error))
+    }
+
+    async fn show(&self, call: &Call, key: &IdempotencyKey) -> Result<Shown, Unfit> {
+        let mut request = self.api.dispatch(call, key);
+        let before = request.headers().clone();
+        let authorized = self.api.authorize(&mut request).await;
+        authorized.map_err(|error| Unfit { reason: self.censored(error).reason })?;
+        Ok(Shown::of(&request, &before, &self.api.secrets()))
     }
 
     fn join(&self, calls: &[Call]) -> Option<Call> {

@@ -4,6 +4,7 @@ mod batches;
 mod network;
 mod octets;
 mod options;
+mod shown;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};

@@ -9,7 +9,7 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Capabilities, Heard, Receipt, SendError, encoded};
+use super::{Capabilities, Heard, Receipt, SendError, Shown, encoded};
 use crate::clock::Timestamp;
 use crate::message::{Addressing, Email, Envelope, Loss, QueueId};
 
@@ -155,6 +155,13 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// Waiting and trying again belong to `delivery`. The key stays the same from one attempt to the next, for
     /// APIs that can recognise a repeated request.
     async fn send(&self, call: &Call, key: &IdempotencyKey) -> Result<Receipt, SendError>;
+
+    /// What [`Provider::send`] would offer, as a person may see it. Nothing is asked of the service. The error says why there
+    /// is nothing to be seen.
+    async fn show(&self, call: &Call, key: &IdempotencyKey) -> Result<Shown, Unfit> {
+        let _ = (call, key);
+        Err(Unfit { reason: "it keeps the mail and asks nobody".to_owned() })
+    }
 
     /// Joins prepared calls, which may be of different messages, into one; `None` when they cannot travel together.
     /// Pure. Only providers with [`Capabilities::batch`] have it; at most `calls_max` calls are handed in.

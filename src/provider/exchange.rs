@@ -99,7 +99,7 @@ fn builder() -> reqwest::ClientBuilder {
 }
 
 /// Resend refuses requests without one, and a provider's support finds us by it.
-fn user_agent() -> String {
+pub(super) fn user_agent() -> String {
     let version = env!("CARGO_PKG_VERSION");
     match env!("CARGO_PKG_REPOSITORY") {
         "" => format!("mailferry/{version}"),

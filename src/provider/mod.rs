@@ -29,6 +29,7 @@ mod resend;
 mod resolve;
 mod sendgrid;
 mod ses;
+mod shown;
 mod smarthost;
 mod webhook;
 
@@ -46,6 +47,7 @@ pub use endpoint::BuildError;
 pub use exchange::{ClientError, HttpClient};
 pub use heard::Heard;
 pub use hook::{Hook, InvalidHook, NotPosted};
+pub use shown::{Shown, Varies};
 
 use std::sync::{Arc, Mutex};
 

@@ -262,9 +262,10 @@ mod tests {
     #[tokio::test]
     async fn who_listens_hears_of_every_step() {
         let (feed, store) = watched();
-        store.insert(Entry::waiting(Arc::new(message(1)))).await.unwrap();
+        let message = Arc::new(message(1));
+        let id = message.id;
+        store.insert(Entry::waiting(message)).await.unwrap();
         let mut heard = feed.listen();
-        let id = message(1).id;
         store.claim(Portion::any(1, 1 << 20, 0), at(1), lease()).await.unwrap();
         assert_eq!(heard.try_next(), Some(Change::Message { id, state: State::Sending }));
         store.cancel(id, at(1)).await.unwrap_err();
@@ -278,13 +279,15 @@ mod tests {
         for _ in 0..BEHIND_MAX + 1 {
             store.retry_failed(None, at(1)).await.unwrap();
         }
-        store.insert(Entry::waiting(Arc::new(message(1)))).await.unwrap();
+        let message = Arc::new(message(1));
+        let id = message.id;
+        store.insert(Entry::waiting(message)).await.unwrap();
         assert_eq!(heard.next().await, Change::Many, "some were missed");
         let mut last = None;
         while let Some(change) = heard.try_next() {
             last = Some(change);
         }
-        assert_eq!(last, Some(Change::Message { id: message(1).id, state: State::Queued }));
+        assert_eq!(last, Some(Change::Message { id, state: State::Queued }));
     }
 
     #[tokio::test]

@@ -148,6 +148,19 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Delivered,
+        Self::Throttled,
+        Self::Exhausted,
+        Self::Temporary,
+        Self::Misconfigured,
+        Self::Rejected,
+        Self::Unknown,
+        Self::Bug,
+        Self::Unfit,
+    ];
+
     /// The name used in the store, the log and the API.
     pub fn name(self) -> &'static str {
         match self {
@@ -165,19 +178,7 @@ impl Outcome {
 
     /// The outcome of that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [
-            Self::Delivered,
-            Self::Throttled,
-            Self::Exhausted,
-            Self::Temporary,
-            Self::Misconfigured,
-            Self::Rejected,
-            Self::Unknown,
-            Self::Bug,
-            Self::Unfit,
-        ]
-        .into_iter()
-        .find(|outcome| outcome.name() == name)
+        Self::ALL.into_iter().find(|outcome| outcome.name() == name)
     }
 }
 
@@ -447,6 +448,10 @@ pub struct Details {
     pub attempts: Vec<Attempt>,
     /// What the client asked for about delivery status notifications; `None`: nothing.
     pub dsn: Option<Box<Dsn>>,
+    /// The client announced SMTPUTF8.
+    pub smtp_utf8: bool,
+    /// Header fields that give a provider orders are obeyed.
+    pub may_steer: bool,
 }
 
 /// Which messages to list. Newest first.

@@ -74,8 +74,13 @@ impl Spread {
 
     /// Counts one.
     pub fn add(&mut self, milliseconds: u64) {
-        let bucket = (0..Self::BUCKETS - 1).find(|n| milliseconds <= Self::bound(*n));
-        self.counts[bucket.unwrap_or(Self::BUCKETS - 1)] += 1;
+        self.counts[Self::bucket(milliseconds)] += 1;
+    }
+
+    /// The bucket in which so many milliseconds count.
+    pub fn bucket(milliseconds: u64) -> usize {
+        let found = (0..Self::BUCKETS - 1).find(|n| milliseconds <= Self::bound(*n));
+        found.unwrap_or(Self::BUCKETS - 1)
     }
 
     /// Adds what others have counted.

@@ -32,6 +32,7 @@ mod postmark;
 mod real_clients;
 mod reload;
 mod routes;
+mod shown;
 mod smarthost;
 mod systemd;
 mod webhook;

@@ -34,6 +34,7 @@ fn draft() -> Draft {
                 ..Attachment::default()
             },
         ],
+        ..Draft::default()
     }
 }
 
@@ -125,5 +126,61 @@ fn a_fault_is_named_with_its_field() {
         let mut draft = draft();
         change(&mut draft);
         assert_eq!(draft.compose(now()).unwrap_err().to_string(), message);
+    }
+}
+
+#[test]
+fn copies_answers_and_further_fields_are_written() {
+    let fields = [("X-Campaign", "봄"), ("List-Unsubscribe", "<https://example.org/u?id=1>")];
+    let draft = Draft {
+        cc: vec![mailbox("Carol", "carol@example.org"), mailbox("", "ada@EXAMPLE.org")],
+        bcc: vec![mailbox("Dave", "dave@example.org")],
+        reply_to: vec![mailbox("Help", "help@example.org")],
+        headers: fields.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+        ..draft()
+    };
+    let submission = draft.clone().compose(now()).unwrap();
+    let email = Email::parse(&submission.raw);
+    assert_eq!((email.cc, email.reply_to), (draft.cc, draft.reply_to));
+    let raw = String::from_utf8(submission.raw.to_vec()).unwrap();
+    assert!(raw.contains("\r\nList-Unsubscribe: <https://example.org/u?id=1>\r\n"), "{raw}");
+    assert!(raw.is_ascii() && !raw.contains("dave"), "{raw}");
+    let recipients: Vec<_> = submission.envelope.recipients.iter().map(|it| it.as_str()).collect();
+    assert_eq!(
+        recipients,
+        ["ada@example.org", "grace@예시.한국", "carol@example.org", "dave@example.org"]
+    );
+}
+
+#[test]
+fn who_is_only_in_bcc_is_nowhere_in_the_message() {
+    let bcc = vec![mailbox("", "dave@example.org")];
+    let submission = Draft { to: Vec::new(), bcc, ..draft() }.compose(now()).unwrap();
+    let raw = String::from_utf8(submission.raw.to_vec()).unwrap();
+    assert!(!raw.contains("\r\nTo:") && !raw.contains("dave"), "{raw}");
+    assert_eq!(submission.envelope.recipients.len(), 1);
+}
+
+#[test]
+fn fields_that_are_not_the_drafts_are_refused() {
+    let long = "x".repeat(901);
+    for (name, value) in [
+        ("To", "eve@example.org"),
+        ("bcc", "eve@example.org"),
+        ("Content-Type", "text/html"),
+        ("Message-ID", "<1@example.org>"),
+        ("DKIM-Signature", "v=1"),
+        ("Resent-From", "eve@example.org"),
+        ("", "x"),
+        ("X A", "x"),
+        ("X-Ä", "x"),
+        ("X-A:", "x"),
+        ("X-A", "x\r\nBcc: eve@example.org"),
+        ("X-A", "x\0"),
+        ("X-A", &long),
+    ] {
+        let headers = vec![(name.to_owned(), value.to_owned())];
+        let error = Draft { headers, ..draft() }.compose(now()).unwrap_err();
+        assert!(error.to_string().starts_with("headers: "), "{name}: {error}");
     }
 }

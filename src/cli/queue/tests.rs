@@ -247,13 +247,16 @@ fn what_comes_next_is_said_for_every_state() {
         ),
     ] {
         let state = summary.state;
-        let text = table::details(&Details { summary, attempts: Vec::new(), dsn: None }, now);
+        let text = table::details(&untried(summary), now);
         assert!(text.contains(&format!("next          {words}")), "{state} {text}");
     }
     let delivered = Summary { state: State::Delivered, ..summary() };
-    let text =
-        table::details(&Details { summary: delivered, attempts: Vec::new(), dsn: None }, now);
+    let text = table::details(&untried(delivered), now);
     assert!(!text.contains("\nnext "), "{text}");
+}
+
+fn untried(summary: Summary) -> Details {
+    Details { summary, attempts: Vec::new(), dsn: None, smtp_utf8: false, may_steer: true }
 }
 
 fn export_of(ids: &[&str]) -> ExportArgs {

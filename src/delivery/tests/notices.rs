@@ -33,7 +33,7 @@ struct Scene {
 fn scene(first: Scripted, second: Scripted) -> Scene {
     let (first, second) = (Arc::new(first), Arc::new(second));
     let world = World::new(&[("resend", &first), ("sendgrid", &second)]);
-    let Observers { metrics, notices } = world.delivery.0.observers.clone();
+    let Observers { metrics, notices, tally: _ } = world.delivery.0.observers.clone();
     notices.keep();
     Scene { first, world, notices, metrics }
 }

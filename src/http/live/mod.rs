@@ -25,8 +25,8 @@ use std::time::Duration;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State as Shared;
+use axum::http::HeaderName;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body::Frame;
@@ -35,7 +35,6 @@ use tokio_util::sync::CancellationToken;
 
 use self::pulse::Pulse;
 use self::teller::Teller;
-use super::access::cross_site;
 use super::error::Problem;
 use super::server::Cut;
 use super::side::Context;
@@ -71,13 +70,7 @@ impl Live {
 pub(super) async fn events(
     Shared(context): Shared<Arc<Context>>,
     Extension(cut): Extension<Cut>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    // Another site could not read it, but take all the places.
-    if cross_site(&headers) {
-        let message = "a page of another site may not do this";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "cross_site", message));
-    }
     let Ok(place) = Arc::clone(&context.live.places).try_acquire_owned() else {
         let message = format!("there are {STREAMS_MAX} streams already, which is the most");
         return Err(Problem::too_many(message, FULL_RETRY_SECONDS));

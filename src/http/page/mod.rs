@@ -1,83 +1,62 @@
-//! The page: what a person wants to know of a mail relay. Rendered here, without a script.
+//! The page: what a person wants to know of a mail relay. Rendered here; the script only keeps it up to date.
 
-mod view;
+mod acts;
+mod assets;
+mod chart;
+mod frame;
+mod inbox;
+mod language;
+mod list;
+mod login;
+mod message;
+mod overview;
+mod problem;
+mod row;
+mod send;
+mod suppressions;
+mod visit;
 mod words;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use askama::Template;
-use aws_lc_rs::digest;
 use axum::extract::{RawQuery, State as Shared};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderName, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use tracing::error;
+use url::form_urlencoded;
 
-use super::api::{self, IdPath};
-use super::error::Problem;
-use super::filter;
-use super::health::Report;
 use super::side::Context;
-use view::{MessagePage, MessagesPage, ProblemPage};
+use assets::{SCRIPT_VERSION, STYLE_VERSION};
 
-const STYLE: &str = include_str!("style.css");
-const ICON: &str = include_str!("icon.svg");
+pub(super) use acts::{cancel, retry, retry_failed};
+pub(super) use assets::{icon, script, style};
+pub(super) use language::choose as choose_language;
+pub(super) use list::messages;
+pub(super) use login::login;
+pub(super) use message::message;
+pub(super) use overview::overview;
+pub(super) use problem::{problem, tell};
+pub(super) use send::{send, show as send_form};
+pub(super) use suppressions::{add as suppress, remove as unsuppress, show as suppressions};
+use visit::Visit;
 
-/// Names the style's content, so that it may be kept for ever and is still never out of date.
-static STYLE_VERSION: LazyLock<String> = LazyLock::new(|| {
-    let hash = digest::digest(&digest::SHA256, STYLE.as_bytes());
-    hash.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
-});
+/// A page that is seen for a moment, while the browser asks again.
+pub(super) fn one_moment() -> Response {
+    Html("<!doctype html><title>mailferry</title>").into_response()
+}
 
-/// `GET /`: how things are, and the messages, newest first.
-pub(super) async fn messages(
+/// `GET /`: the overview, or the inbox where mail is caught.
+pub(super) async fn start(
     Shared(context): Shared<Arc<Context>>,
+    visit: Visit,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let filter = match filter::parse(query.as_deref().unwrap_or("")) {
-        Ok(filter) => filter,
-        Err(found) => return problem(&found),
-    };
-    let list = context.ask(context.side.store.list(filter.clone()));
-    let (report, list) = tokio::join!(Report::take(&context), list);
-    match list {
-        Ok(list) => {
-            render(StatusCode::OK, &MessagesPage::new(&report, &list, &filter, context.now()))
-        }
-        Err(found) => problem(&found),
+    if context.side.catching {
+        inbox::show(context, &visit, query.as_deref()).await
+    } else {
+        overview::show(context, &visit, query.as_deref()).await
     }
-}
-
-/// `GET /messages/{id}`: one message, with what was tried.
-pub(super) async fn message(Shared(context): Shared<Arc<Context>>, id: IdPath) -> Response {
-    match api::find(&context, id).await {
-        Ok(details) => render(StatusCode::OK, &MessagePage::new(&details, context.now())),
-        Err(found) => problem(&found),
-    }
-}
-
-/// `GET /style.css`
-pub(super) async fn style() -> impl IntoResponse {
-    asset("text/css; charset=utf-8", STYLE)
-}
-
-/// `GET /icon.svg`
-pub(super) async fn icon() -> impl IntoResponse {
-    asset("image/svg+xml", ICON)
-}
-
-/// A problem, for a person.
-pub(super) fn problem(found: &Problem) -> Response {
-    let mut response = render(found.status, &ProblemPage::new(found));
-    response.headers_mut().extend(found.headers());
-    response
-}
-
-fn asset(
-    media_type: &'static str,
-    content: &'static str,
-) -> ([(HeaderName, &'static str); 2], &'static str) {
-    ([(CONTENT_TYPE, media_type), (CACHE_CONTROL, "public, max-age=86400")], content)
 }
 
 fn render(status: StatusCode, page: &impl Template) -> Response {
@@ -87,5 +66,37 @@ fn render(status: StatusCode, page: &impl Template) -> Response {
             error!(%error, "http: a page could not be rendered");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
+    }
+}
+
+/// The first value of this name in a query; an empty one counts as unset.
+fn parameter(query: Option<&str>, name: &str) -> Option<String> {
+    take_parameter(query.unwrap_or_default(), name).1
+}
+
+/// The query without what has this name, and the first value of it.
+fn take_parameter(query: &str, name: &str) -> (String, Option<String>) {
+    let mut rest = form_urlencoded::Serializer::new(String::new());
+    let mut found = None;
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        if key == name {
+            found = found.or(Some(value.into_owned()).filter(|value| !value.is_empty()));
+        } else {
+            rest.append_pair(&key, &value);
+        }
+    }
+    (rest.finish(), found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_parameter_is_taken_and_the_others_stay() {
+        let (rest, done) = take_parameter("state=failed&done=retry&q=a%26b&done=x", "done");
+        assert_eq!((rest.as_str(), done.as_deref()), ("state=failed&q=a%26b", Some("retry")));
+        assert_eq!(parameter(Some("tab="), "tab"), None);
+        assert_eq!(parameter(None, "tab"), None);
     }
 }

@@ -4,10 +4,14 @@ mod acts;
 mod client;
 mod dialogues;
 mod limits;
+mod lists;
 mod live;
+mod login;
 mod provider;
+mod request;
 pub(super) mod sample;
 mod store;
+mod submit;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -15,19 +19,21 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::{HeaderName, Uri};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::client::{Answer, ask};
 use self::provider::Willing;
 use self::store::FakeStore;
-use super::access::Access;
+use super::access::{Access, Asking, Memory};
 use super::side::Context;
 use super::{Control, Side, SmtpStatus, bind};
 use crate::clock::{SharedClock, TimerClock};
 use crate::config::{self, HttpConfig, OnLoss, OnUnclear, SenderConfig};
 use crate::delivery::{Backoff, Delivery, LaneSetup, QuotaSetup, RetryRules, Settings, SetupMark};
-use crate::queue::Feed;
+use crate::queue::{Feed, Store};
 use crate::secret::Secret;
 
 /// A server on a free port of this machine. It ends with the test.
@@ -45,6 +51,9 @@ pub(super) struct Setup {
     store: FakeStore,
     providers: &'static [&'static str],
     listening: Vec<SocketAddr>,
+    catching: bool,
+    /// A queue in which delivery keeps messages, in place of `store`.
+    queue: Option<Arc<dyn Store>>,
     feed: Feed,
 }
 
@@ -56,13 +65,28 @@ impl Default for Setup {
             store: FakeStore::default(),
             providers: &["resend", "ses"],
             listening: vec![SocketAddr::from(([127, 0, 0, 1], 1025))],
+            catching: false,
+            queue: None,
             feed: Feed::default(),
         }
     }
 }
 
-/// A delivery that records nothing, with the providers that are named.
-fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
+/// The defaults, on a free port of this machine.
+fn config() -> HttpConfig {
+    HttpConfig {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        token: Secret::default(),
+        trusted_networks: config::trusted_networks(),
+    }
+}
+
+/// A delivery with the providers that are named; without a queue it records nothing.
+fn delivery(
+    providers: &[&str],
+    queue: Option<Arc<dyn Store>>,
+    clock: &SharedClock,
+) -> Arc<Delivery> {
     let lane = |name: &&str| LaneSetup {
         name: (*name).to_owned(),
         provider: Arc::new(Willing::default()),
@@ -91,32 +115,35 @@ fn delivery(providers: &[&str], clock: &SharedClock) -> Arc<Delivery> {
         hook: None,
         instance: Arc::from("test"),
     };
-    Arc::new(Delivery::new(settings, None, Arc::clone(clock), fastrand::Rng::with_seed(1)))
+    Arc::new(Delivery::new(settings, queue, Arc::clone(clock), fastrand::Rng::with_seed(1)))
 }
 
 impl Setup {
     fn config(&self) -> HttpConfig {
-        HttpConfig {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            token: Secret::new(self.token),
-            trusted_networks: if self.trusted { config::trusted_networks() } else { Vec::new() },
+        let mut config = HttpConfig { token: Secret::new(self.token), ..config() };
+        if !self.trusted {
+            config.trusted_networks.clear();
         }
+        config
     }
 
     fn side(self) -> Side {
         let clock: SharedClock = Arc::new(TimerClock::starting_at(sample::now()));
+        let delivery = delivery(self.providers, self.queue.clone(), &clock);
         Side {
-            store: Arc::new(self.store),
+            store: self.queue.unwrap_or_else(|| Arc::new(self.store)),
             feed: self.feed,
-            delivery: delivery(self.providers, &clock),
+            delivery,
             sender: SenderConfig {
                 address: Some("app@example.org".parse().unwrap()),
                 ..SenderConfig::default()
             },
             smtp: SmtpStatus { listening: self.listening, ..SmtpStatus::default() },
             queue_backend: "memory",
+            catching: self.catching,
             queue_messages_max: 1000,
             recipients_max: 3,
+            message_bytes_max: 1 << 20,
             clock,
             started: sample::now(),
         }
@@ -125,7 +152,7 @@ impl Setup {
     /// What handlers hold, without a server.
     pub(super) fn context(self) -> Arc<Context> {
         let access = Access::new(&self.config());
-        Context::new(self.side(), access, CancellationToken::new())
+        Context::new(self.side(), access, Memory::new().unwrap(), CancellationToken::new())
     }
 
     async fn start(self) -> Running {
@@ -147,6 +174,22 @@ impl Running {
         ask(self.address, "GET", path, headers, b"").await
     }
 
+    /// Has another token hold from now on.
+    fn change_token(&self, token: &str) {
+        let config = HttpConfig { token: Secret::new(token), ..config() };
+        self.control.change(&config, SenderConfig::default(), 3, 1 << 20);
+    }
+
+    /// What forms must bring back that are shown to whoever asks with `headers`.
+    fn csrf(&self, headers: &[(&str, &str)]) -> String {
+        let name = |name: &str| name.parse::<HeaderName>().unwrap();
+        let pairs = headers.iter().map(|(n, value)| (name(n), value.parse().unwrap()));
+        let (context, headers) = (self.control.context(), pairs.collect());
+        let (peer, uri) = (self.address.ip(), Uri::from_static("/"));
+        let asking = Asking { peer, uri: &uri, headers: &headers, now: Instant::now() };
+        context.rules.load().access.caller(&context.memory, &asking).csrf().to_owned()
+    }
+
     async fn post(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         ask(self.address, "POST", path, headers, body).await
     }
@@ -160,14 +203,11 @@ async fn another_token_holds_from_the_next_request_on() {
         running.get_with("/api/v1/messages", &[("authorization", bearer.as_str())]).await.status
     };
     assert_eq!((status("first").await, status("second").await), (200, 401));
-    let config = HttpConfig {
-        listen: running.address,
-        token: Secret::new("second"),
-        trusted_networks: Vec::new(),
-    };
-    running.control.change(&config, SenderConfig::default(), 3);
+    let config =
+        HttpConfig { token: Secret::new("second"), trusted_networks: Vec::new(), ..config() };
+    running.control.change(&config, SenderConfig::default(), 3, 1 << 20);
     assert_eq!((status("first").await, status("second").await), (401, 200));
     let open = HttpConfig { token: Secret::default(), ..config };
-    running.control.change(&open, SenderConfig::default(), 3);
+    running.control.change(&open, SenderConfig::default(), 3, 1 << 20);
     assert_eq!(running.get("/api/v1/messages").await.status, 403, "nobody is trusted now");
 }

@@ -58,7 +58,7 @@ pub(in crate::http) fn failed() -> Details {
         recipients: Vec::new(),
         losses: vec![Loss::slight("header X-Odd", "not taken by this API")],
     };
-    Details { summary, attempts: vec![attempt], dsn: None }
+    Details { summary, attempts: vec![attempt], dsn: None, smtp_utf8: false, may_steer: true }
 }
 
 /// A message from nobody, without any header, that waits.

@@ -29,11 +29,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use self::dial::Dial;
 use self::fault::{Fault, Progress, no_answer};
+use self::offer::Offer;
 use self::order::Order;
 use self::pool::Pool;
 use self::reply::Step;
@@ -43,7 +45,7 @@ use super::refusal::without_secrets;
 use super::resolve::Resolver;
 use super::{
     Call, Capabilities, Form, Idempotency, IdempotencyKey, Letter, MessageIdFate, Provider,
-    QuotaDay, Rate, Receipt, SendError, Unfit,
+    QuotaDay, Rate, Receipt, SendError, Shown, Unfit, Varies,
 };
 use crate::config::{Place, Preset, ProviderConfig, SmtpTls};
 use crate::secret::Secret;
@@ -227,6 +229,32 @@ impl Provider for Smarthost {
     async fn send(&self, call: &Call, _: &IdempotencyKey) -> Result<Receipt, SendError> {
         let progress = Progress::new();
         self.in_time(self.offer(call, &progress), &progress).await
+    }
+
+    /// For the server as it was when it was last connected; else for one that offers everything.
+    async fn show(&self, call: &Call, _: &IdempotencyKey) -> Result<Shown, Unfit> {
+        let envelope = call.envelope.as_ref();
+        let envelope =
+            envelope.ok_or_else(|| Unfit { reason: "the call has no envelope".to_owned() })?;
+        let offer = self.pool.offer().unwrap_or_else(Offer::everything);
+        let order = Order::new(envelope, &call.body, &offer);
+        let order = order.map_err(|fault| Unfit { reason: fault.judged(Step::Sender).reason })?;
+        let commands = [&order.sender].into_iter().chain(order.recipients.iter().map(|it| &it.1));
+        let command = |line: &String| {
+            let line = line.trim_end();
+            let (verb, rest) = line.split_once(':').unwrap_or((line, ""));
+            (verb.to_owned(), rest.to_owned())
+        };
+        let Place { host, port, tls } = &self.dial.place;
+        let scheme = if *tls == SmtpTls::Implicit { "smtps" } else { "smtp" };
+        Ok(Shown {
+            method: "SMTP".to_owned(),
+            url: format!("{scheme}://{host}:{port}"),
+            headers: commands.map(command).collect(),
+            body: Bytes::copy_from_slice(&order.content),
+            content_type: call.content_type.clone().into_owned(),
+            varies: Some(Varies::Offer),
+        })
     }
 
     async fn probe(&self) -> Result<(), SendError> {

@@ -23,6 +23,18 @@ pub(super) struct Offer {
 }
 
 impl Offer {
+    /// What a server of today offers.
+    pub(super) fn everything() -> Self {
+        Self {
+            pipelining: true,
+            eight_bit: true,
+            utf8: true,
+            dsn: true,
+            size: Some(None),
+            ..Self::default()
+        }
+    }
+
     /// The first line is the server's name.
     pub(super) fn of(reply: &Response) -> Self {
         let mut offer = Self::default();

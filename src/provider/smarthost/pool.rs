@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::dial::Connection;
+use super::offer::Offer;
 
 /// How long a connection is kept without work. Servers close idle ones after one to five minutes, and count them.
 const IDLE: Duration = Duration::from_secs(30);
@@ -37,6 +38,11 @@ impl Pool {
         let mut idle = self.lock();
         let connection = idle.connections.pop()?;
         (connection.idle_since.elapsed() < IDLE).then_some(connection)
+    }
+
+    /// What the server offered on the connection that was used last, while it is kept.
+    pub(super) fn offer(&self) -> Option<Offer> {
+        self.lock().connections.last().map(|connection| connection.offer.clone())
     }
 
     /// Keeps a connection on which a transaction has ended, whatever its outcome.

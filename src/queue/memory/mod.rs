@@ -183,6 +183,8 @@ impl Store for MemoryStore {
             summary: record.summary(),
             attempts: record.attempts.clone(),
             dsn: record.message.envelope.dsn.clone(),
+            smtp_utf8: record.message.envelope.smtp_utf8,
+            may_steer: record.message.may_steer,
         }))
     }
 

@@ -65,14 +65,24 @@ pub(super) fn show(connection: &Connection, id: QueueId) -> rusqlite::Result<Opt
     let moment = connection.unchecked_transaction()?;
     let columns = rows::SUMMARY_COLUMNS;
     let found = moment
-        .prepare_cached(&format!("SELECT {columns}, m.dsn FROM messages AS m WHERE m.id = ?1"))?
-        .query_row([Id(id)], |row| Ok((rows::summary(row)?, rows::wishes(row))))
+        .prepare_cached(&format!(
+            "SELECT {columns}, m.dsn, m.smtp_utf8, m.may_steer FROM messages AS m WHERE m.id = ?1"
+        ))?
+        .query_row([Id(id)], |row| {
+            Ok(Details {
+                summary: rows::summary(row)?,
+                attempts: Vec::new(),
+                dsn: rows::wishes(row),
+                smtp_utf8: row.get(17)?,
+                may_steer: row.get(18)?,
+            })
+        })
         .optional()?;
-    let Some((summary, dsn)) = found else { return Ok(None) };
+    let Some(details) = found else { return Ok(None) };
     let columns = rows::ATTEMPT_COLUMNS;
     let attempts = moment
         .prepare_cached(&format!("SELECT {columns} FROM attempts WHERE message = ?1 ORDER BY n"))?
         .query_map([Id(id)], rows::attempt)?
         .collect::<rusqlite::Result<_>>()?;
-    Ok(Some(Details { summary, attempts, dsn }))
+    Ok(Some(Details { attempts, ..details }))
 }

@@ -136,7 +136,13 @@ impl Store for OneMessage {
                 RecipientDsn { notify: Some(Vec::new()), ..ada.into() },
             ],
         }));
-        Ok((wanted == id()).then(|| Details { summary: self.summary(), attempts, dsn }))
+        Ok((wanted == id()).then(|| Details {
+            summary: self.summary(),
+            attempts,
+            dsn,
+            smtp_utf8: false,
+            may_steer: true,
+        }))
     }
 
     async fn retry(

@@ -75,6 +75,25 @@ async fn what_the_server_offers_is_used() {
 }
 
 #[tokio::test]
+async fn what_is_shown_is_what_the_server_hears() {
+    for sample in [sample("\r\n한글\r\n".as_bytes()), Sample::rich()] {
+        let server = Server::start(Script::offering(&ALL)).await;
+        let provider = made(&plain(&server), &server);
+        let call = provider.prepare(&sample.letter()).unwrap();
+        let key = IdempotencyKey::of(sample.id, &call);
+        let shown = provider.show(&call, &key).await.unwrap();
+        provider.send(&call, &key).await.unwrap();
+        assert_eq!(provider.show(&call, &key).await.unwrap(), shown, "with a connection kept");
+        let visits = server.visits();
+        let heard = [visits[0].said("MAIL"), visits[0].said("RCPT")].concat();
+        let said = shown.headers.iter().map(|(verb, rest)| format!("{verb}:{rest}"));
+        assert_eq!(said.collect::<Vec<_>>(), heard);
+        assert!(visits[0].message() == shown.body);
+        assert_eq!(shown.url, format!("smtp://localhost:{}", server.address.port()));
+    }
+}
+
+#[tokio::test]
 async fn the_null_sender_is_kept() {
     let mut sample = Sample::plain();
     sample.envelope.sender = None;

@@ -1,0 +1,125 @@
+//! What a person does to messages: forms of the page. Each answers with the page on which its effect shows.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State as Shared;
+use axum::response::Response;
+use serde_json::json;
+use tracing::info;
+
+use super::super::act;
+use super::super::api::{self, IdPath};
+use super::super::error::Problem;
+use super::super::form::Form;
+use super::super::login::see_other;
+use super::super::retry_input;
+use super::super::side::Context;
+use super::message::waiting;
+use super::problem;
+use crate::queue::{Details, RecipientState, Retry};
+
+/// `POST /messages/{id}/retry`
+pub(in crate::http) async fn retry(
+    Shared(context): Shared<Arc<Context>>,
+    id: IdPath,
+    Extension(form): Extension<Form>,
+) -> Response {
+    let done = async {
+        let details = api::find(&context, id).await?;
+        let retry = wanted(&form, &details, context.rules.load().recipients_max)?;
+        let id = details.summary.id;
+        act::retry_message(&context, id, retry).await?;
+        Ok(format!("/messages/{id}?tab=delivery&done=retry"))
+    };
+    answer(done.await)
+}
+
+/// `POST /messages/{id}/cancel`
+pub(in crate::http) async fn cancel(Shared(context): Shared<Arc<Context>>, id: IdPath) -> Response {
+    let done = async {
+        let id = api::parse_id(id)?;
+        act::cancel_message(&context, id).await?;
+        Ok(format!("/messages/{id}?tab=delivery&done=cancel"))
+    };
+    answer(done.await)
+}
+
+/// `POST /messages/retry-failed`
+pub(in crate::http) async fn retry_failed(Shared(context): Shared<Arc<Context>>) -> Response {
+    let done = async {
+        let done = act::retry_slices(&context, None).await?;
+        let done = if done.next.is_some() { "retry-some" } else { "retry-all" };
+        Ok(format!("/messages?state=queued&done={done}"))
+    };
+    answer(done.await)
+}
+
+/// 303 to where the effect shows, or what stood in the way.
+pub(super) fn answer(done: Result<String, Problem>) -> Response {
+    match done {
+        Ok(path) => see_other(&path),
+        Err(found) => {
+            info!(problem = found.code, "http: a form of the page was refused");
+            problem(&found)
+        }
+    }
+}
+
+/// What the form asks for. Who waits anyway need not be named: then nothing is said about the recipients, which is
+/// possible where naming them is not.
+fn wanted(form: &Form, details: &Details, recipients_max: usize) -> Result<Retry, Problem> {
+    let named: Vec<&str> = lines(form.get("recipients").unwrap_or_default()).collect();
+    let provider = form.get("provider").map(str::trim).filter(|name| !name.is_empty());
+    let all_wait = !details.summary.recipients.is_empty()
+        && details.summary.recipients.iter().any(|it| it.state != RecipientState::Delivered);
+    let as_it_is = named.is_empty() || (all_wait && named == waiting(details));
+    let mut body = json!({ "provider": provider });
+    if !as_it_is {
+        body["recipients"] = json!(named);
+    }
+    retry_input::parse(body.to_string().as_bytes(), recipients_max)
+}
+
+/// The lines of a text field that say something. Browsers end them by CR and LF.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.split(['\r', '\n']).map(str::trim).filter(|line| !line.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::sample;
+
+    fn asked(recipients: &str, provider: &str) -> Result<Retry, Problem> {
+        let form = Form::from([("recipients", recipients), ("provider", provider)]);
+        wanted(&form, &sample::failed(), 3)
+    }
+
+    #[test]
+    fn a_form_left_as_it_was_asks_for_nothing_in_particular() {
+        assert_eq!(asked("bob@example.org\r\n", "").unwrap(), Retry::default());
+        assert_eq!(asked(" \r\n", " ").unwrap(), Retry::default());
+        assert_eq!(asked("", "ses").unwrap().provider.as_deref(), Some("ses"));
+    }
+
+    #[test]
+    fn other_recipients_are_asked_for_by_name() {
+        let retry = asked("bob@example.org\r\n\r\n carol@example.org", "").unwrap();
+        let named: Vec<&str> = retry.recipients.iter().map(|it| it.as_str()).collect();
+        assert_eq!(named, ["bob@example.org", "carol@example.org"]);
+        let problem = asked("bob", "").unwrap_err();
+        assert!(problem.message.contains("\"bob\" is not an address"), "{}", problem.message);
+        assert!(asked("a@b.example\nb@b.example\nc@b.example\nd@b.example", "").is_err());
+    }
+
+    #[test]
+    fn a_delivered_message_goes_again_to_those_who_are_named() {
+        let mut details = sample::failed();
+        for recipient in &mut details.summary.recipients {
+            recipient.state = RecipientState::Delivered;
+        }
+        let form = Form::from([("recipients", "ada@example.org\nbob@example.org")]);
+        assert_eq!(wanted(&form, &details, 3).unwrap().recipients.len(), 2);
+    }
+}

@@ -1,0 +1,211 @@
+// Keeps a page up to date, and lets it be used by keyboard. Every page works without it.
+"use strict";
+
+const $ = (selector, root = document) => root.querySelector(selector);
+const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+const language = document.documentElement.lang;
+
+// ---- Times: the server tells UTC, the reader lives somewhere.
+
+const full = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
+const brief = new Intl.DateTimeFormat(language, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const MINUTE = 60, HOUR = 3600, DAY = 86400;
+
+function age(seconds) {
+  const distance = Math.abs(seconds);
+  const [unit, size] = distance < MINUTE ? ["second", 1]
+    : distance < HOUR ? ["minute", MINUTE] : distance < DAY ? ["hour", HOUR] : ["day", DAY];
+  return new Intl.RelativeTimeFormat(language, { style: "short", numeric: "always" })
+    .format(-Math.trunc(seconds / size), unit);
+}
+
+function localTimes(root = document) {
+  for (const time of $$("time[datetime]", root)) {
+    const at = new Date(time.dateTime);
+    if (isNaN(at)) continue;
+    const seconds = (Date.now() - at) / 1000;
+    const kind = time.dataset.as;
+    if (kind === "exact") time.textContent = full.format(at);
+    else if (kind === "step") time.textContent = brief.format(at);
+    else if (kind === "to-come" ? seconds < -1 : seconds >= 10 && seconds < DAY) time.textContent = age(seconds);
+    else if (kind !== "to-come" && seconds >= DAY) time.textContent = brief.format(at);
+    time.title = `${full.format(at)} · ${at.toISOString()}`;
+  }
+}
+
+// ---- What is new: the parts of this page are fetched again and put in place where they have changed.
+
+const told = $("#told");
+let asking = null;
+let again = false;
+
+async function refresh() {
+  if (asking) { again = true; return; }
+  asking = fetch(location.href, { headers: { Accept: "text/html" }, credentials: "same-origin" });
+  try {
+    const answer = await asking;
+    if (!answer.ok || answer.redirected) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    let changed = replace($("#health"), fresh);
+    for (const part of $$("[data-part]")) changed = replace(part, fresh) || changed;
+    // What a part has become on the server may need the whole page: another kind of message, a first message.
+    if ($$("[data-part]", fresh).some((part) => !document.getElementById(part.id))) location.reload();
+    if (changed) told.textContent = told.dataset.updated;
+  } catch {
+    // The next change tries again.
+  } finally {
+    asking = null;
+    if (again) { again = false; setTimeout(refresh, 500); }
+  }
+}
+
+const originals = new Map();
+
+function remember(root = document) {
+  for (const part of $$("[data-part], #health", root)) originals.set(part.id, part.innerHTML);
+}
+
+function replace(part, fresh) {
+  const other = part && fresh.getElementById(part.id);
+  if (!other || other.innerHTML === originals.get(part.id)) return false;
+  // Nobody's typing or reading is disturbed.
+  if (part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")) return false;
+  const rows = new Set($$("[data-row] a", part).map((link) => link.getAttribute("href")));
+  const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  const chosen = rowLink($(".here", part));
+  const opened = $$("details", part).map((it) => it.open);
+  const scrolled = part.scrollTop;
+  originals.set(part.id, other.innerHTML);
+  part.replaceChildren(...document.adoptNode(other).childNodes);
+  $$("details", part).forEach((it, n) => { it.open = opened[n] ?? it.open; });
+  for (const row of $$("[data-row]", part)) {
+    if (rows.size && !rows.has(rowLink(row))) row.classList.add("fresh");
+    if (chosen && rowLink(row) === chosen) row.classList.add("here");
+  }
+  part.scrollTop = scrolled;
+  if (focused) $$("a", part).find((link) => link.getAttribute("href") === focused)?.focus();
+  ready(part);
+  return true;
+}
+
+// ---- Live: the server says that something has changed.
+
+let timer = 0;
+let last = 0;
+
+function soon() {
+  if (timer || document.hidden) return;
+  const wait = Math.max(150, 1000 - (Date.now() - last));
+  timer = setTimeout(() => { timer = 0; last = Date.now(); refresh(); }, wait);
+}
+
+function listen() {
+  const path = document.body.dataset.live;
+  const sign = $("#live");
+  if (!path || !window.EventSource) return;
+  const word = sign.textContent;
+  const events = new EventSource(path);
+  let was = false;
+  let since = 0;
+  events.onopen = () => {
+    since = Date.now();
+    sign.hidden = false;
+    sign.classList.remove("lost");
+    sign.textContent = word;
+    if (was) soon();
+    was = true;
+  };
+  events.onerror = () => {
+    sign.hidden = false;
+    sign.classList.add("lost");
+    sign.textContent = sign.dataset.lost;
+  };
+  for (const kind of ["message", "many", "providers", "queue"]) {
+    // A stream begins with how things are, which the page knows.
+    events.addEventListener(kind, () => { if (Date.now() - since > 300) soon(); });
+  }
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
+  addEventListener("pagehide", () => events.close());
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+}
+
+// ---- Keyboard.
+
+const rowLink = (row) => row && $("a", row)?.getAttribute("href");
+
+function move(by) {
+  const rows = $$("[data-row]");
+  if (!rows.length) return;
+  const open = rows.findIndex((row) => $("a[aria-current]", row));
+  const at = rows.findIndex((row) => row.classList.contains("here"));
+  const from = at >= 0 ? at : open;
+  const to = Math.min(Math.max(from + by, 0), rows.length - 1);
+  rows.forEach((row) => row.classList.remove("here"));
+  rows[to].classList.add("here");
+  $("a", rows[to]).focus({ preventScroll: true });
+  rows[to].scrollIntoView({ block: "nearest" });
+}
+
+let prefix = "";
+
+function pressed(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  const target = event.target;
+  if (target.closest?.("input, textarea, select, [contenteditable]")) {
+    if (event.key === "Escape") target.blur();
+    return;
+  }
+  if ($("#keys").open) return;
+  const before = prefix;
+  prefix = "";
+  const links = { o: $(".health a")?.getAttribute("href") ?? "/", m: "/messages", t: "/send" };
+  if (before === "g" && links[event.key]) {
+    location.href = links[event.key];
+  } else if (event.key === "j") {
+    move(1);
+  } else if (event.key === "k") {
+    move(-1);
+  } else if (event.key === "Enter" && !target.closest?.("a, button, summary")) {
+    const link = rowLink($(".here"));
+    if (!link) return;
+    location.href = link;
+  } else if (event.key === "/") {
+    const search = $("input[type=search]");
+    if (search) { search.focus(); search.select(); } else location.href = "/messages";
+  } else if (event.key === "r") {
+    refresh();
+  } else if (event.key === "g") {
+    prefix = "g";
+    return;
+  } else if (event.key === "?") {
+    $("#keys").showModal();
+  } else {
+    return;
+  }
+  event.preventDefault();
+}
+
+// ---- Buttons that only work with a script.
+
+function ready(root = document) {
+  localTimes(root);
+  for (const button of $$("[data-copy]", root)) {
+    if (!navigator.clipboard) break;
+    button.hidden = false;
+    button.onclick = async () => {
+      await navigator.clipboard.writeText(button.dataset.copy);
+      const word = button.textContent;
+      told.textContent = button.textContent = told.dataset.copied;
+      setTimeout(() => { button.textContent = word; }, 1500);
+    };
+  }
+}
+
+remember();
+ready();
+listen();
+setInterval(localTimes, 30000);
+document.addEventListener("keydown", pressed);
+const help = $("#help");
+help.hidden = false;
+help.addEventListener("click", () => $("#keys").showModal());
