@@ -310,7 +310,7 @@ impl Drop for Processes {
             if !self.home.path().exists() {
                 break;
             }
-            std::thread::sleep(Duration::from_millis(10));
+            let _ = Command::new("sleep").arg("0.01").status();
         }
     }
 }

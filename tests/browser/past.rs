@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
+use mailferry::clock::{Clock as _, SystemClock};
 use mailferry::message::{Envelope, IndexFields, Message, QueueId};
 use mailferry::queue::{
     Attempt, Entry, Lease, Next, Outcome, RecipientState, RecipientStatus, Sample, Settlement,
@@ -139,7 +140,7 @@ impl Past {
 
 async fn write(setup: &Setup) -> String {
     let store = SqliteStore::open(&setup.home().join("mailferry.db"), u64::MAX).unwrap();
-    let now = Timestamp::now();
+    let now = SystemClock.now();
     let mut failed = String::new();
     for (minutes, from, to, subject, end) in MAILS {
         let at = now - SignedDuration::from_mins(minutes);
