@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import engine
+import http_side
 import large
 import probes
 from load import MESSAGE_OCTETS, WAIT_MAX, rate, say, send, wait_until
@@ -353,7 +354,7 @@ class Bench:
                 verdict,
             ]
             lines.append("| " + " | ".join(cells) + " |")
-        return "\n".join(lines)
+        return "\n".join(lines) + "\n" + http_side.table(self)
 
 
 # name of a group on the command line, and what measures it
@@ -372,9 +373,10 @@ GROUPS = {
     "paced": engine.paced,
     "engine": engine.rules,
     "million": engine.million,
+    "http": http_side.run,
 }
 # Too long to repeat in every round, and steady.
-ONCE = {Bench.backlog, engine.million}
+ONCE = {Bench.backlog, engine.million, http_side.run}
 
 # figure, sample, unit, (what it is compared with, its sample, unit), sample of the ratio, target
 ROWS = [
@@ -429,6 +431,7 @@ ROWS = [
       for figure, what in (("end to end", "passed on"), ("accept", "kept"))),
     ("/health, {million:,} waiting", "health million ms", "ms", ("1,000 waiting", "health few ms", "ms"), "health million / few", None),
     ("memory, highest, {million:,} waiting and other mail passing", "rss million busy", "MiB", None, None, None),
+    *http_side.ROWS,
     ("release binary", "binary MiB", "MiB", None, None, ("≤", 20)),
 ]  # fmt: skip
 
