@@ -10,6 +10,7 @@ mod lists;
 mod live;
 mod login;
 mod openapi;
+mod pages;
 mod provider;
 mod request;
 pub(super) mod sample;
