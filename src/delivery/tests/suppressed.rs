@@ -28,7 +28,7 @@ async fn a_message_to_nobody_but_them_ends_failed_and_nobody_is_asked() {
     let provider = Arc::new(Scripted::new());
     let world = World::new(&[("resend", &provider)]);
     suppress(&*world.store, BOB).await;
-    let id = world.submit(&["Bob@Example.NET"]).await;
+    let id = world.submit(&["bob@Example.NET"]).await;
     let details = world.until(id, State::Failed).await;
     assert_eq!(provider.seen(), []);
     assert!(details.attempts.is_empty());
