@@ -291,7 +291,7 @@ mod tests {
         let charts = charts(&stats);
         assert_eq!((charts.received.as_str(), charts.delivered.as_str()), ("1,005", "1,004"));
         assert_eq!((charts.failed.as_str(), charts.any_failed), ("1", true));
-        assert_eq!(charts.median, "45 ms");
+        assert_eq!(charts.median, "46 ms");
         let rows: Vec<_> = charts.table.iter().map(|row| (row.delivered, row.failed)).collect();
         assert_eq!(rows, [(1_000, 0), (4, 1)]);
         assert_eq!(charts.table[0].at, "11-21 10:00");
