@@ -90,7 +90,6 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
     use crate::http::tests::sample;
-    use crate::message::Address;
 
     fn asked(recipients: &str, provider: &str) -> Result<Retry, Problem> {
         let form = Form::from([("recipients", recipients), ("provider", provider)]);
@@ -107,7 +106,8 @@ mod tests {
     #[test]
     fn other_recipients_are_asked_for_by_name() {
         let retry = asked("bob@example.org\r\n\r\n carol@example.org", "").unwrap();
-        let named: Vec<&str> = retry.recipients.iter().map(Address::as_str).collect();
+        let named: Vec<&str> =
+            retry.recipients.iter().map(crate::message::Address::as_str).collect();
         assert_eq!(named, ["bob@example.org", "carol@example.org"]);
         let problem = asked("bob", "").unwrap_err();
         assert!(problem.message.contains("\"bob\" is not an address"), "{}", problem.message);
