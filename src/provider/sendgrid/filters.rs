@@ -274,8 +274,8 @@ mod tests {
             losses,
             [
                 "X-SMTPAPI filters.clicktrack.enable",
-                "X-SMTPAPI filters.footer.landing",
                 "X-SMTPAPI filters.footer.text/html",
+                "X-SMTPAPI filters.footer.landing",
                 "X-SMTPAPI filters.opentrack",
                 "X-SMTPAPI filters.templates",
             ]

@@ -41,7 +41,7 @@ fn every_member_has_its_place() {
     let text = |text: &str| text.to_owned();
     let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     assert_eq!(orders.categories, ["Orders", "주문"]);
-    let arguments = [pair("attempt", "2"), pair("order", "12345"), pair("retry", "true")];
+    let arguments = [pair("order", "12345"), pair("attempt", "2"), pair("retry", "true")];
     assert_eq!(orders.arguments, arguments);
     assert_eq!(orders.send_at, Some(NOW + 60));
     assert_eq!(orders.batch_id.as_deref(), Some("MWQxZmIy"));
@@ -52,8 +52,8 @@ fn every_member_has_its_place() {
     assert_eq!(
         orders.each.substitutions,
         [
-            (text("%all%"), vec![text("same")]),
-            (text("%name%"), vec![text("Ben"), text("Joe"), text("3")])
+            (text("%name%"), vec![text("Ben"), text("Joe"), text("3")]),
+            (text("%all%"), vec![text("same")])
         ]
     );
     assert_eq!(orders.each.sections, [pair("%s%", "text")]);
