@@ -100,6 +100,7 @@ fn a_forbidden_import_is_found() {
         ("main.rs", "use mailferry::queue::Store;"),
         ("smtp/reply.rs", "fn a() -> &'static str { \"\\\"\" }\nuse crate::http::X; // '"),
         ("queue/mod.rs", "#[cfg(test)]\nmod tests { fn f() {} }\nuse crate::smtp::X;"),
+        ("queue/mod.rs", "struct A {\n#[cfg(test)]\na: bool,\n}\nuse crate::smtp::X;"),
     ] {
         assert_eq!(violations(Path::new(file), source).len(), 1, "{file}: {source}");
     }
@@ -322,6 +323,8 @@ fn without_tests(code: &str) -> String {
         let end = item.char_indices().find_map(|(at, c)| {
             match c {
                 '{' => depth += 1,
+                // The item was a field, and here ends what it is a field of.
+                '}' if depth == 0 => return Some(at),
                 '}' => depth -= 1,
                 _ => {}
             }
