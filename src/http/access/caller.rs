@@ -58,6 +58,15 @@ impl Caller {
         &self.who
     }
 
+    /// Whether a session is still open that this caller came with. What is no session has no end.
+    pub(in crate::http) fn is_still_here(&self, memory: &Memory, now: Instant) -> bool {
+        match &self.who {
+            Who::Session(name) => memory.sessions.lives(*name, now),
+            Who::Trusted | Who::Token => true,
+            Who::Stranger(_) => false,
+        }
+    }
+
     /// Whose failures count, and whose rate where nothing better is known.
     pub(in crate::http) fn client(&self) -> IpAddr {
         self.client
@@ -101,6 +110,15 @@ impl Caller {
     /// True when there is a session to end: a page shows the button for it.
     pub(in crate::http) fn may_log_out(&self) -> bool {
         matches!(self.who, Who::Session(_))
+    }
+}
+
+#[cfg(test)]
+impl Caller {
+    /// Somebody of this machine.
+    pub(in crate::http) fn trusted() -> Self {
+        let client = IpAddr::from([127, 0, 0, 1]);
+        Self { who: Who::Trusted, client, csrf: "csrf".to_owned() }
     }
 }
 

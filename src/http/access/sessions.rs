@@ -103,6 +103,17 @@ impl Sessions {
         Some(name)
     }
 
+    /// Whether a session is open still. It is not used by that.
+    pub(super) fn lives(&self, name: SessionName, now: Instant) -> bool {
+        self.open().sessions.get(&name).is_some_and(|session| session.lives(now))
+    }
+
+    /// Ends the session with this id, if there is one.
+    pub(in crate::http) fn end_by_id(&self, id: &str) {
+        let name = self.name(id);
+        self.end(name);
+    }
+
     /// Ends a session.
     pub(in crate::http) fn end(&self, name: SessionName) {
         self.open().sessions.remove(&name);
