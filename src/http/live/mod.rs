@@ -68,7 +68,7 @@ impl Live {
 
 /// `GET /api/v1/events`
 #[utoipa::path(
-    get, path = "/api/v1/events", tag = "state", summary = "What changes, while it changes",
+    get, path = "/api/v1/events", operation_id = "followEvents", tag = "state", summary = "What changes, while it changes",
     description = "Server-sent events: `message` {id, state}, `many` {}, `queue` and `providers` as in /health. Nothing is kept for who was away.",
     responses(
         (status = 200, body = String, content_type = "text/event-stream"),
