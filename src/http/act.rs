@@ -13,6 +13,7 @@ use super::api::{self, IdPath};
 use super::error::{ErrorJson, Problem};
 use super::json::MessageJson;
 use super::side::Context;
+use super::submit_doc::AddressInput;
 use super::{body, filter, retry_input};
 use crate::message::QueueId;
 use crate::queue::{Details, Filter, Retried, Retry};
@@ -22,7 +23,7 @@ pub(super) const BODY_MAX: usize = 512 * 1024;
 
 /// `POST /api/v1/messages/{id}/retry`
 #[utoipa::path(
-    post, path = "/api/v1/messages/{id}/retry", tag = "messages", summary = "Has a message tried again now",
+    post, path = "/api/v1/messages/{id}/retry", operation_id = "retryMessage", tag = "messages", summary = "Has a message tried again now",
     description = "For everybody who has not got it, or for those who are named; by its route, or by one provider. The body may be left out.",
     request_body(content = Option<RetryInput>),
     params(("id" = String, Path, format = "uuid")),
@@ -89,12 +90,12 @@ struct RetryInput {
     provider: Option<String>,
     /// Only these, instead of everybody who has not got it.
     #[schema(min_items = 1)]
-    recipients: Option<Vec<String>>,
+    recipients: Option<Vec<AddressInput>>,
 }
 
 /// `POST /api/v1/messages/retry-failed?before=`
 #[utoipa::path(
-    post, path = "/api/v1/messages/retry-failed", tag = "messages", summary = "Has all that failed tried again",
+    post, path = "/api/v1/messages/retry-failed", operation_id = "retryFailedMessages", tag = "messages", summary = "Has all that failed tried again",
     description = "A long list is done in several requests: while `next` is not null, ask again with it. There is no body.",
     params(("before" = Option<String>, Query, description = "`next` of the request before", format = "uuid")),
     responses(
@@ -153,7 +154,7 @@ async fn no_fields(request: Request) -> Result<(), Problem> {
 
 /// `POST /api/v1/messages/{id}/cancel`
 #[utoipa::path(
-    post, path = "/api/v1/messages/{id}/cancel", tag = "messages", summary = "Stops a message that waits",
+    post, path = "/api/v1/messages/{id}/cancel", operation_id = "cancelMessage", tag = "messages", summary = "Stops a message that waits",
     params(("id" = String, Path, format = "uuid")),
     responses(
         (status = 200, body = MessageJson, description = "The message as it is now"),

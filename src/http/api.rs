@@ -19,7 +19,7 @@ pub(super) type IdPath = Result<Path<String>, PathRejection>;
 
 /// `GET /api/v1/messages`
 #[utoipa::path(
-    get, path = "/api/v1/messages", tag = "messages", summary = "Messages, the newest first",
+    get, path = "/api/v1/messages", operation_id = "listMessages", tag = "messages", summary = "Messages, the newest first",
     params(
         ("state" = Option<StateJson>, Query),
         ("provider" = Option<String>, Query, description = "The last to have it", max_length = 200),
@@ -43,7 +43,7 @@ pub(super) async fn list(
 
 /// `GET /api/v1/messages/{id}`
 #[utoipa::path(
-    get, path = "/api/v1/messages/{id}", tag = "messages", summary = "One message, with its attempts",
+    get, path = "/api/v1/messages/{id}", operation_id = "showMessage", tag = "messages", summary = "One message, with its attempts",
     params(("id" = String, Path, format = "uuid")),
     responses(
         (status = 200, body = MessageJson),

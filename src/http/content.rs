@@ -32,7 +32,7 @@ const TEXT_POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'self'";
 
 /// `GET /api/v1/messages/{id}/raw`
 #[utoipa::path(
-    get, path = "/api/v1/messages/{id}/raw", tag = "messages", summary = "A message as it came",
+    get, path = "/api/v1/messages/{id}/raw", operation_id = "readMessage", tag = "messages", summary = "A message as it came",
     params(("id" = String, Path, format = "uuid")),
     responses(
         (status = 200, body = String, content_type = "message/rfc822"),
@@ -60,7 +60,7 @@ pub(super) async fn raw(
 
 /// `GET /api/v1/messages/{id}/parts`: what is neither the text nor the HTML, without the content.
 #[utoipa::path(
-    get, path = "/api/v1/messages/{id}/parts", tag = "messages", summary = "The files in a message",
+    get, path = "/api/v1/messages/{id}/parts", operation_id = "listParts", tag = "messages", summary = "The files in a message",
     params(("id" = String, Path, format = "uuid")),
     responses(
         (status = 200, body = PartsJson),
@@ -80,7 +80,7 @@ pub(super) async fn parts(
 
 /// `GET /api/v1/messages/{id}/parts/{number}`: what is neither the text nor the HTML, counted from 1.
 #[utoipa::path(
-    get, path = "/api/v1/messages/{id}/parts/{number}", tag = "messages", summary = "One file of a message",
+    get, path = "/api/v1/messages/{id}/parts/{number}", operation_id = "readPart", tag = "messages", summary = "One file of a message",
     params(("id" = String, Path, format = "uuid"), ("number" = usize, Path, minimum = 1)),
     responses(
         (status = 200, body = Vec<u8>, content_type = "application/octet-stream", description = "The decoded bytes, under a media type that no browser runs"),

@@ -27,8 +27,11 @@ pub(super) async fn identify(
 ) -> Response {
     let (uri, headers) = (request.uri(), request.headers());
     let asking = Asking { peer: peer.ip(), uri, headers, now: Instant::now() };
-    let caller = context.rules.load().access.caller(&context.memory, &asking);
+    let rules = context.rules.load_full();
+    let caller = rules.access.caller(&context.memory, &asking);
     request.extensions_mut().insert(caller);
+    // What lasts longer than a request asks whether these still hold.
+    request.extensions_mut().insert(rules);
     next.run(request).await
 }
 

@@ -104,7 +104,7 @@ fn seconds_since(then: Timestamp, now: Timestamp) -> u64 {
 
 /// `GET /health`: one word for everybody, the details for trusted callers.
 #[utoipa::path(
-    get, path = "/health", tag = "state", summary = "How the relay does",
+    get, path = "/health", operation_id = "showHealth", tag = "state", summary = "How the relay does",
     description = "One word for everybody; the details only for callers that may use the API.", security(()),
     responses(
         (status = 200, body = HealthJson, description = "`ok` or `degraded`"),
@@ -127,7 +127,7 @@ pub(super) async fn health(
 
 /// `GET /ready`: whether a new message could be delivered now.
 #[utoipa::path(
-    get, path = "/ready", tag = "state", summary = "Whether a new message could be delivered now",
+    get, path = "/ready", operation_id = "showReadiness", tag = "state", summary = "Whether a new message could be delivered now",
     security(()),
     responses(
         (status = 200, body = ReadyJson),

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 use url::{Url, form_urlencoded};
 
-use super::access::{Caller, LoginRefused, Who, cookie, is_secure};
+use super::access::{Caller, Guesser, LoginRefused, Who, cookie, is_secure};
 use super::error::Problem;
 use super::form::Form;
 use super::page;
@@ -68,8 +68,11 @@ pub(super) async fn log_in(
     if !rules.access.has_token() {
         return see_other(&next);
     }
-    match rules.access.log_in(&context.memory, caller.client(), token, Instant::now()) {
+    let guesser = Guesser::new(peer.ip(), caller.client());
+    match rules.access.log_in(&context.memory, guesser, token, Instant::now()) {
         Ok(id) => {
+            // The browser forgets what it had; nobody else shall go on with it.
+            end_sessions(&context, &headers);
             info!(%peer, "http: somebody has logged in");
             let mut answer = see_other(&next);
             answer.headers_mut().append(SET_COOKIE, cookie::set(&id, is_secure(&headers)));
@@ -89,15 +92,16 @@ pub(super) async fn log_in(
     }
 }
 
-/// `POST /logout`. It stands behind the door of the forms.
-pub(super) async fn log_out(
-    Shared(context): Shared<Arc<Context>>,
-    Extension(caller): Extension<Caller>,
-    headers: HeaderMap,
-) -> Response {
-    if let Who::Session(name) = caller.who() {
-        context.memory.sessions.end(*name);
+/// Ends whatever session a browser has shown, also where it was let in by the token itself.
+fn end_sessions(context: &Context, headers: &HeaderMap) {
+    for id in cookie::presented(headers) {
+        context.memory.sessions.end(id);
     }
+}
+
+/// `POST /logout`. It stands behind the door of the forms.
+pub(super) async fn log_out(Shared(context): Shared<Arc<Context>>, headers: HeaderMap) -> Response {
+    end_sessions(&context, &headers);
     let mut answer = see_other("/login");
     answer.headers_mut().append(SET_COOKIE, cookie::forget(false));
     if is_secure(&headers) {

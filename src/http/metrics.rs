@@ -14,9 +14,12 @@ use crate::metrics::{Format, Now, Process, ProviderNow, QueueNow};
 
 /// The counters, and what the store, delivery and the system say now.
 #[utoipa::path(
-    get, path = "/metrics", tag = "state", summary = "Figures for Prometheus",
+    get, path = "/metrics", operation_id = "showMetrics", tag = "state", summary = "Figures for Prometheus",
     responses(
-        (status = 200, body = String, content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        (status = 200, description = "As the header Accept asks for it", content(
+            (String = "text/plain; version=0.0.4; charset=utf-8"),
+            (String = "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        )),
     ),
 )]
 pub(super) async fn show(Shared(context): Shared<Arc<Context>>, headers: HeaderMap) -> Response {

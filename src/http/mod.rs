@@ -29,6 +29,7 @@ mod login;
 mod metrics;
 mod openapi;
 mod page;
+mod patient;
 mod query;
 mod request;
 mod retry_input;

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use serde_json::{Value, json};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
@@ -118,12 +119,93 @@ fn add_error(operation: &mut Operation, status: &str, description: &str) {
 /// The document as it is answered.
 static JSON: LazyLock<Bytes> = LazyLock::new(|| {
     // A document of plain texts can be written; a test looks at it.
-    Document::openapi().to_json().unwrap_or_default().into()
+    let mut document = serde_json::to_value(Document::openapi()).unwrap_or_default();
+    say_more(&mut document);
+    document.to_string().into()
 });
+
+/// What the types and their attributes cannot say.
+fn say_more(document: &mut Value) {
+    for item in members(document.get_mut("paths")) {
+        members(Some(item)).for_each(say_more_of_operation);
+    }
+    if let Some(taken) = document.pointer_mut("/paths/~1api~1v1~1messages/post/responses/202") {
+        taken["links"] = links();
+    }
+    // Not `null`, which is no body at all.
+    if let Some(content) = document
+        .pointer_mut("/paths/~1api~1v1~1messages~1{id}~1retry/post/requestBody/content")
+        .and_then(|content| content.get_mut("application/json"))
+    {
+        content["schema"] = json!({ "$ref": "#/components/schemas/RetryInput" });
+    }
+    if let Some(schemas) = document.pointer_mut("/components/schemas") {
+        say_more_of_input(schemas);
+    }
+}
+
+fn members(object: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
+    object.and_then(Value::as_object_mut).into_iter().flat_map(|fields| fields.values_mut())
+}
+
+fn say_more_of_operation(operation: &mut Value) {
+    let summary = operation["summary"].clone();
+    for response in members(operation.get_mut("responses")) {
+        if response.get("description").is_none() {
+            response["description"] = summary.clone();
+        }
+    }
+    let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in parameters.into_iter().flatten() {
+        // As if it were left out: forms send it so.
+        if parameter["in"] == "query" && parameter["required"] != true {
+            parameter["allowEmptyValue"] = json!(true);
+        }
+    }
+}
+
+/// Where the id of a message that was taken leads.
+fn links() -> Value {
+    let mut links = json!({});
+    for operation in
+        ["showMessage", "readMessage", "listParts", "showRequest", "retryMessage", "cancelMessage"]
+    {
+        links[operation] =
+            json!({ "operationId": operation, "parameters": { "id": "$response.body#/id" } });
+    }
+    links
+}
+
+fn say_more_of_input(schemas: &mut Value) {
+    // A text that is an address could also be `Name <address>`: one of them has to fit, and both may.
+    for name in ["MailboxInput", "MailboxesInput", "MailboxText", "Recipients", "HeaderInput"] {
+        if let Some(fields) = schemas.get_mut(name).and_then(Value::as_object_mut)
+            && let Some(forms) = fields.remove("oneOf")
+        {
+            fields.insert("anyOf".to_owned(), forms);
+        }
+    }
+    if let Some(many) = schemas.pointer_mut("/Recipients/anyOf/1") {
+        many["minItems"] = json!(1);
+        many["maxItems"] = json!(50);
+    }
+    let Some(message) = schemas.get_mut("MessageInput") else { return };
+    if let Some(headers) = message.pointer_mut("/properties/headers") {
+        headers["propertyNames"] = json!({ "pattern": "^[!-9;-~]{1,76}$" });
+    }
+    // Each of these may be left out, but not all of them.
+    let some = |name: &str, is: Value| json!({ "required": [name], "properties": { name: is } });
+    let list = json!({ "type": ["array", "object", "string"], "minItems": 1 });
+    let text = json!({ "type": "string" });
+    let file = json!({ "type": "array", "minItems": 1 });
+    let somebody = ["to", "cc", "bcc"].map(|name| some(name, list.clone()));
+    let something = [some("text", text.clone()), some("html", text), some("attachments", file)];
+    message["allOf"] = json!([{ "anyOf": somebody }, { "anyOf": something }]);
+}
 
 /// `GET /api/openapi.json`
 #[utoipa::path(
-    get, path = "/api/openapi.json", tag = "state", summary = "This document",
+    get, path = "/api/openapi.json", operation_id = "showDescription", tag = "state", summary = "This document",
     responses((status = 200, body = Object, description = "OpenAPI 3.1")),
 )]
 pub(super) async fn show() -> Response {

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use super::access::{Access, Memory};
+use super::patient::Patient;
 use super::routes;
 use super::side::{Context, Rules, Side};
 use crate::config::{HttpConfig, SenderConfig};
@@ -54,21 +55,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Who a request came from: the TCP peer, whatever the headers say.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) SocketAddr);
-
-/// Ends a connection in the middle of an answer, for an answer that its client does not read.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Cut(CancellationToken);
-
-impl Cut {
-    pub(super) fn now(&self) {
-        self.0.cancel();
-    }
-
-    #[cfg(test)]
-    pub(super) fn is_made(&self) -> bool {
-        self.0.is_cancelled()
-    }
-}
 
 /// A bound listener that does not answer yet.
 #[derive(Debug)]
@@ -202,11 +188,8 @@ async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: Ca
     // An answer is written at once; waiting for more to send would only delay it.
     let _ = stream.set_nodelay(true);
     let router = TowerToHyperService::new(router);
-    let cut = Cut::default();
-    let handed = cut.clone();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
-        request.extensions_mut().insert(handed.clone());
         router.call(request)
     });
     let connection = http1::Builder::new()
@@ -214,13 +197,12 @@ async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: Ca
         .header_read_timeout(HEAD_TIMEOUT)
         .max_header_size(HEAD_MAX)
         .max_buf_size(BUFFER_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Patient::new(stream)), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
         () = shutdown.cancelled() => None,
         () = tokio::time::sleep(CONNECTION_LIFE_MAX) => None,
-        () = cut.0.cancelled() => return,
     };
     let ended = match ended {
         Some(ended) => ended,

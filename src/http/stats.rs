@@ -58,6 +58,7 @@ impl Window {
         let seconds = units.iter().find_map(|(unit, seconds)| {
             let number = text.strip_suffix(unit)?;
             let digits = (1..=6).contains(&number.len())
+                && !number.starts_with('0')
                 && number.bytes().all(|digit| digit.is_ascii_digit());
             digits.then(|| number.parse::<i64>().ok()?.checked_mul(*seconds)).flatten()
         });
@@ -273,8 +274,8 @@ impl From<&Stats> for StatsJson {
 /// Counters are kept by the minute for two days and by the hour for 400 days. They are written every five seconds: a crash
 /// costs the last of them, and the newest step may be behind by so much.
 #[utoipa::path(
-    get, path = "/api/v1/stats", tag = "state",
-    params(("window" = Option<String>, Query, description = "How far back: 5m to 400d, such as 1h, 24h (the default), 7d, 30d", pattern = "^[0-9]{1,6}[mhd]$")),
+    get, path = "/api/v1/stats", operation_id = "showStats", tag = "state",
+    params(("window" = Option<String>, Query, description = "How far back: 5m to 400d, such as 1h, 24h (the default), 7d, 30d", pattern = "^(([5-9]|[1-9][0-9]{1,4}|[1-4][0-9]{5}|5[0-6][0-9]{4}|57[0-5][0-9]{3}|576000)m|([1-9][0-9]{0,2}|[1-8][0-9]{3}|9[0-5][0-9]{2}|9600)h|([1-9][0-9]?|[1-3][0-9]{2}|400)d)$")),
     responses(
         (status = 200, body = StatsJson, description = "At most 101 steps, the oldest first"),
         (status = 400, body = ErrorJson, description = "`invalid_query`"),
@@ -325,7 +326,9 @@ mod tests {
 
     #[test]
     fn what_is_no_window_is_refused() {
-        for text in ["", "h", "4m", "401d", "1w", "-5h", "+5h", "1.5h", "24", "9999999m", "가h"] {
+        for text in
+            ["", "h", "4m", "05m", "401d", "1w", "-5h", "+5h", "1.5h", "24", "9999999m", "가h"]
+        {
             assert!(Window::parse(text).is_err(), "{text}");
         }
     }

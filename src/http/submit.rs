@@ -47,7 +47,7 @@ pub(super) struct AcceptedJson {
 /// like the first request, and not sent again. With `delivery.mode = "direct"` there is no queue: the answer comes when the
 /// provider has the message, and a request with `Idempotency-Key` is refused, since nothing would remember it.
 #[utoipa::path(
-    post, path = "/api/v1/messages", tag = "messages",
+    post, path = "/api/v1/messages", operation_id = "submitMessage", tag = "messages",
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable ASCII characters", pattern = "^[!-~]([ -~]{0,253}[!-~])?$", max_length = 255)),
     request_body = submit_doc::MessageInput,
     responses(

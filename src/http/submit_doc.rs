@@ -17,7 +17,7 @@ pub(super) struct MessageInput {
     bcc: Option<MailboxesInput>,
     reply_to: Option<MailboxesInput>,
     /// One line.
-    #[schema(max_length = 500)]
+    #[schema(max_length = 500, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
     subject: Option<String>,
     text: Option<String>,
     html: Option<String>,
@@ -31,17 +31,30 @@ pub(super) struct MessageInput {
 /// An address, alone or with a name.
 #[derive(Debug, ToSchema)]
 #[serde(untagged)]
-enum MailboxInput {
-    /// `ada@example.org` or `Ada <ada@example.org>`
-    #[schema(example = "Ada <ada@example.org>")]
-    Text(String),
+pub(super) enum MailboxInput {
+    Address(AddressInput),
+    Named(NamedInput),
     Parts(MailboxParts),
 }
 
+/// `ada@example.org`
+#[derive(Debug, ToSchema)]
+#[schema(format = "email", example = "ada@example.org")]
+pub(super) struct AddressInput(String);
+
+/// `Ada <ada@example.org>`
+#[derive(Debug, ToSchema)]
+#[schema(
+    max_length = 800,
+    pattern = r"^[^<>\u0000-\u001f\u007f-\u009f]{0,500}<[A-Za-z0-9_+-]{1,64}@[A-Za-z0-9]{1,60}\.[A-Za-z]{2,10}>$",
+    example = "Ada <ada@example.org>"
+)]
+pub(super) struct NamedInput(String);
+
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct MailboxParts {
-    #[schema(max_length = 500)]
+pub(super) struct MailboxParts {
+    #[schema(max_length = 500, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
     name: Option<String>,
     #[schema(format = "email", example = "ada@example.org")]
     address: String,
@@ -59,22 +72,38 @@ enum MailboxesInput {
 #[derive(Debug, ToSchema)]
 #[serde(untagged)]
 enum HeaderInput {
-    One(String),
-    Many(Vec<String>),
+    One(HeaderText),
+    Many(Vec<HeaderText>),
 }
+
+/// One line.
+#[derive(Debug, ToSchema)]
+#[schema(pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
+struct HeaderText(String);
 
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AttachmentInput {
-    #[schema(min_length = 1, max_length = 500, example = "report.csv")]
+    #[schema(
+        max_length = 500,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$",
+        example = "report.csv"
+    )]
     filename: String,
     #[schema(format = "byte", example = "YSxiCg==")]
     content: String,
     /// `application/octet-stream` unless it is said.
-    #[schema(max_length = 500, example = "text/csv")]
+    #[schema(
+        max_length = 500,
+        pattern = r"^[A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+(;[^\u0000-\u001f\u007f-\u009f]*)?$",
+        example = "text/csv"
+    )]
     content_type: Option<String>,
     /// What the HTML says behind `cid:`.
-    #[schema(max_length = 500)]
+    #[schema(
+        max_length = 500,
+        pattern = r"^(<[^<>\s\u0000-\u001f\u007f-\u009f]+>|[^<>\s\u0000-\u001f\u007f-\u009f]+)$"
+    )]
     content_id: Option<String>,
     /// Shown within the HTML. True where there is a content_id, unless it is said.
     inline: Option<bool>,

@@ -69,7 +69,7 @@ pub(super) struct SuppressionInput {
     address: String,
     /// `manual` unless it is said.
     reason: Option<ReasonJson>,
-    #[schema(max_length = 1_000)]
+    #[schema(max_length = 1_000, pattern = r"^[^\u0000]*$")]
     note: Option<String>,
 }
 
@@ -82,7 +82,7 @@ impl From<Suppression> for SuppressionJson {
 
 /// Addresses that get no mail, the newest first.
 #[utoipa::path(
-    get, path = "/api/v1/suppressions", tag = "suppressions",
+    get, path = "/api/v1/suppressions", operation_id = "listSuppressions", tag = "suppressions",
     params(
         ("q" = Option<String>, Query, description = "A part of the address, whatever the case of ASCII letters", max_length = 200),
         ("reason" = Option<ReasonJson>, Query),
@@ -138,7 +138,7 @@ fn read_cursor(text: &str) -> Option<SuppressionCursor> {
 
 /// Puts an address on the list, or changes what is said of it there.
 #[utoipa::path(
-    post, path = "/api/v1/suppressions", tag = "suppressions",
+    post, path = "/api/v1/suppressions", operation_id = "addSuppression", tag = "suppressions",
     request_body = SuppressionInput,
     responses(
         (status = 200, body = SuppressionJson, description = "It was on the list; reason, note and time are now these"),
@@ -205,7 +205,7 @@ pub(super) async fn take_off(context: &Context, address: &Address) -> Result<boo
 
 /// Takes an address off the list.
 #[utoipa::path(
-    delete, path = "/api/v1/suppressions/{address}", tag = "suppressions",
+    delete, path = "/api/v1/suppressions/{address}", operation_id = "removeSuppression", tag = "suppressions",
     params(("address" = String, Path, description = "In any spelling of the same mailbox")),
     responses(
         (status = 204, description = "It gets mail again"),
@@ -223,8 +223,8 @@ pub(super) async fn remove(
 
 /// Takes an address off the list; for addresses that a path cannot hold, such as those with a slash.
 #[utoipa::path(
-    delete, path = "/api/v1/suppressions", tag = "suppressions",
-    params(("address" = String, Query, description = "In any spelling of the same mailbox")),
+    delete, path = "/api/v1/suppressions", operation_id = "removeSuppressionByQuery", tag = "suppressions",
+    params(("address" = String, Query, format = "email", description = "In any spelling of the same mailbox")),
     responses(
         (status = 204, description = "It gets mail again"),
         (status = 400, body = ErrorJson, description = "`invalid_query`"),

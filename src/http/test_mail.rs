@@ -14,6 +14,7 @@ use super::access::Caller;
 use super::body;
 use super::error::{ErrorJson, Problem};
 use super::side::Context;
+use super::submit_doc::{AddressInput, NamedInput};
 use super::test_input::TestMail;
 use crate::delivery::{Cause, NotSent, Sent};
 use crate::message::QueueId;
@@ -23,7 +24,7 @@ pub(super) const BODY_MAX: usize = 256 * 1024;
 
 /// `POST /send-test-email`
 #[utoipa::path(
-    post, path = "/send-test-email", tag = "messages", summary = "Sends a test mail at once",
+    post, path = "/send-test-email", operation_id = "sendTestMail", tag = "messages", summary = "Sends a test mail at once",
     request_body = TestMailInput,
     responses(
         (status = 200, body = SentJson),
@@ -82,13 +83,17 @@ pub(super) async fn send_one(
 #[expect(dead_code, reason = "only the document is made from it; the body is read field by field")]
 struct TestMailInput {
     to: Recipients,
-    #[schema(min_length = 1, max_length = 500)]
+    /// One line.
+    #[schema(
+        max_length = 500,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
+    )]
     subject: String,
     /// With tags it is HTML, else text.
-    #[schema(min_length = 1)]
+    #[schema(pattern = r"\S")]
     content: String,
     /// The configured sender unless it is said.
-    from: Option<String>,
+    from: Option<MailboxText>,
     /// Only this provider, instead of the route.
     provider: Option<String>,
 }
@@ -98,8 +103,17 @@ struct TestMailInput {
 #[serde(untagged)]
 #[expect(dead_code, reason = "only the document is made from it")]
 enum Recipients {
-    One(String),
-    Many(Vec<String>),
+    One(MailboxText),
+    Many(Vec<MailboxText>),
+}
+
+/// An address, or `Name <address>`.
+#[derive(Debug, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only the document is made from it")]
+enum MailboxText {
+    Address(AddressInput),
+    Named(NamedInput),
 }
 
 #[derive(Serialize, ToSchema)]

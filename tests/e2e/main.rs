@@ -35,5 +35,8 @@ mod reload;
 mod routes;
 mod shown;
 mod smarthost;
+mod statistics;
+mod submit;
+mod suppressions;
 mod systemd;
 mod webhook;

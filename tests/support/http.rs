@@ -19,10 +19,16 @@ pub(crate) struct Api {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) content_type: String,
+    headers: reqwest::header::HeaderMap,
     pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
+    /// The value of a header, where there is one that can be read.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
     /// The body as text.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
@@ -59,6 +65,16 @@ impl Api {
         self.exchange(self.client.post(self.url(path)).json(json)).await
     }
 
+    /// A POST under an `Idempotency-Key`.
+    pub(crate) async fn post_under(&self, path: &str, key: &str, json: &Value) -> Answer {
+        let request = self.client.post(self.url(path)).header("idempotency-key", key);
+        self.exchange(request.json(json)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.exchange(self.client.delete(self.url(path))).await
+    }
+
     /// A POST whose body may be no JSON at all.
     pub(crate) async fn post_text(&self, path: &str, content_type: &str, body: &str) -> Answer {
         let request = self.client.post(self.url(path)).header("content-type", content_type);
@@ -71,14 +87,11 @@ impl Api {
         }
         let response = request.send().await.unwrap();
         let status = response.status().as_u16();
-        let content_type = response
-            .headers()
-            .get("content-type")
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-            .to_owned();
+        let headers = response.headers().clone();
+        let content_type = headers.get("content-type").and_then(|value| value.to_str().ok());
+        let content_type = content_type.unwrap_or_default().to_owned();
         let body = response.bytes().await.unwrap().to_vec();
-        Answer { status, content_type, body }
+        Answer { status, content_type, headers, body }
     }
 
     pub(crate) async fn health(&self) -> Value {

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::time::Instant;
 
 use super::super::limiter::network;
-use super::guesses::Guesses;
+use super::guesses::{Guesser, Guesses};
 use super::sessions::{SessionName, Sessions};
 use super::{Access, Denied, cookie, host};
 
@@ -56,6 +56,15 @@ pub(in crate::http) enum Who {
 impl Caller {
     pub(in crate::http) fn who(&self) -> &Who {
         &self.who
+    }
+
+    /// Whether a session is still open that this caller came with. What is no session has no end.
+    pub(in crate::http) fn is_still_here(&self, memory: &Memory, now: Instant) -> bool {
+        match &self.who {
+            Who::Session(name) => memory.sessions.lives(*name, now),
+            Who::Trusted | Who::Token => true,
+            Who::Stranger(_) => false,
+        }
     }
 
     /// Whose failures count, and whose rate where nothing better is known.
@@ -104,6 +113,15 @@ impl Caller {
     }
 }
 
+#[cfg(test)]
+impl Caller {
+    /// Somebody of this machine.
+    pub(in crate::http) fn trusted() -> Self {
+        let client = IpAddr::from([127, 0, 0, 1]);
+        Self { who: Who::Trusted, client, csrf: "csrf".to_owned() }
+    }
+}
+
 /// What is remembered from one request to the next.
 #[derive(Debug)]
 pub(in crate::http) struct Memory {
@@ -143,7 +161,7 @@ impl Access {
                 Err(denied) => Who::Stranger(denied),
             }
         } else {
-            self.holder(memory, client, asking)
+            self.holder(memory, Guesser::new(asking.peer, client), asking)
         };
         let csrf = match &who {
             Who::Stranger(_) => String::new(),
@@ -156,9 +174,9 @@ impl Access {
 
     /// The token itself, or a session that was begun with it. A session counts also where too many tokens were wrong:
     /// a guesser behind the same address must not log anybody out.
-    fn holder(&self, memory: &Memory, client: IpAddr, asking: &Asking<'_>) -> Who {
+    fn holder(&self, memory: &Memory, guesser: Guesser, asking: &Asking<'_>) -> Who {
         let presented = presented_token(asking.headers);
-        let wait = presented.as_ref().and_then(|_| memory.guesses.wait(client, asking.now));
+        let wait = presented.as_ref().and_then(|_| memory.guesses.wait(guesser, asking.now));
         if let Some(token) = presented.as_deref()
             && wait.is_none()
             && self.token.matches(token)
@@ -172,7 +190,7 @@ impl Access {
             (None, None, _) => Who::Stranger(Denied::TokenMissing),
             (None, Some(_), Some(seconds)) => Who::Stranger(Denied::TooManyGuesses(seconds)),
             (None, Some(token), None) => {
-                let delay = memory.guesses.failed(client, &token, asking.now);
+                let delay = memory.guesses.failed(guesser, &token, asking.now);
                 Who::Stranger(Denied::TokenWrong(delay))
             }
         }
@@ -182,17 +200,17 @@ impl Access {
     pub(in crate::http) fn log_in(
         &self,
         memory: &Memory,
-        client: IpAddr,
+        guesser: Guesser,
         token: &str,
         now: Instant,
     ) -> Result<String, LoginRefused> {
-        if let Some(seconds) = memory.guesses.wait(client, now) {
+        if let Some(seconds) = memory.guesses.wait(guesser, now) {
             return Err(LoginRefused::TooManyGuesses(seconds));
         }
         if !self.token.is_empty() && self.token.matches(token) {
             return Ok(memory.sessions.begin(token, now));
         }
-        Err(LoginRefused::Wrong(memory.guesses.failed(client, token, now)))
+        Err(LoginRefused::Wrong(memory.guesses.failed(guesser, token, now)))
     }
 }
 

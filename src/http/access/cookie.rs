@@ -3,24 +3,26 @@
 use axum::http::HeaderMap;
 use axum::http::header::{COOKIE, HeaderValue};
 
+use super::host::is_secure;
+use super::sessions::ID_LENGTH;
+
 /// Over plain HTTP.
 const NAME: &str = "mailferry";
 /// Over HTTPS. Browsers take a cookie of this name only from the very host, over HTTPS, and for every path, so that no
 /// neighbouring host can set one.
 const SECURE_NAME: &str = "__Host-mailferry";
 
-/// Cookies of one request that are looked at; a browser sends one of ours.
-const CANDIDATES_MAX: usize = 4;
-
-/// The ids that a browser presents.
-pub(super) fn presented<'a>(headers: &'a HeaderMap) -> impl Iterator<Item = &'a str> + 'a {
+/// The ids that a browser presents. Over HTTPS only the cookie counts that no neighbouring host can set. There may be others
+/// of its name besides the right one where that is not so, and before it: all are looked at, which the limit of a head
+/// bounds.
+pub(in crate::http) fn presented<'a>(headers: &'a HeaderMap) -> impl Iterator<Item = &'a str> + 'a {
+    let expected = name(is_secure(headers));
     let pairs = headers.get_all(COOKIE).iter().filter_map(|field| field.to_str().ok());
     let pairs = pairs.flat_map(|field| field.split(';'));
-    let ours = pairs.filter_map(|pair| {
+    pairs.filter_map(move |pair| {
         let (name, value) = pair.trim().split_once('=')?;
-        (name == SECURE_NAME || name == NAME).then_some(value)
-    });
-    ours.take(CANDIDATES_MAX)
+        (name == expected && value.len() == ID_LENGTH).then_some(value)
+    })
 }
 
 /// The field that has the browser keep `id` until it is closed.
@@ -63,16 +65,27 @@ mod tests {
         );
     }
 
+    fn of(pairs: &[(&'static str, &str)]) -> Vec<String> {
+        presented(&headers(pairs)).map(str::to_owned).collect()
+    }
+
     #[test]
     fn ids_are_found_among_other_cookies() {
-        let of = |text: &str| {
-            let headers = headers(&[("cookie", text)]);
-            presented(&headers).map(str::to_owned).collect::<Vec<_>>()
-        };
-        assert_eq!(of("lang=ko; mailferry=abc; theme=dark"), ["abc"]);
-        assert_eq!(of("__Host-mailferry=abc"), ["abc"]);
-        assert_eq!(of("mailferry=a; mailferry=b"), ["a", "b"]);
-        assert_eq!(of(&"mailferry=a;".repeat(100)).len(), CANDIDATES_MAX);
-        assert!(of("xmailferry=abc; mailferry; Mailferry=x").is_empty());
+        let (a, b) = ("a".repeat(ID_LENGTH), "b".repeat(ID_LENGTH));
+        let of = |text: String| of(&[("cookie", &text)]);
+        assert_eq!(of(format!("lang=ko; mailferry={a}; theme=dark")), [a.clone()]);
+        assert_eq!(of(format!("mailferry={a}; mailferry={b}")), [a.clone(), b.clone()]);
+        assert!(of(format!("xmailferry={a}; mailferry; Mailferry={a}; mailferry=")).is_empty());
+        // A neighbour with a narrower path comes first, as often as it likes.
+        let tossed = format!("mailferry={b};").repeat(100);
+        assert_eq!(of(format!("mailferry=x;{tossed}mailferry={a}")).last(), Some(&a));
+    }
+
+    #[test]
+    fn over_https_only_the_cookie_counts_that_no_neighbour_can_set() {
+        let (own, tossed) = ("a".repeat(ID_LENGTH), "b".repeat(ID_LENGTH));
+        let both = format!("mailferry={tossed}; __Host-mailferry={own}");
+        assert_eq!(of(&[("cookie", &both), ("x-forwarded-proto", "https")]), [own]);
+        assert_eq!(of(&[("cookie", &both)]), [tossed]);
     }
 }

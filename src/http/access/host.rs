@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::http::header::{FORWARDED, HOST};
+use axum::http::header::{FORWARDED, HOST, VIA};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, Uri};
 use ipnet::IpNet;
@@ -14,9 +14,22 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
+/// What proxies write, some one of them and some another. No browser and no script of a page sends any by itself.
+const OF_PROXIES: [HeaderName; 9] = [
+    FORWARDED,
+    X_FORWARDED_FOR,
+    X_FORWARDED_PROTO,
+    X_REAL_IP,
+    VIA,
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("true-client-ip"),
+    HeaderName::from_static("cf-connecting-ip"),
+];
+
 /// True when a proxy says that it speaks for somebody.
 pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
-    [FORWARDED, X_FORWARDED_FOR, X_REAL_IP].iter().any(|name| headers.contains_key(name))
+    OF_PROXIES.iter().any(|name| headers.contains_key(name))
 }
 
 /// True when a proxy says that the browser came by HTTPS. Who lies here only makes his own cookie stricter.

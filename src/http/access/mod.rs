@@ -24,6 +24,7 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use ipnet::IpNet;
 
 pub(super) use self::caller::{Account, Asking, Caller, LoginRefused, Memory, Who};
+pub(super) use self::guesses::Guesser;
 pub(super) use self::host::is_secure;
 pub(super) use self::site::{Site, cross_site, is_reading, site};
 
@@ -216,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_forwarding_header_gives_no_trust_and_takes_it_away() {
-        for name in ["x-forwarded-for", "forwarded", "x-real-ip"] {
+        for name in ["x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-host", "via"] {
             let pairs = [(name, "127.0.0.1"), ("host", "localhost")];
             assert!(matches!(check("", STRANGER, &pairs), Err(Denied::Stranger(_))), "{name}");
             assert_eq!(check("", "127.0.0.1", &pairs), Err(Denied::Forwarded), "{name}");

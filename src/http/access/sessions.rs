@@ -26,6 +26,9 @@ const SESSIONS_MAX: usize = 256;
 /// Octets of what makes an id, a name, a token for forms.
 const OCTETS: usize = 32;
 
+/// How long an id is, as text: Base64 without its padding.
+pub(super) const ID_LENGTH: usize = (OCTETS * 8).div_ceil(6);
+
 /// What a session is known by in here. Its id cannot be computed from it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::http) struct SessionName([u8; OCTETS]);
@@ -103,8 +106,14 @@ impl Sessions {
         Some(name)
     }
 
-    /// Ends a session.
-    pub(in crate::http) fn end(&self, name: SessionName) {
+    /// Whether a session is open still. It is not used by that.
+    pub(super) fn lives(&self, name: SessionName, now: Instant) -> bool {
+        self.open().sessions.get(&name).is_some_and(|session| session.lives(now))
+    }
+
+    /// Ends the session with this id, if there is one.
+    pub(in crate::http) fn end(&self, id: &str) {
+        let name = self.name(id);
         self.open().sessions.remove(&name);
     }
 
@@ -164,7 +173,8 @@ mod tests {
         let (ada, bob) = (sessions.begin("t", now), sessions.begin("t", now));
         assert_ne!(ada, bob);
         assert!(
-            ada.len() >= 43 && ada.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_".contains(&c))
+            ada.len() == ID_LENGTH
+                && ada.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_".contains(&c))
         );
         let name = sessions.find(&ada, "t", now).unwrap();
         assert_ne!(Some(name), sessions.find(&bob, "t", now));
@@ -181,7 +191,8 @@ mod tests {
         let sessions = Sessions::new().unwrap();
         let now = Instant::now();
         let (ada, bob) = (sessions.begin("t", now), sessions.begin("t", now));
-        sessions.end(sessions.find(&ada, "t", now).unwrap());
+        sessions.end(&ada);
+        sessions.end("somebody");
         assert_eq!(sessions.find(&ada, "t", now), None);
         assert!(sessions.find(&bob, "t", now).is_some());
     }

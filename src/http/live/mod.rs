@@ -11,9 +11,11 @@
 //! Nothing is kept for a client that was away: after it has connected (again), it looks at everything once. Ids of events
 //! would promise more. What other programs do to the same queue file shows in the counts only.
 //!
-//! [`digest`] decides what is told, [`teller`] waits and writes, [`pulse`] asks the store for all streams together.
+//! [`digest`] decides what is told, [`teller`] waits and writes, [`pulse`] asks the store for all streams together,
+//! [`places`] counts them.
 
 mod digest;
+mod places;
 mod pulse;
 mod teller;
 
@@ -30,22 +32,21 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body::Frame;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::places::Places;
 use self::pulse::Pulse;
 use self::teller::Teller;
+use super::access::Caller;
 use super::error::{ErrorJson, Problem};
-use super::server::Cut;
-use super::side::Context;
-
-/// Streams that are open at the same time, of all callers together. Each holds one of the server's connections.
-const STREAMS_MAX: usize = 32;
+use super::side::{Context, Rules};
 
 /// How long a stream lasts; then the client comes again, and the door asks again who it is.
 const LIFE_MAX: Duration = Duration::from_mins(4);
 
-/// When to ask again who found all of them taken.
+/// When to ask again who found no place.
 const FULL_RETRY_SECONDS: u64 = 10;
 
 /// Writes that wait for a reader.
@@ -54,7 +55,7 @@ const WRITES_MAX: usize = 4;
 /// What the streams have in common.
 #[derive(Debug)]
 pub(super) struct Live {
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     pulse: Pulse,
     /// Ends all of them.
     shutdown: CancellationToken,
@@ -62,13 +63,13 @@ pub(super) struct Live {
 
 impl Live {
     pub(super) fn new(shutdown: CancellationToken) -> Self {
-        Self { places: Arc::new(Semaphore::new(STREAMS_MAX)), pulse: Pulse::default(), shutdown }
+        Self { places: Arc::default(), pulse: Pulse::default(), shutdown }
     }
 }
 
 /// `GET /api/v1/events`
 #[utoipa::path(
-    get, path = "/api/v1/events", tag = "state", summary = "What changes, while it changes",
+    get, path = "/api/v1/events", operation_id = "followEvents", tag = "state", summary = "What changes, while it changes",
     description = "Server-sent events: `message` {id, state}, `many` {}, `queue` and `providers` as in /health. Nothing is kept for who was away.",
     responses(
         (status = 200, body = String, content_type = "text/event-stream"),
@@ -77,20 +78,33 @@ impl Live {
 )]
 pub(super) async fn events(
     Shared(context): Shared<Arc<Context>>,
-    Extension(cut): Extension<Cut>,
+    Extension(caller): Extension<Caller>,
+    Extension(rules): Extension<Arc<Rules>>,
 ) -> Result<Response, Problem> {
-    let Ok(place) = Arc::clone(&context.live.places).try_acquire_owned() else {
-        let message = format!("there are {STREAMS_MAX} streams already, which is the most");
-        return Err(Problem::too_many(message, FULL_RETRY_SECONDS));
-    };
+    let place = Places::take(&context.live.places, caller.account())
+        .map_err(|full| Problem::too_many(full.to_string(), FULL_RETRY_SECONDS))?;
     let (writes, reader) = mpsc::channel(WRITES_MAX);
-    tokio::spawn(Teller::new(context, writes, cut, place).run());
+    tokio::spawn(Teller::new(context, writes, Leave { rules, caller }, place).run());
     let headers = [
         (CONTENT_TYPE, "text/event-stream"),
         // nginx would collect what comes and pass it on in one piece.
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     Ok((headers, Body::new(Stream(reader))).into_response())
+}
+
+/// Why a stream was begun, and goes on as long as it holds.
+struct Leave {
+    /// What the caller was let in by. Others may let in others.
+    rules: Arc<Rules>,
+    caller: Caller,
+}
+
+impl Leave {
+    fn holds(&self, context: &Context) -> bool {
+        Arc::ptr_eq(&self.rules, &context.rules.load())
+            && self.caller.is_still_here(&context.memory, Instant::now())
+    }
 }
 
 /// The body of the answer: ends when the teller does.

@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
-use tracing::debug;
 
-use super::LIFE_MAX;
 use super::digest::{Digest, event};
+use super::places::Place;
+use super::{LIFE_MAX, Leave};
 use crate::delivery::ProviderState;
 use crate::http::health::{ProvidersJson, QueueJson, oldest_seconds};
-use crate::http::server::Cut;
-use crate::http::side::{Context, Rules};
+use crate::http::side::Context;
 use crate::queue::{Counts, Listener};
 
 /// How often providers are looked at, and counts when something has changed.
@@ -22,16 +21,12 @@ const BEAT: Duration = Duration::from_secs(1);
 /// After so long a silence there is a comment.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 
-/// How long a client may read nothing.
-const READER_PATIENCE: Duration = Duration::from_secs(10);
-
 /// What a client is told about coming again, after the stream has ended, milliseconds.
 const RETRY_MS: u32 = 3_000;
 
 pub(super) struct Teller {
     context: Arc<Context>,
-    /// What holds since the stream was allowed. Others may allow it to others.
-    rules: Arc<Rules>,
+    leave: Leave,
     listener: Listener,
     digest: Digest,
     /// Something has changed since the counts were told.
@@ -40,8 +35,7 @@ pub(super) struct Teller {
     providers: Vec<(String, ProviderState)>,
     written_at: Instant,
     writes: mpsc::Sender<Bytes>,
-    cut: Cut,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Teller {
@@ -49,12 +43,12 @@ impl Teller {
     pub(super) fn new(
         context: Arc<Context>,
         writes: mpsc::Sender<Bytes>,
-        cut: Cut,
-        place: OwnedSemaphorePermit,
+        leave: Leave,
+        place: Place,
     ) -> Self {
         let now = Instant::now();
         Self {
-            rules: context.rules.load_full(),
+            leave,
             listener: context.side.feed.listen(),
             context,
             digest: Digest::new(now),
@@ -63,12 +57,12 @@ impl Teller {
             providers: Vec::new(),
             written_at: now,
             writes,
-            cut,
             _place: place,
         }
     }
 
-    /// Tells until the reader goes, does not read, or the relay wants it to end.
+    /// Tells until the reader goes or has logged out, or the relay wants it to end. Of one that does not read, the server
+    /// ends the connection.
     pub(super) async fn run(mut self) {
         let context = Arc::clone(&self.context);
         let writes = self.writes.clone();
@@ -90,13 +84,11 @@ impl Teller {
                     self.counts_due = true;
                     self.digest.take(Instant::now())
                 }
-                _ = beat.tick() => {
-                    if !Arc::ptr_eq(&self.rules, &self.context.rules.load()) {
-                        return;
-                    }
-                    self.look().await
-                }
+                _ = beat.tick() => self.look().await,
             };
+            if !self.leave.holds(&self.context) {
+                return;
+            }
         }
     }
 
@@ -135,15 +127,7 @@ impl Teller {
             return true;
         }
         self.written_at = Instant::now();
-        let sending = self.writes.send(Bytes::from(text));
-        match tokio::time::timeout(READER_PATIENCE, sending).await {
-            Ok(sent) => sent.is_ok(),
-            Err(_) => {
-                debug!("http: a stream of events was not read and is cut off");
-                self.cut.now();
-                false
-            }
-        }
+        self.writes.send(Bytes::from(text)).await.is_ok()
     }
 }
 
@@ -169,31 +153,23 @@ fn add(text: &mut String, name: &str, value: &impl serde::Serialize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::access::Caller;
     use crate::http::live::WRITES_MAX;
+    use crate::http::live::places::Places;
     use crate::http::tests::Setup;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_client_that_reads_nothing_is_cut_off() {
-        let context = Setup::default().context();
-        let (writes, reader) = mpsc::channel(WRITES_MAX);
-        let (cut, start) = (Cut::default(), Instant::now());
-        let places = Arc::clone(&context.live.places);
-        let place = Arc::clone(&places).try_acquire_owned().unwrap();
-        let free = places.available_permits();
-        Teller::new(context, writes, cut.clone(), place).run().await;
-        assert!(cut.is_made());
-        assert!(start.elapsed() < LIFE_MAX, "{:?}", start.elapsed());
-        assert_eq!(places.available_permits(), free + 1);
-        drop(reader);
+    fn teller(context: &Arc<Context>, writes: mpsc::Sender<Bytes>) -> Teller {
+        let leave = Leave { rules: context.rules.load_full(), caller: Caller::trusted() };
+        let place = Places::take(&context.live.places, leave.caller.account()).unwrap();
+        Teller::new(Arc::clone(context), writes, leave, place)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_stream_does_not_last_for_ever() {
         let context = Setup::default().context();
         let (writes, mut reader) = mpsc::channel(WRITES_MAX);
-        let (cut, start) = (Cut::default(), Instant::now());
-        let place = Arc::clone(&context.live.places).try_acquire_owned().unwrap();
-        let telling = tokio::spawn(Teller::new(context, writes, cut.clone(), place).run());
+        let start = Instant::now();
+        let telling = tokio::spawn(teller(&context, writes).run());
         let mut silences = 0;
         while let Some(write) = reader.recv().await {
             silences += usize::from(write.starts_with(b":"));
@@ -201,6 +177,16 @@ mod tests {
         telling.await.unwrap();
         assert_eq!(start.elapsed(), LIFE_MAX);
         assert!((10..=16).contains(&silences), "{silences} comments in {LIFE_MAX:?}");
-        assert!(!cut.is_made());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_ends_with_its_reader() {
+        let context = Setup::default().context();
+        let (writes, reader) = mpsc::channel(WRITES_MAX);
+        let start = Instant::now();
+        let telling = tokio::spawn(teller(&context, writes).run());
+        drop(reader);
+        telling.await.unwrap();
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     }
 }

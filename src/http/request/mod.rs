@@ -71,7 +71,7 @@ impl From<ShownRequest> for RequestJson {
 
 /// `GET /api/v1/messages/{id}/request?provider=`
 #[utoipa::path(
-    get, path = "/api/v1/messages/{id}/request", tag = "messages",
+    get, path = "/api/v1/messages/{id}/request", operation_id = "showRequest", tag = "messages",
     summary = "The request by which a provider got a message",
     description = "Made again from the stored message, without secrets: by this provider, by that of the last attempt, or by the first of the route.",
     params(("id" = String, Path, format = "uuid"), ("provider" = Option<String>, Query, max_length = 200)),
