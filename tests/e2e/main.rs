@@ -16,6 +16,7 @@ mod chunks;
 mod cli_flow;
 mod clients;
 mod crash;
+mod described;
 mod direct;
 mod disk_full;
 mod events;
