@@ -25,6 +25,7 @@ mod fake_provider;
 mod http_api;
 mod limits;
 mod live;
+mod login;
 mod mailgun;
 mod monitoring;
 mod operating;
