@@ -1,9 +1,10 @@
 //! A browser with its cookies before the real program: the way in, the way out, and what others try.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::Method;
 use reqwest::header::{COOKIE, HOST, LOCATION, ORIGIN, RETRY_AFTER, SET_COOKIE};
+use tokio::time::Instant;
 
 use crate::support::fake::FakeProvider;
 use crate::support::relay::{Relay, Setup};
