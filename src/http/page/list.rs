@@ -35,7 +35,7 @@ pub(in crate::http) async fn messages(
     let (report, list) = tokio::join!(Report::take(&context), list);
     match list {
         Ok(page) => {
-            let frame = Frame::new(&visit, Section::Messages, context.side.catching);
+            let frame = Frame::new(&visit, Section::Messages, context.is_catching());
             let frame = frame.live(&report).done(done.as_deref());
             let names = context.side.delivery.providers();
             let list = ListView::new(

@@ -52,7 +52,7 @@ pub(super) async fn start(
     visit: Visit,
     RawQuery(query): RawQuery,
 ) -> Response {
-    if context.side.catching {
+    if context.is_catching() {
         inbox::show(context, &visit, query.as_deref()).await
     } else {
         overview::show(context, &visit, query.as_deref()).await

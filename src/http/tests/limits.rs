@@ -139,7 +139,7 @@ async fn submissions_and_retries_are_limited_together() {
     let server = Setup::default().start().await;
     let rate = RateLimit { calls: 2, per: Duration::from_hours(1) };
     let config = HttpConfig { submit_rate: rate, ..super::config() };
-    server.control.change(&config, SenderConfig::default(), 3, 1 << 20);
+    server.control.change(&config, SenderConfig::default(), 3, 1 << 20, false);
     let retry = "/api/v1/messages/019a7f00-0000-7000-8000-000000000000/retry";
     assert_eq!(server.post(retry, &[], b"").await.status, 404);
     assert_eq!(server.post("/api/v1/messages", &[JSON], b"{}").await.status, 400);

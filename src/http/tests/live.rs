@@ -204,7 +204,7 @@ async fn other_rules_end_what_was_allowed_by_the_old_ones() {
         ..super::config()
     };
     let start = Instant::now();
-    server.control.change(&config, SenderConfig::default(), 3, 1 << 20);
+    server.control.change(&config, SenderConfig::default(), 3, 1 << 20, false);
     events.end().await;
     assert!(start.elapsed() <= Duration::from_secs(2), "{:?}", start.elapsed());
     assert_eq!(server.get("/api/v1/events").await.status, 401);

@@ -49,9 +49,9 @@ pub(in crate::http) async fn message(
         Err(found) => return problem(&found),
     };
     let t = visit.words();
-    let section = if context.side.catching { Section::Inbox } else { Section::Messages };
-    let frame = Frame::new(&visit, section, context.side.catching).live(&report);
-    let list = if context.side.catching { inbox(&context, &report, t).await } else { None };
+    let section = if context.is_catching() { Section::Inbox } else { Section::Messages };
+    let frame = Frame::new(&visit, section, context.is_catching()).live(&report);
+    let list = if context.is_catching() { inbox(&context, &report, t).await } else { None };
     let message = MessageView::read(&context, &details, query, t).await;
     let frame = frame.done(parameter(query, "done").as_deref());
     let page = MessagePage { t, frame, list, message: Some(message), alone: true };
@@ -244,7 +244,7 @@ impl MessageView {
             }
         };
         let names = context.side.delivery.providers();
-        let catching = context.side.catching;
+        let catching = context.is_catching();
         Self::new(&Told { details, tab, names, catching }, body, context.now(), t)
     }
 
