@@ -14,9 +14,14 @@ use super::terms::{self, Text};
 use crate::message::QueueId;
 use crate::queue::State;
 
-/// Messages in one slice: so few that acceptance hardly waits for it, so many that its pages are worth writing. Fewer than
-/// that are not written: to look at their records costs next to nothing.
+/// Messages in one slice at the most. Fewer than that are not written: to look at their records costs next to nothing.
 pub(super) const SLICE: usize = 256;
+
+/// Octets of text after which a slice ends: so few that acceptance hardly waits for it, so many that its pages are worth
+/// writing. The text of one message may have more, with a thousand recipients.
+pub(super) const TEXT: usize = 64 << 10;
+/// The same between commits that others wait for.
+pub(super) const TEXT_PRESSING: usize = 16 << 10;
 
 /// When so many wait, slices are written also while there is other work.
 const PRESSING: u64 = 50_000;
@@ -88,7 +93,7 @@ impl Progress {
             return Ok(());
         }
         connection.prepare_cached("DELETE FROM unindexed WHERE message = ?1")?.execute([Id(id)])?;
-        write(connection, terms::row(terms::number(id)))
+        write(connection, terms::row(terms::number(id))).map(drop)
     }
 
     /// True when there is a slice to write.
@@ -106,22 +111,33 @@ impl Progress {
         self.stuck = true;
     }
 
-    /// Writes a slice, within the transaction of its caller. Returns how many messages it was about.
-    pub(super) fn step(&mut self, connection: &Connection) -> rusqlite::Result<usize> {
+    /// Writes a slice of about `text_max` octets, within the transaction of its caller. Returns how many messages it was
+    /// about.
+    pub(super) fn step(
+        &mut self,
+        connection: &Connection,
+        text_max: usize,
+    ) -> rusqlite::Result<usize> {
         let noted: Vec<QueueId> = connection
             .prepare_cached("SELECT message FROM unindexed ORDER BY message LIMIT ?1")?
             .query_map([rows::signed(SLICE)], |row| rows::id(row, 0))?
             .collect::<rusqlite::Result<_>>()?;
         let next = self.next(connection, SLICE - noted.len())?;
         // In the order of the rows: otherwise the index would be written in many small pieces.
-        let mut last = None;
+        let (mut last, mut octets, mut messages) = (None, 0, 0);
         for id in noted.iter().chain(&next) {
+            if octets >= text_max {
+                break;
+            }
             let row = terms::row(terms::number(*id));
             if last.replace(row) != Some(row) {
-                write(connection, row)?;
+                octets += write(connection, row)?;
             }
+            messages += 1;
         }
-        for id in &noted {
+        let (noted, next) =
+            (&noted[..messages.min(noted.len())], &next[..messages.saturating_sub(noted.len())]);
+        for id in noted {
             connection
                 .prepare_cached("DELETE FROM unindexed WHERE message = ?1")?
                 .execute([Id(*id)])?;
@@ -132,7 +148,6 @@ impl Progress {
         }
         self.behind = self.behind.saturating_sub(next.len() as u64);
         self.changed = self.changed.saturating_sub(noted.len() as u64);
-        let messages = noted.len() + next.len();
         self.look(connection)?;
         self.stuck = messages == 0;
         Ok(messages)
@@ -178,8 +193,8 @@ pub(super) fn upto(connection: &Connection) -> rusqlite::Result<QueueId> {
     connection.prepare_cached("SELECT upto FROM indexed")?.query_row([], |row| rows::id(row, 0))
 }
 
-/// Writes one row of the index as its messages are now.
-fn write(connection: &Connection, row: i64) -> rusqlite::Result<()> {
+/// Writes one row of the index as its messages are now. Returns how many octets its text has.
+fn write(connection: &Connection, row: i64) -> rusqlite::Result<usize> {
     let (low, high) = terms::ids(row);
     let mut search = connection.prepare_cached(
         "SELECT id, state, sender, recipients, header_from, subject, provider, message_id, provider_message_id \
@@ -197,7 +212,7 @@ fn write(connection: &Connection, row: i64) -> rusqlite::Result<()> {
             .prepare_cached("INSERT OR REPLACE INTO search (rowid, text) VALUES (?1, ?2)")?
             .execute(params![row, text.as_str()])?;
     }
-    Ok(())
+    Ok(text.as_str().len())
 }
 
 /// Adds what a message is found by.

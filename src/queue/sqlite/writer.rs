@@ -12,7 +12,7 @@ use super::checkpoint::{self, Checkpointer};
 use super::claim::{self, Wanted};
 use super::fault::{Fault, explain, is_disk_full, unavailable};
 use super::held::Held;
-use super::indexer::{BREATH, CALM};
+use super::indexer::{self, BREATH, CALM};
 use super::line::{Job, Line, Patience};
 use super::served::Served;
 use super::suppressed::Known;
@@ -117,8 +117,10 @@ impl Writer {
                 let rest = jobs.split_off(portion(&jobs));
                 self.serve(std::mem::replace(&mut jobs, rest));
             }
-            if is_calm || self.books.index.is_pressing() {
-                self.index();
+            if is_calm {
+                self.index(indexer::TEXT);
+            } else if self.books.index.is_pressing() {
+                self.index(indexer::TEXT_PRESSING);
             }
             calm = if is_calm { BREATH } else { CALM };
         }
@@ -130,14 +132,14 @@ impl Writer {
         }
     }
 
-    /// Writes a slice of the index of texts. Returns how many messages it was about.
-    fn index(&mut self) -> usize {
+    /// Writes a slice of about `text_max` octets of the index of texts. Returns how many messages it was about.
+    fn index(&mut self, text_max: usize) -> usize {
         if !self.keeps_index {
             return 0;
         }
         let books = self.books;
         let written = self.connection.execute_batch("BEGIN IMMEDIATE").and_then(|()| {
-            let written = self.books.index.step(&self.connection)?;
+            let written = self.books.index.step(&self.connection, text_max)?;
             // Nothing to write is nothing to wait for the disk for.
             self.connection.execute_batch(if written == 0 { "ROLLBACK" } else { "COMMIT" })?;
             Ok(written)
@@ -171,7 +173,7 @@ impl Writer {
         jobs.retain(|job| !is_unwanted(job));
         #[cfg(test)]
         for mut job in jobs.extract_if(.., |job| matches!(job, Job::Index { .. })) {
-            let written = self.index();
+            let written = self.index(indexer::TEXT);
             if let Job::Index { answer } = &mut job {
                 answer.keep(Ok(written));
             }

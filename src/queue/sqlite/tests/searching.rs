@@ -134,6 +134,31 @@ async fn what_is_removed_leaves_the_index() {
     assert_eq!(all(&store, &text("ada@")).await, [kept]);
 }
 
+#[tokio::test]
+async fn a_slice_ends_after_so_much_text() {
+    let (_folder, path) = place();
+    let store = daemon(&path);
+    let mut ids = Vec::new();
+    for n in 0..20 {
+        let mut crowd = message(n);
+        let to = |i| format!("member-number-{i:03}@crowd.example").parse().unwrap();
+        crowd.envelope.recipients = (0..300).map(to).collect();
+        ids.push(crowd.id);
+        store.insert(Entry::waiting(Arc::new(crowd))).await.unwrap();
+    }
+    let mut slices = Vec::new();
+    loop {
+        match index(&store).await {
+            0 => break,
+            messages => slices.push(messages),
+        }
+    }
+    assert_eq!(slices.iter().sum::<usize>(), 20);
+    assert!(slices.iter().all(|messages| *messages <= 7), "of 10 KiB each: {slices:?}");
+    ids.reverse();
+    assert_eq!(all(&store, &text("member-number-299")).await, ids);
+}
+
 /// Adds so many messages past the store, which would take its time.
 async fn fill(store: &SqliteStore, messages: i64) {
     let start = at(0).as_millisecond();
