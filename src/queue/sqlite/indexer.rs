@@ -27,6 +27,8 @@ pub(super) const TEXT_PRESSING: usize = 16 << 10;
 const PRESSING: u64 = 50_000;
 /// The same of those that have changed: each is looked at in every search.
 const CHANGED_PRESSING: u64 = 10_000;
+/// So far is counted what waits and was not seen to come.
+const COUNTED: u64 = 2 * PRESSING;
 
 /// A message that is on its way will have another state and another name in a moment, and is waited for; until so many
 /// wait with it.
@@ -44,6 +46,8 @@ pub(super) struct Progress {
     upto: QueueId,
     /// How many are not before it, as far as that is known.
     behind: u64,
+    /// There may be more of them than were counted.
+    is_more_behind: bool,
     /// How many are noted, as far as that is known.
     changed: u64,
     /// Nothing has happened since a slice found nothing that could be done.
@@ -54,14 +58,17 @@ impl Progress {
     /// Reads it.
     pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
         let upto = upto(connection)?;
-        let mut progress = Self { upto, behind: 0, changed: 0, stuck: false };
-        progress.look(connection)?;
+        let mut progress =
+            Self { upto, behind: 0, is_more_behind: false, changed: 0, stuck: false };
+        // A long tail must press at once, however busy everybody is from now on.
+        progress.look(connection, COUNTED)?;
         Ok(progress)
     }
 
     /// Of a process that does not keep the index: everything may be in it.
     pub(super) fn elsewhere() -> Self {
-        Self { upto: terms::id(u128::MAX), behind: 0, changed: 0, stuck: true }
+        let upto = terms::id(u128::MAX);
+        Self { upto, behind: 0, is_more_behind: false, changed: 0, stuck: true }
     }
 
     /// A message has come in.
@@ -148,7 +155,8 @@ impl Progress {
         }
         self.behind = self.behind.saturating_sub(next.len() as u64);
         self.changed = self.changed.saturating_sub(noted.len() as u64);
-        self.look(connection)?;
+        let is_worth_counting = self.is_more_behind && self.behind < PRESSING;
+        self.look(connection, if is_worth_counting { COUNTED } else { SLICE as u64 })?;
         self.stuck = messages == 0;
         Ok(messages)
     }
@@ -168,9 +176,9 @@ impl Progress {
         Ok(next)
     }
 
-    /// Finds out what is known too low: what was there before this process.
-    fn look(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let limit = rows::signed(SLICE);
+    /// Counts what waits, up to `most`: what is known may be too low by what was there before this process.
+    fn look(&mut self, connection: &Connection, most: u64) -> rusqlite::Result<()> {
+        let limit = rows::signed(most);
         let behind = connection
             .prepare_cached(
                 "SELECT count(*) FROM (SELECT 1 FROM messages WHERE id >= ?1 LIMIT ?2)",
@@ -180,9 +188,13 @@ impl Progress {
             .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM unindexed LIMIT ?1)")?
             .query_row([limit], |row| rows::unsigned(row, 0))?;
         // Fewer than that are exactly so many.
-        let exact =
-            |found: u64, known: u64| if found < SLICE as u64 { found } else { known.max(found) };
+        let exact = |found: u64, known: u64| if found < most { found } else { known.max(found) };
         self.behind = exact(behind, self.behind);
+        if behind < most {
+            self.is_more_behind = false;
+        } else if most >= COUNTED {
+            self.is_more_behind = true;
+        }
         self.changed = exact(changed, self.changed);
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! The index of texts: it finds what a look at every record finds, however far it has come.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -7,6 +9,7 @@ use crate::message::{IndexFields, Message};
 use crate::queue::conformance::{
     HOUR, at, attempt, claim, delivered, in_state, message, queued, settlement, up_to,
 };
+use crate::queue::sqlite::indexer::Progress;
 use crate::queue::sqlite::terms;
 use crate::queue::{
     Attempt, Claim, Entry, Filter, Lease, MemoryStore, Next, Outcome, Page, Retry, State, Store,
@@ -208,6 +211,21 @@ async fn the_index_finds_what_is_rare_at_once() {
         let expected = usize::from(filter.text.as_deref() != Some("no such text"));
         assert_eq!((page.messages.len(), page.next), (expected, None), "{filter:?}");
     }
+}
+
+#[tokio::test]
+async fn a_long_tail_presses_from_the_start_on() {
+    let (_folder, path) = place();
+    let store = daemon(&path);
+    fill(&store, 60_000).await;
+    drop(store);
+    let connection = Connection::open(&path).unwrap();
+    assert!(Progress::read(&connection).unwrap().is_pressing());
+    // But for the last ten.
+    let ten_left = QueueId::lower_bound(at(0) + Duration::from_millis(59_991));
+    connection.execute("UPDATE indexed SET upto = ?1", [ten_left.as_bytes()]).unwrap();
+    let progress = Progress::read(&connection).unwrap();
+    assert!(!progress.is_pressing() && !progress.has_slice(), "{progress:?}");
 }
 
 /// A step of a story about two stores.
