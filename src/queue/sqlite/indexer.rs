@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::rows::{self, Id};
 use super::terms::{self, Text};
+use crate::clock::Timestamp;
 use crate::message::QueueId;
 use crate::queue::State;
 
@@ -33,6 +34,10 @@ const COUNTED: u64 = 2 * PRESSING;
 /// A message that is on its way will have another state and another name in a moment, and is waited for; until so many
 /// wait with it.
 const PATIENCE: u64 = 5_000;
+
+/// Messages that are further ahead of the clock stay in front of the index: behind one of them each new one would have to
+/// be noted.
+const AHEAD_MAX: Duration = Duration::from_hours(1);
 
 /// For so long nobody must have wanted anything else.
 pub(super) const CALM: Duration = Duration::from_millis(50);
@@ -124,12 +129,18 @@ impl Progress {
         &mut self,
         connection: &Connection,
         text_max: usize,
+        now: Timestamp,
     ) -> rusqlite::Result<usize> {
+        let end = QueueId::lower_bound(now.checked_add(AHEAD_MAX).unwrap_or(Timestamp::MAX));
+        if self.upto > end {
+            // The clock was ahead when they were indexed. To look at their records again does no harm.
+            self.reach(connection, QueueId::lower_bound(now))?;
+        }
         let noted: Vec<QueueId> = connection
             .prepare_cached("SELECT message FROM unindexed ORDER BY message LIMIT ?1")?
             .query_map([rows::signed(SLICE)], |row| rows::id(row, 0))?
             .collect::<rusqlite::Result<_>>()?;
-        let next = self.next(connection, SLICE - noted.len())?;
+        let next = self.next(connection, end, SLICE - noted.len())?;
         // In the order of the rows: otherwise the index would be written in many small pieces.
         let (mut last, mut octets, mut messages) = (None, 0, 0);
         for id in noted.iter().chain(&next) {
@@ -150,8 +161,7 @@ impl Progress {
                 .execute([Id(*id)])?;
         }
         if let Some(last) = next.last() {
-            self.upto = terms::id(terms::number(*last).saturating_add(1));
-            connection.prepare_cached("UPDATE indexed SET upto = ?1")?.execute([Id(self.upto)])?;
+            self.reach(connection, terms::id(terms::number(*last).saturating_add(1)))?;
         }
         self.behind = self.behind.saturating_sub(next.len() as u64);
         self.changed = self.changed.saturating_sub(noted.len() as u64);
@@ -161,11 +171,23 @@ impl Progress {
         Ok(messages)
     }
 
-    /// The messages that come next in the order of time, up to one that is on its way.
-    fn next(&self, connection: &Connection, limit: usize) -> rusqlite::Result<Vec<QueueId>> {
-        let mut search = connection
-            .prepare_cached("SELECT id, state FROM messages WHERE id >= ?1 ORDER BY id LIMIT ?2")?;
-        let mut found = search.query((Id(self.upto), rows::signed(limit)))?;
+    fn reach(&mut self, connection: &Connection, upto: QueueId) -> rusqlite::Result<()> {
+        self.upto = upto;
+        connection.prepare_cached("UPDATE indexed SET upto = ?1")?.execute([Id(upto)])?;
+        Ok(())
+    }
+
+    /// The messages that come next in the order of time and before `end`, up to one that is on its way.
+    fn next(
+        &self,
+        connection: &Connection,
+        end: QueueId,
+        limit: usize,
+    ) -> rusqlite::Result<Vec<QueueId>> {
+        let mut search = connection.prepare_cached(
+            "SELECT id, state FROM messages WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3",
+        )?;
+        let mut found = search.query((Id(self.upto), Id(end), rows::signed(limit)))?;
         let mut next = Vec::new();
         while let Some(row) = found.next()? {
             if self.behind < PATIENCE && row.get::<_, i64>(1)? == State::Sending as i64 {

@@ -18,6 +18,9 @@ use super::served::Served;
 use super::suppressed::Known;
 use super::tally::Tally;
 use super::{begin, counted, insert, operator, settle, suppressed};
+use crate::clock::Timestamp;
+#[cfg(not(test))]
+use crate::clock::{Clock as _, SystemClock};
 use crate::queue::round::Rounds;
 use crate::queue::{Counts, StoreError};
 
@@ -139,9 +142,9 @@ impl Writer {
         }
         let books = self.books;
         let written = self.connection.execute_batch("BEGIN IMMEDIATE").and_then(|()| {
-            let written = self.books.index.step(&self.connection, text_max)?;
-            // Nothing to write is nothing to wait for the disk for.
-            self.connection.execute_batch(if written == 0 { "ROLLBACK" } else { "COMMIT" })?;
+            let written = self.books.index.step(&self.connection, text_max, now())?;
+            // Without anything written it does not wait for the disk.
+            self.connection.execute_batch("COMMIT")?;
             Ok(written)
         });
         match written {
@@ -335,6 +338,18 @@ impl Writer {
         }
         self.books.tally.counts(&self.connection)
     }
+}
+
+/// The time that tells which messages come from a clock that was ahead.
+#[cfg(not(test))]
+fn now() -> Timestamp {
+    SystemClock.now()
+}
+
+/// After all messages of the tests but those that are ahead.
+#[cfg(test)]
+fn now() -> Timestamp {
+    crate::queue::conformance::at(1_000_000)
 }
 
 /// Changes when another connection has written.

@@ -28,16 +28,16 @@ mod indexed {
 }
 
 /// Writes a slice of the index.
-async fn index(store: &SqliteStore) -> usize {
+pub(super) async fn index(store: &SqliteStore) -> usize {
     store.ask(|answer| Job::Index { answer }).await.unwrap()
 }
 
-async fn index_all(store: &SqliteStore) {
+pub(super) async fn index_all(store: &SqliteStore) {
     while index(store).await > 0 {}
 }
 
 /// All pages of a list.
-async fn all(store: &dyn Store, filter: &Filter) -> Vec<QueueId> {
+pub(super) async fn all(store: &dyn Store, filter: &Filter) -> Vec<QueueId> {
     let mut found: Vec<QueueId> = Vec::new();
     let mut before = None;
     for _ in 0..10_000 {
@@ -51,12 +51,12 @@ async fn all(store: &dyn Store, filter: &Filter) -> Vec<QueueId> {
     panic!("a list without end");
 }
 
-fn text(text: &str) -> Filter {
+pub(super) fn text(text: &str) -> Filter {
     Filter { text: Some(text.to_owned()), ..Filter::default() }
 }
 
 /// How many rows the index has.
-fn rows_of_index(path: &Path) -> i64 {
+pub(super) fn rows_of_index(path: &Path) -> i64 {
     let connection = Connection::open(path).unwrap();
     connection.query_row("SELECT count(*) FROM search_docsize", [], |row| row.get(0)).unwrap()
 }
@@ -163,7 +163,7 @@ async fn a_slice_ends_after_so_much_text() {
 }
 
 /// Adds so many messages past the store, which would take its time.
-async fn fill(store: &SqliteStore, messages: i64) {
+pub(super) async fn fill(store: &SqliteStore, messages: i64) {
     let start = at(0).as_millisecond();
     reach(store, move |connection| {
         connection
