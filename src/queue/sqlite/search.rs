@@ -6,6 +6,7 @@ use std::iter::Peekable;
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row, Statement};
 
+use super::fault::is_index_damaged;
 use super::indexer;
 use super::rows::{self, Id};
 use super::terms::{self, Terms};
@@ -45,10 +46,19 @@ enum End {
 
 /// The newest messages that match. A page may be short and have a next one all the same.
 pub(super) fn page(connection: &Connection, wanted: &Wanted<'_>) -> rusqlite::Result<Page> {
+    match look(connection, wanted, !wanted.terms.is_empty()) {
+        Err(error) if is_index_damaged(&error) => {
+            tracing::warn!(%error, "queue index is damaged; the records were searched without it");
+            look(connection, wanted, false)
+        }
+        result => result,
+    }
+}
+
+fn look(connection: &Connection, wanted: &Wanted<'_>, by_index: bool) -> rusqlite::Result<Page> {
     let Some(high) = highest(wanted.before) else { return Ok(Page::default()) };
     let mut walk = Walk::new(connection, wanted)?;
-    let has_terms = !wanted.terms.is_empty();
-    let upto = if has_terms { terms::number(indexer::upto(connection)?) } else { 0 };
+    let upto = if by_index { terms::number(indexer::upto(connection)?) } else { 0 };
     let end = match (walk.look_through(connection, high, upto)?, upto.checked_sub(1)) {
         (End::Bottom, Some(indexed)) => walk.follow(connection, high.min(indexed))?,
         (end, _) => end,

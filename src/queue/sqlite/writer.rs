@@ -10,9 +10,9 @@ use rusqlite::Connection;
 use super::books::Books;
 use super::checkpoint::{self, Checkpointer};
 use super::claim::{self, Wanted};
-use super::fault::{Fault, explain, is_disk_full, unavailable};
+use super::fault::{Fault, explain, is_disk_full, is_index_damaged, unavailable};
 use super::held::Held;
-use super::indexer::{self, BREATH, CALM};
+use super::indexer::{self, BREATH, CALM, Progress};
 use super::line::{Job, Line, Patience};
 use super::served::Served;
 use super::suppressed::Known;
@@ -140,14 +140,7 @@ impl Writer {
         if !self.keeps_index {
             return 0;
         }
-        let books = self.books;
-        let written = self.connection.execute_batch("BEGIN IMMEDIATE").and_then(|()| {
-            let written = self.books.index.step(&self.connection, text_max, now())?;
-            // Without anything written it does not wait for the disk.
-            self.connection.execute_batch("COMMIT")?;
-            Ok(written)
-        });
-        match written {
+        match self.write_index(|index, connection| index.step(connection, text_max, now())) {
             Ok(written) => {
                 self.index_failed = false;
                 if let Some(checkpointer) = &mut self.checkpointer {
@@ -156,16 +149,47 @@ impl Writer {
                 written
             }
             Err(error) => {
-                self.books = books;
                 self.books.index.pause();
-                self.roll_back();
                 // Searches look at the records instead.
-                if !std::mem::replace(&mut self.index_failed, true) {
+                if std::mem::replace(&mut self.index_failed, true) {
+                    return 0;
+                }
+                if is_index_damaged(&error) {
+                    self.mend_index();
+                } else {
                     tracing::warn!(error = explain(&error), "queue index was not written");
                 }
                 0
             }
         }
+    }
+
+    /// Has a damaged index begin again.
+    fn mend_index(&mut self) {
+        tracing::warn!("queue index is damaged; it is written again from the records");
+        if let Err(error) = self.write_index(Progress::begin_again) {
+            self.books.index.pause();
+            tracing::error!(%error, "queue index cannot be written again");
+        }
+    }
+
+    /// Does something with the index, in a transaction of its own.
+    fn write_index<T>(
+        &mut self,
+        act: impl FnOnce(&mut Progress, &Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let books = self.books;
+        let result = self.connection.execute_batch("BEGIN IMMEDIATE").and_then(|()| {
+            let result = act(&mut self.books.index, &self.connection)?;
+            // Without anything written it does not wait for the disk.
+            self.connection.execute_batch("COMMIT")?;
+            Ok(result)
+        });
+        if result.is_err() {
+            self.books = books;
+            self.roll_back();
+        }
+        result
     }
 
     /// Does one portion and answers it.

@@ -1,8 +1,9 @@
 //! The index of texts as the writer keeps it.
 
-use super::searching::{all, index_all, rows_of_index, text};
+use super::searching::{all, index, index_all, rows_of_index, text};
 use super::*;
-use crate::queue::conformance::{at, queued};
+use crate::queue::conformance::{HOUR, at, in_state, queued};
+use crate::queue::{State, Store as _};
 
 /// How many messages are noted for the index.
 fn noted(path: &Path) -> i64 {
@@ -36,4 +37,35 @@ async fn a_message_from_a_clock_far_ahead_stays_in_front_of_the_index() {
     let second = queued(&store, 2_000_001).await;
     assert_eq!(noted(&path), 0);
     assert_eq!(all(&store, &text("ada@")).await, [ahead, second, first, late, early]);
+}
+
+/// Takes away what the index knows, but for its rows.
+async fn damage(store: &SqliteStore) {
+    reach(store, |connection| {
+        connection.execute("DELETE FROM search_data", []).unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_damaged_index_costs_no_records_and_is_written_again() {
+    let (_folder, path) = place();
+    let store = daemon(&path);
+    for n in 0..5 {
+        in_state(&store, n, State::Delivered).await;
+    }
+    let kept = queued(&store, 6).await;
+    index_all(&store).await;
+    damage(&store).await;
+    drop(store);
+
+    let store = daemon(&path);
+    let late = queued(&store, 7).await;
+    assert_eq!(all(&store, &text("ada@")).await.len(), 7, "the records are searched");
+    while store.sweep(HOUR, HOUR, at(100_000)).await.unwrap() > 0 {}
+    assert_eq!(all(&store, &text("ada@")).await, [late, kept]);
+    assert_eq!(index(&store).await, 0, "it begins again");
+    index_all(&store).await;
+    assert_eq!((noted(&path), rows_of_index(&path)), (0, 2));
+    assert_eq!(all(&store, &text("ada@")).await, [late, kept]);
 }

@@ -133,6 +133,8 @@ async fn what_is_removed_leaves_the_index() {
     index_all(&store).await;
     assert_eq!(rows_of_index(&path), 21);
     while store.sweep(HOUR, HOUR, at(100_000)).await.unwrap() > 0 {}
+    assert_eq!(all(&store, &text("ada@")).await, [kept]);
+    index_all(&store).await;
     assert_eq!(rows_of_index(&path), 1);
     assert_eq!(all(&store, &text("ada@")).await, [kept]);
 }
