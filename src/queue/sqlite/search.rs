@@ -14,7 +14,7 @@ use crate::message::QueueId;
 use crate::queue::{Page, Summary};
 
 /// Records that one page looks at where no index helps: in stretches, so that a page that is soon full looks at few.
-const STRETCHES: [u32; 3] = [500, 4_500, 20_000];
+pub(super) const STRETCHES: &[u32] = &[500, 4_500, 20_000];
 
 /// Records that one page looks at because the index names them.
 const NAMED_MAX: usize = 4_000;
@@ -29,6 +29,8 @@ pub(super) struct Wanted<'a> {
     pub(super) parameters: &'a [Box<dyn ToSql>],
     /// What the index knows of it; nothing where the index is of no use.
     pub(super) terms: Terms,
+    /// How many records are looked at where no index helps.
+    pub(super) stretches: &'static [u32],
     /// Only messages older than this one.
     pub(super) before: Option<QueueId>,
     pub(super) length: usize,
@@ -119,7 +121,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         mut high: u128,
         bottom: u128,
     ) -> rusqlite::Result<End> {
-        for length in STRETCHES {
+        for length in self.wanted.stretches {
             if high < bottom {
                 return Ok(End::Bottom);
             }

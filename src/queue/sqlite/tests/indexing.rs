@@ -1,9 +1,10 @@
 //! The index of texts as the writer keeps it.
 
-use super::searching::{all, index, index_all, rows_of_index, text};
+use super::searching::{all, fill, index, index_all, rows_of_index, text};
 use super::*;
 use crate::queue::conformance::{HOUR, at, in_state, queued};
-use crate::queue::{State, Store as _};
+use crate::queue::sqlite::names;
+use crate::queue::{Filter, State, Store as _};
 
 /// How many messages are noted for the index.
 fn noted(path: &Path) -> i64 {
@@ -68,4 +69,51 @@ async fn a_damaged_index_costs_no_records_and_is_written_again() {
     index_all(&store).await;
     assert_eq!((noted(&path), rows_of_index(&path)), (0, 2));
     assert_eq!(all(&store, &text("ada@")).await, [late, kept]);
+}
+
+/// How many rows the index names of messages that may have this name.
+fn candidates(path: &Path, name: &str) -> i64 {
+    let connection = Connection::open(path).unwrap();
+    let sql = "SELECT count(*) FROM search WHERE search MATCH ?1";
+    connection.query_row(sql, [names::terms(name).query()], |row| row.get(0)).unwrap()
+}
+
+#[tokio::test]
+async fn names_that_begin_alike_are_told_apart() {
+    let (_folder, path) = place();
+    let store = daemon(&path);
+    fill(&store, 300).await;
+    reach(&store, |connection| {
+        let name =
+            "printf('a-beginning-that-all-names-of-this-app-have.%s@mail.shop.example', substr(hex(id), -6))";
+        connection.execute(&format!("UPDATE messages SET message_id = {name}"), []).unwrap();
+    })
+    .await;
+    index_all(&store).await;
+    let name = "a-beginning-that-all-names-of-this-app-have.00007B@mail.shop.example";
+    assert!(candidates(&path, name) < 10, "{}", candidates(&path, name));
+    let filter = Filter { name: Some(name.to_owned()), ..Filter::default() };
+    assert_eq!(all(&store, &filter).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_page_looks_at_so_many_that_may_have_a_name_and_the_next_one_goes_on() {
+    let (_folder, path) = place();
+    let store = daemon(&path);
+    fill(&store, 5_000).await;
+    reach(&store, |connection| {
+        // Made of the same parts all of them.
+        let sql = "UPDATE messages SET message_id = replace(hex(zeroblob(?1)), '00', 'ab')";
+        connection.execute(sql, [20]).unwrap();
+        let oldest = " WHERE id = (SELECT min(id) FROM messages)";
+        connection.execute(&format!("{sql}{oldest}"), [10]).unwrap();
+    })
+    .await;
+    index_all(&store).await;
+    let name = "ab".repeat(10);
+    assert_eq!(candidates(&path, &name), 5_000);
+    let filter = Filter { name: Some(name), ..Filter::default() };
+    let page = store.list(filter.clone()).await.unwrap();
+    assert!(page.messages.is_empty() && page.next.is_some());
+    assert_eq!(all(&store, &filter).await.len(), 1);
 }
