@@ -129,7 +129,7 @@ async fn each_message_is_acted_on_even_when_one_fails() {
     let answer = ask(&store, QueueAction::Retry(args), false).await;
     assert_eq!(answer.text, format!("{ID} is due now\n"));
     assert_eq!(answer.errors, ["there is no message stranger"]);
-    assert_eq!(store.asked()[1], format!("retry {ID} Some(\"ses\") []"));
+    assert_eq!(store.asked()[2], format!("retry {ID} Some(\"ses\") []"));
 
     let cancel = QueueAction::Cancel { id: vec![OTHER.to_owned(), ID.to_owned()] };
     let answer = ask(&store, cancel, true).await;
