@@ -86,6 +86,11 @@ impl Progress {
         self.changed(connection, id)
     }
 
+    /// True when the index has this message, or it is noted.
+    pub(super) fn has(&self, id: QueueId) -> bool {
+        id < self.upto
+    }
+
     /// A message has other names or another state, or is for others.
     pub(super) fn changed(&mut self, connection: &Connection, id: QueueId) -> rusqlite::Result<()> {
         self.stuck = false;

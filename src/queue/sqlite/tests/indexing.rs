@@ -2,9 +2,9 @@
 
 use super::searching::{all, fill, index, index_all, rows_of_index, text};
 use super::*;
-use crate::queue::conformance::{HOUR, at, in_state, queued};
+use crate::queue::conformance::{HOUR, at, attempt, in_state, queued, settlement, up_to};
 use crate::queue::sqlite::names;
-use crate::queue::{Filter, State, Store as _};
+use crate::queue::{Attempt, Filter, Lease, Next, Outcome, State, Store as _};
 
 /// How many messages are noted for the index.
 fn noted(path: &Path) -> i64 {
@@ -116,4 +116,29 @@ async fn a_page_looks_at_so_many_that_may_have_a_name_and_the_next_one_goes_on()
     let page = store.list(filter.clone()).await.unwrap();
     assert!(page.messages.is_empty() && page.next.is_some());
     assert_eq!(all(&store, &filter).await.len(), 1);
+}
+
+#[tokio::test]
+async fn only_what_changes_a_text_has_it_written_again() {
+    let (_folder, path) = place();
+    let store = daemon(&path);
+    queued(&store, 0).await;
+    index_all(&store).await;
+    let lease = || Lease { owner: "test".into(), expires: at(1_000) };
+    for (provider, name, notes) in [
+        ("resend", None, 1),
+        ("resend", None, 0),
+        ("ses", None, 1),
+        ("ses", Some("a name"), 1),
+        ("ses", None, 0),
+    ] {
+        let claims = store.claim(up_to(1), at(10), lease()).await.unwrap();
+        let next = Next::Queue { due: at(10), error: None, deferred: true };
+        let mut settled = settlement(&claims[0], next, 10);
+        let call = attempt(provider, Outcome::Temporary, 10);
+        settled.attempts.push(Attempt { provider_message_id: name.map(str::to_owned), ..call });
+        store.settle(settled).await.unwrap();
+        assert_eq!(noted(&path), notes, "{provider} {name:?}");
+        index_all(&store).await;
+    }
 }
