@@ -24,6 +24,7 @@ mod hostile;
 mod inbox;
 mod keyboard;
 mod language;
+mod live;
 mod login;
 mod phone;
 mod pictures;

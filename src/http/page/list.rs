@@ -83,6 +83,8 @@ pub(super) struct ListView {
     /// Links to the pages before and after this one.
     pub(super) newest: Option<String>,
     pub(super) older: Option<String>,
+    /// This page is short and yet not the last: not everything has been looked at.
+    pub(super) unfinished: bool,
     /// All that failed is what is shown.
     pub(super) may_retry_all: bool,
     pub(super) first_steps: String,
@@ -132,6 +134,7 @@ impl ListView {
             filtered: filter.state.is_some() || !only_state,
             newest: filter.before.map(|_| link(None)),
             older: page.next.map(|next| link(Some(next.to_string()))),
+            unfinished: page.next.is_some() && page.messages.len() < filter.limit,
             may_retry_all: failed && only_state && !page.messages.is_empty(),
             first_steps: first_steps(&report.listening, t),
         }

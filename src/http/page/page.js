@@ -38,6 +38,7 @@ function localTimes(root = document) {
 const told = $("#told");
 let asking = null;
 let again = false;
+let settled = false;
 
 async function refresh() {
   if (asking) { again = true; return; }
@@ -50,7 +51,9 @@ async function refresh() {
     for (const part of $$("[data-part]")) changed = replace(part, fresh) || changed;
     // What a part has become on the server may need the whole page: another kind of message, a first message.
     if ($$("[data-part]", fresh).some((part) => !document.getElementById(part.id))) location.reload();
-    if (changed) told.textContent = told.dataset.updated;
+    // The first time only makes up for what changed while the page was on its way.
+    if (changed && settled) told.textContent = told.dataset.updated;
+    settled = true;
   } catch {
     // The next change tries again.
   } finally {
@@ -104,26 +107,32 @@ function listen() {
   const sign = $("#live");
   if (!path || !window.EventSource) return;
   const word = sign.textContent;
-  const events = new EventSource(path);
-  let was = false;
-  let since = 0;
-  events.onopen = () => {
-    since = Date.now();
-    sign.hidden = false;
-    sign.classList.remove("lost");
-    sign.textContent = word;
-    if (was) soon();
-    was = true;
-  };
-  events.onerror = () => {
-    sign.hidden = false;
-    sign.classList.add("lost");
-    sign.textContent = sign.dataset.lost;
-  };
-  for (const kind of ["message", "many", "providers", "queue"]) {
-    // A stream begins with how things are, which the page knows.
-    events.addEventListener(kind, () => { if (Date.now() - since > 300) soon(); });
+  let events = null;
+  function connect() {
+    events = new EventSource(path);
+    events.onopen = () => {
+      sign.hidden = false;
+      sign.classList.remove("lost");
+      sign.textContent = word;
+      // What changed before the stream was there is told by nobody.
+      soon();
+    };
+    events.onerror = () => {
+      sign.hidden = false;
+      sign.classList.add("lost");
+      sign.textContent = sign.dataset.lost;
+    };
+    for (const kind of ["message", "many", "providers", "queue"]) {
+      events.addEventListener(kind, soon);
+    }
   }
+  connect();
+  // Without a stream the page asks by itself. One that was refused does not come back by itself.
+  setInterval(() => {
+    if (events.readyState === EventSource.OPEN) return;
+    soon();
+    if (events.readyState === EventSource.CLOSED) connect();
+  }, 30000);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
   addEventListener("pagehide", () => events.close());
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
@@ -189,6 +198,12 @@ function pressed(event) {
 
 function ready(root = document) {
   localTimes(root);
+  // On a narrow screen, what is chosen may be out of sight.
+  for (const chosen of $$(".nav [aria-current], .tabs [aria-current]", root)) {
+    const bar = chosen.parentElement;
+    const [outer, inner] = [bar.getBoundingClientRect(), chosen.getBoundingClientRect()];
+    if (inner.right > outer.right) bar.scrollLeft += inner.right - outer.right + outer.width / 3;
+  }
   for (const button of $$("[data-copy]", root)) {
     if (!navigator.clipboard) break;
     button.hidden = false;

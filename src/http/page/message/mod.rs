@@ -289,7 +289,7 @@ impl MessageView {
             provider_ids,
             tabs: Tab::ALL.map(link).into(),
             body,
-            actions: Actions::new(details, &told.names, t),
+            actions: Actions::new(told, t),
             path,
         }
     }
@@ -306,7 +306,8 @@ pub(super) struct Told<'a> {
 }
 
 impl Actions {
-    fn new(details: &Details, names: &[String], t: &'static Words) -> Self {
+    fn new(told: &Told<'_>, t: &'static Words) -> Self {
+        let Told { details, names, catching, .. } = told;
         let summary = &details.summary;
         let retry = match summary.state {
             State::Queued => Some(t.retry_now),
@@ -316,8 +317,9 @@ impl Actions {
         Self {
             retry,
             cancel: summary.state == State::Queued,
-            differently: summary.state != State::Sending,
-            providers: names.to_vec(),
+            // Where mail is caught, there is no other way.
+            differently: !catching && summary.state != State::Sending,
+            providers: names.clone(),
             recipients: waiting(details).join("\n"),
         }
     }
