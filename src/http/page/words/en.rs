@@ -57,7 +57,7 @@ pub(super) static EN: Words = Words {
     working_catching: "Mail is caught here. Nothing is sent.",
     needs_look: "Needs a look",
     needs_look_more: "Mail is taken, but not all of it goes out as it should.",
-    nearly_full: "The queue is nearly full, or was when this page was made.",
+    nearly_full: "The queue is nearly full.",
     not_taking: "Not taking mail",
     not_taking_more: "Apps cannot hand over mail. See below and in the log; a restart may help.",
     where_is: "Where is my mail?",
