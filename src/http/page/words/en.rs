@@ -146,6 +146,7 @@ pub(super) static EN: Words = Words {
     choose_message: "Choose a message to read it here.",
     // One message.
     where_delivered: "{} has taken it for every recipient. What became of it after that shows at the provider, under the id below.",
+    where_delivered_some: "{} has taken it for {} of {} recipients. What became of the others shows under Delivery.",
     where_caught: "Caught here. Nothing was sent.",
     where_queued: "It waits. Next attempt: {}.",
     where_sending: "It is being handed to the provider now.",

@@ -146,6 +146,7 @@ pub(super) static KO: Words = Words {
     choose_message: "읽을 메시지를 고르세요.",
     // One message.
     where_delivered: "{}에서 모든 수신자에 대해 메일을 받았습니다. 그 뒤의 일은 아래 ID로 서비스에서 확인할 수 있습니다.",
+    where_delivered_some: "{}에서 수신자 {} / {}명에 대해 메일을 받았습니다. 나머지 수신자는 전달 과정에서 볼 수 있습니다.",
     where_caught: "여기에서 받아 두었습니다. 밖으로는 보내지 않았습니다.",
     where_queued: "대기 중입니다. 다음 시도: {}.",
     where_sending: "지금 서비스에 넘기는 중입니다.",

@@ -146,6 +146,7 @@ pub(in crate::http) struct Words {
     pub(in crate::http) choose_message: &'static str,
     // One message.
     pub(in crate::http) where_delivered: &'static str,
+    pub(in crate::http) where_delivered_some: &'static str,
     pub(in crate::http) where_caught: &'static str,
     pub(in crate::http) where_queued: &'static str,
     pub(in crate::http) where_sending: &'static str,
