@@ -215,6 +215,8 @@ pub(super) struct Actions {
     pub(super) providers: Vec<String>,
     /// Who would get it, one per line.
     pub(super) recipients: String,
+    /// They need not be named: it is for them as it is.
+    pub(super) unnamed: bool,
 }
 
 impl MessageView {
@@ -321,13 +323,14 @@ impl Actions {
             differently: !catching && summary.state != State::Sending,
             providers: names.clone(),
             recipients: waiting(details).join("\n"),
+            unnamed: summary.state != State::Delivered,
         }
     }
 }
 
 /// Whom a retry without names is for, as the queue has it: who was left out by an operator gets nothing unless nobody
 /// else is left. Of a message that everybody has, all.
-pub(super) fn waiting(details: &Details) -> Vec<&str> {
+fn waiting(details: &Details) -> Vec<&str> {
     let Summary { recipients, state, .. } = &details.summary;
     let open = |state: RecipientState| match state {
         RecipientState::Queued | RecipientState::Failed | RecipientState::Suppressed => true,
