@@ -16,6 +16,7 @@ use super::super::login::see_other;
 use super::super::retry_input;
 use super::super::side::Context;
 use super::problem;
+use crate::message::QueueId;
 use crate::queue::Retry;
 
 /// `POST /messages/{id}/retry`
@@ -43,12 +44,21 @@ pub(in crate::http) async fn cancel(Shared(context): Shared<Arc<Context>>, id: I
     answer(done.await)
 }
 
-/// `POST /messages/retry-failed`
-pub(in crate::http) async fn retry_failed(Shared(context): Shared<Arc<Context>>) -> Response {
+/// `POST /messages/retry-failed`. Where one request does not do all, the page it leads to has a form that goes on: a new
+/// beginning could meet the same messages again, which stay as they are, and never come to the end.
+pub(in crate::http) async fn retry_failed(
+    Shared(context): Shared<Arc<Context>>,
+    Extension(form): Extension<Form>,
+) -> Response {
     let done = async {
-        let done = act::retry_slices(&context, None).await?;
-        let done = if done.next.is_some() { "retry-some" } else { "retry-all" };
-        Ok(format!("/messages?state=queued&done={done}"))
+        let before = form.get("before").map(str::parse::<QueueId>).transpose();
+        let before = before
+            .map_err(|_| Problem::bad_input("invalid_field", "\"before\" is no id of a message"))?;
+        let done = act::retry_slices(&context, before).await?;
+        Ok(match done.next {
+            Some(next) => format!("/messages?state=queued&done=retry-some&next={next}"),
+            None => "/messages?state=queued&done=retry-all".to_owned(),
+        })
     };
     answer(done.await)
 }

@@ -211,7 +211,8 @@ pub(super) static EN: Words = Words {
     done_retry: "It waits to be sent again.",
     done_cancel: "It was cancelled.",
     done_retry_all: "All that failed waits to be sent again.",
-    done_retry_some: "Much has failed: a part of it waits to be sent again. Repeat it for the rest.",
+    done_retry_some: "Much has failed: a part of it waits to be sent again.",
+    retry_rest: "Go on with the rest",
     done_add: "The address gets no mail from now on.",
     done_remove: "The address gets mail again.",
     // What follows from an outcome.

@@ -211,7 +211,8 @@ pub(super) static KO: Words = Words {
     done_retry: "다시 보내려고 대기 중입니다.",
     done_cancel: "취소했습니다.",
     done_retry_all: "실패한 메일이 모두 다시 보내려고 대기 중입니다.",
-    done_retry_some: "실패한 메일이 많아 일부만 다시 대기시켰습니다. 나머지는 한 번 더 눌러 주세요.",
+    done_retry_some: "실패한 메일이 많아 일부만 다시 대기시켰습니다.",
+    retry_rest: "나머지도 계속하기",
     done_add: "이제 이 주소로는 메일을 보내지 않습니다.",
     done_remove: "이 주소로 다시 메일을 보냅니다.",
     // What follows from an outcome.

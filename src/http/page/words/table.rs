@@ -212,6 +212,7 @@ pub(in crate::http) struct Words {
     pub(in crate::http) done_cancel: &'static str,
     pub(in crate::http) done_retry_all: &'static str,
     pub(in crate::http) done_retry_some: &'static str,
+    pub(in crate::http) retry_rest: &'static str,
     pub(in crate::http) done_add: &'static str,
     pub(in crate::http) done_remove: &'static str,
     // What follows from an outcome.
