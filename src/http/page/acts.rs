@@ -8,6 +8,7 @@ use axum::response::Response;
 use serde_json::json;
 use tracing::info;
 
+use super::super::access::Caller;
 use super::super::act;
 use super::super::api::{self, IdPath};
 use super::super::error::Problem;
@@ -22,10 +23,12 @@ use crate::queue::Retry;
 /// `POST /messages/{id}/retry`
 pub(in crate::http) async fn retry(
     Shared(context): Shared<Arc<Context>>,
+    Extension(caller): Extension<Caller>,
     id: IdPath,
     Extension(form): Extension<Form>,
 ) -> Response {
     let done = async {
+        context.may_submit(&caller)?;
         let id = api::parse_id(id)?;
         let retry = wanted(&form, context.rules.load().recipients_max)?;
         act::retry_message(&context, id, retry).await?;
@@ -48,9 +51,11 @@ pub(in crate::http) async fn cancel(Shared(context): Shared<Arc<Context>>, id: I
 /// beginning could meet the same messages again, which stay as they are, and never come to the end.
 pub(in crate::http) async fn retry_failed(
     Shared(context): Shared<Arc<Context>>,
+    Extension(caller): Extension<Caller>,
     Extension(form): Extension<Form>,
 ) -> Response {
     let done = async {
+        context.may_submit(&caller)?;
         let before = form.get("before").map(str::parse::<QueueId>).transpose();
         let before = before
             .map_err(|_| Problem::bad_input("invalid_field", "\"before\" is no id of a message"))?;
