@@ -108,7 +108,7 @@ impl Frame {
 
     /// The frame for strangers: nothing of the relay is told.
     pub(super) fn bare(visit: &Visit) -> Self {
-        Self { nav: Vec::new(), ..Self::new(visit, Section::Other, false) }
+        Self { nav: Vec::new(), version: "", ..Self::new(visit, Section::Other, false) }
     }
 
     /// With the state of the relay, and kept up to date.
