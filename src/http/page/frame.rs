@@ -73,6 +73,9 @@ impl Frame {
             vec![
                 link(t.inbox, "/", Section::Inbox),
                 link(t.overview, "/overview", Section::Overview),
+                // The list by states, and what a developer wants to see refused.
+                link(t.messages, "/messages", Section::Messages),
+                link(t.suppressions, "/suppressions", Section::Suppressions),
                 link(t.send_test, "/send", Section::Send),
             ]
         } else {
