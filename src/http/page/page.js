@@ -74,7 +74,8 @@ function replace(part, fresh) {
   // Nobody's typing or reading is disturbed.
   if (part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")) return false;
   const rows = new Set($$("[data-row] a", part).map((link) => link.getAttribute("href")));
-  const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  const named = (it) => it.getAttribute("href") ?? it.form?.getAttribute("action");
+  const focused = part.contains(document.activeElement) ? named(document.activeElement) : null;
   const chosen = rowLink($(".here", part));
   const opened = $$("details", part).map((it) => it.open);
   const scrolled = part.scrollTop;
@@ -86,7 +87,7 @@ function replace(part, fresh) {
     if (chosen && rowLink(row) === chosen) row.classList.add("here");
   }
   part.scrollTop = scrolled;
-  if (focused) $$("a", part).find((link) => link.getAttribute("href") === focused)?.focus();
+  if (focused) $$("a, button", part).find((it) => named(it) === focused)?.focus();
   ready(part);
   return true;
 }
