@@ -40,17 +40,31 @@ let asking = null;
 let again = false;
 let settled = false;
 
+// The message that is open, if one is.
+const openMessage = (root = document) => $("article[data-id]", root)?.dataset.id;
+
+// This page; where the newest message would be shown, with the one that is open.
+function address() {
+  const url = new URL(location.href);
+  const open = openMessage();
+  if (open && url.pathname === "/") url.searchParams.set("message", open);
+  return url;
+}
+
 async function refresh() {
   if (asking) { again = true; return; }
-  asking = fetch(location.href, { headers: { Accept: "text/html" }, credentials: "same-origin" });
+  asking = fetch(address(), { headers: { Accept: "text/html" }, credentials: "same-origin" });
   try {
     const answer = await asking;
     if (!answer.ok || answer.redirected) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     let changed = replace($("#health"), fresh);
-    for (const part of $$("[data-part]")) changed = replace(part, fresh) || changed;
+    // Of another message nothing is put beside what is open of this one.
+    const other = openMessage() && openMessage() !== openMessage(fresh);
+    const parts = (root) => $$("[data-part]", root).filter((part) => !other || !part.closest("article"));
+    for (const part of parts(document)) changed = replace(part, fresh) || changed;
     // What a part has become on the server may need the whole page: another kind of message, a first message.
-    if ($$("[data-part]", fresh).some((part) => !document.getElementById(part.id))) location.reload();
+    if (parts(fresh).some((part) => !document.getElementById(part.id))) location.reload();
     // The first time only makes up for what changed while the page was on its way.
     if (changed && settled) told.textContent = told.dataset.updated;
     settled = true;
