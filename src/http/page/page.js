@@ -117,6 +117,13 @@ function soon() {
   timer = setTimeout(() => { timer = 0; last = Date.now(); refresh(); }, wait);
 }
 
+// A message is a large page: alone, it is asked for again only when it is the one that has changed.
+function concerns(event) {
+  const open = openMessage();
+  if (!open || $("#list")) return true;
+  return event.type === "many" || (event.type === "message" && JSON.parse(event.data).id === open);
+}
+
 function listen() {
   const path = document.body.dataset.live;
   const sign = $("#live");
@@ -138,7 +145,7 @@ function listen() {
       sign.textContent = sign.dataset.lost;
     };
     for (const kind of ["message", "many", "providers", "queue"]) {
-      events.addEventListener(kind, soon);
+      events.addEventListener(kind, (event) => { if (concerns(event)) soon(); });
     }
   }
   connect();
