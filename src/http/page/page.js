@@ -130,19 +130,25 @@ function listen() {
   if (!path || !window.EventSource) return;
   const word = sign.textContent;
   let events = null;
+  let silent = 0;
   function connect() {
     events = new EventSource(path);
     events.onopen = () => {
+      clearTimeout(silent);
+      silent = 0;
       sign.hidden = false;
       sign.classList.remove("lost");
       sign.textContent = word;
       // What changed before the stream was there is told by nobody.
       soon();
     };
+    // A stream ends now and then, and the next one begins in seconds.
     events.onerror = () => {
-      sign.hidden = false;
-      sign.classList.add("lost");
-      sign.textContent = sign.dataset.lost;
+      silent ||= setTimeout(() => {
+        sign.hidden = false;
+        sign.classList.add("lost");
+        sign.textContent = sign.dataset.lost;
+      }, 6000);
     };
     for (const kind of ["message", "many", "providers", "queue"]) {
       events.addEventListener(kind, (event) => { if (concerns(event)) soon(); });
