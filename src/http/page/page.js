@@ -132,6 +132,7 @@ function listen() {
   let events = null;
   let silent = 0;
   function connect() {
+    events?.close();
     events = new EventSource(path);
     events.onopen = () => {
       clearTimeout(silent);
@@ -154,15 +155,26 @@ function listen() {
       events.addEventListener(kind, (event) => { if (concerns(event)) soon(); });
     }
   }
-  connect();
+  // A browser opens six connections to a host: windows that nobody sees leave them to the others.
+  function disconnect() {
+    clearTimeout(silent);
+    silent = 0;
+    events?.close();
+    events = null;
+  }
+  if (!document.hidden) connect();
   // Without a stream the page asks by itself. One that was refused does not come back by itself.
   setInterval(() => {
-    if (events.readyState === EventSource.OPEN) return;
+    if (document.hidden || events?.readyState === EventSource.OPEN) return;
     soon();
-    if (events.readyState === EventSource.CLOSED) connect();
+    if (events?.readyState !== EventSource.CONNECTING) connect();
   }, 30000);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
-  addEventListener("pagehide", () => events.close());
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) { disconnect(); return; }
+    connect();
+    soon();
+  });
+  addEventListener("pagehide", disconnect);
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 }
 
