@@ -78,22 +78,25 @@ async function refresh() {
 
 const originals = new Map();
 
+// That time passes is no change: the page counts by itself.
+const timeless = (part) => part.innerHTML.replace(/(<time [^>]*>)[^<]*/g, "$1");
+
 function remember(root = document) {
-  for (const part of $$("[data-part], #health", root)) originals.set(part.id, part.innerHTML);
+  for (const part of $$("[data-part], #health", root)) originals.set(part.id, timeless(part));
 }
 
 function replace(part, fresh) {
   const other = part && fresh.getElementById(part.id);
-  if (!other || other.innerHTML === originals.get(part.id)) return false;
+  if (!other || timeless(other) === originals.get(part.id)) return false;
   // Nobody's typing or reading is disturbed.
-  if (part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")) return false;
+  if (part.contains(document.activeElement) && !document.activeElement.matches("a[href]")) return false;
   const rows = new Set($$("[data-row] a", part).map((link) => link.getAttribute("href")));
   const named = (it) => it.getAttribute("href") ?? it.form?.getAttribute("action");
   const focused = part.contains(document.activeElement) ? named(document.activeElement) : null;
   const chosen = rowLink($(".here", part));
   const opened = $$("details", part).map((it) => it.open);
   const scrolled = part.scrollTop;
-  originals.set(part.id, other.innerHTML);
+  originals.set(part.id, timeless(other));
   part.replaceChildren(...document.adoptNode(other).childNodes);
   $$("details", part).forEach((it, n) => { it.open = opened[n] ?? it.open; });
   for (const row of $$("[data-row]", part)) {
