@@ -89,10 +89,10 @@ function replace(part, fresh) {
   const other = part && fresh.getElementById(part.id);
   if (!other || timeless(other) === originals.get(part.id)) return false;
   // Nobody's typing or reading is disturbed.
-  if (part.contains(document.activeElement) && !document.activeElement.matches("a[href]")) return false;
-  const rows = new Set($$("[data-row] a", part).map((link) => link.getAttribute("href")));
-  const named = (it) => it.getAttribute("href") ?? it.form?.getAttribute("action");
+  const named = (it) => it.getAttribute("href") ?? (it.matches("button") ? it.form?.getAttribute("action") : null);
   const focused = part.contains(document.activeElement) ? named(document.activeElement) : null;
+  if (part.contains(document.activeElement) && !focused) return false;
+  const rows = new Set($$("[data-row] a", part).map((link) => link.getAttribute("href")));
   const chosen = rowLink($(".here", part));
   const opened = $$("details", part).map((it) => it.open);
   const scrolled = part.scrollTop;
