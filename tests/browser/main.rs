@@ -28,4 +28,5 @@ mod live;
 mod login;
 mod phone;
 mod pictures;
+mod plain;
 mod resend;

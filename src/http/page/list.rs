@@ -27,6 +27,7 @@ pub(in crate::http) async fn messages(
     RawQuery(query): RawQuery,
 ) -> Response {
     let (query, done) = take_parameter(query.as_deref().unwrap_or_default(), "done");
+    let (query, next) = take_parameter(&query, "next");
     let filter = match filter::parse(&query) {
         Ok(filter) => filter,
         Err(found) => return problem(&found),
@@ -36,7 +37,7 @@ pub(in crate::http) async fn messages(
     match list {
         Ok(page) => {
             let frame = Frame::new(&visit, Section::Messages, context.is_catching());
-            let frame = frame.live(&report).done(done.as_deref());
+            let frame = frame.live(&report).done(done.as_deref()).rest(next.as_deref());
             let names = context.side.delivery.providers();
             let list = ListView::new(
                 &Shown { path: "/messages", report: &report, filter: &filter, names: &names },

@@ -174,9 +174,13 @@ async fn every_answer_forbids_foreign_scripts_frames_and_caching() {
             if page && headers == [bearer] {
                 assert!(policy.contains("script-src 'self'; style-src 'self'"), "{path}: {policy}");
             }
+            // Of what is no page, nothing refers to anything.
+            let html = answer.header("content-type").is_some_and(|of| of.starts_with("text/html"));
+            let referrer = if html { "same-origin" } else { "no-referrer" };
+            assert!(html || !page || headers != [bearer], "{path} is no page");
             for (name, value) in [
                 ("x-content-type-options", "nosniff"),
-                ("referrer-policy", "no-referrer"),
+                ("referrer-policy", referrer),
                 ("cross-origin-resource-policy", "same-origin"),
                 ("cross-origin-opener-policy", "same-origin"),
                 ("cache-control", "no-store"),

@@ -5,6 +5,7 @@ mod client;
 mod content;
 mod dialogues;
 mod doors;
+mod forms;
 mod limits;
 mod lists;
 mod live;

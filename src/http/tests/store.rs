@@ -26,6 +26,8 @@ pub(super) struct FakeStore {
     pub(super) acts: Arc<Mutex<Vec<Act>>>,
     /// A list looks at so many messages and leaves the rest to the next page.
     pub(super) reach: Option<usize>,
+    /// A retry of all that failed does not come to its end.
+    pub(super) endless: bool,
     /// Suppressions and counters.
     pub(super) lists: MemoryStore,
 }
@@ -162,7 +164,8 @@ impl Store for FakeStore {
     ) -> Result<Retried, StoreError> {
         self.look().await?;
         self.acts.lock().unwrap().push(Act::RetryFailed(before));
-        let next = self.messages.first().map(|it| it.summary.id).filter(|_| before.is_none());
+        let next = self.messages.first().map(|it| it.summary.id);
+        let next = next.filter(|_| before.is_none() || self.endless);
         Ok(Retried { retried: 2, in_doubt: 1, without_content: 3, next })
     }
 

@@ -57,7 +57,7 @@ pub(super) static EN: Words = Words {
     working_catching: "Mail is caught here. Nothing is sent.",
     needs_look: "Needs a look",
     needs_look_more: "Mail is taken, but not all of it goes out as it should.",
-    nearly_full: "The queue is nearly full, or was when this page was made.",
+    nearly_full: "The queue is nearly full.",
     not_taking: "Not taking mail",
     not_taking_more: "Apps cannot hand over mail. See below and in the log; a restart may help.",
     where_is: "Where is my mail?",
@@ -146,6 +146,7 @@ pub(super) static EN: Words = Words {
     choose_message: "Choose a message to read it here.",
     // One message.
     where_delivered: "{} has taken it for every recipient. What became of it after that shows at the provider, under the id below.",
+    where_delivered_some: "{} has taken it for {} of {} recipients. What became of the others shows under Delivery.",
     where_caught: "Caught here. Nothing was sent.",
     where_queued: "It waits. Next attempt: {}.",
     where_sending: "It is being handed to the provider now.",
@@ -210,7 +211,8 @@ pub(super) static EN: Words = Words {
     done_retry: "It waits to be sent again.",
     done_cancel: "It was cancelled.",
     done_retry_all: "All that failed waits to be sent again.",
-    done_retry_some: "Much has failed: a part of it waits to be sent again. Repeat it for the rest.",
+    done_retry_some: "Much has failed: a part of it waits to be sent again.",
+    retry_rest: "Go on with the rest",
     done_add: "The address gets no mail from now on.",
     done_remove: "The address gets mail again.",
     // What follows from an outcome.

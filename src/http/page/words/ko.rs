@@ -146,6 +146,7 @@ pub(super) static KO: Words = Words {
     choose_message: "읽을 메시지를 고르세요.",
     // One message.
     where_delivered: "{}에서 모든 수신자에 대해 메일을 받았습니다. 그 뒤의 일은 아래 ID로 서비스에서 확인할 수 있습니다.",
+    where_delivered_some: "{}에서 수신자 {} / {}명에 대해 메일을 받았습니다. 나머지 수신자는 전달 과정에서 볼 수 있습니다.",
     where_caught: "여기에서 받아 두었습니다. 밖으로는 보내지 않았습니다.",
     where_queued: "대기 중입니다. 다음 시도: {}.",
     where_sending: "지금 서비스에 넘기는 중입니다.",
@@ -210,7 +211,8 @@ pub(super) static KO: Words = Words {
     done_retry: "다시 보내려고 대기 중입니다.",
     done_cancel: "취소했습니다.",
     done_retry_all: "실패한 메일이 모두 다시 보내려고 대기 중입니다.",
-    done_retry_some: "실패한 메일이 많아 일부만 다시 대기시켰습니다. 나머지는 한 번 더 눌러 주세요.",
+    done_retry_some: "실패한 메일이 많아 일부만 다시 대기시켰습니다.",
+    retry_rest: "나머지도 계속하기",
     done_add: "이제 이 주소로는 메일을 보내지 않습니다.",
     done_remove: "이 주소로 다시 메일을 보냅니다.",
     // What follows from an outcome.

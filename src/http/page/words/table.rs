@@ -146,6 +146,7 @@ pub(in crate::http) struct Words {
     pub(in crate::http) choose_message: &'static str,
     // One message.
     pub(in crate::http) where_delivered: &'static str,
+    pub(in crate::http) where_delivered_some: &'static str,
     pub(in crate::http) where_caught: &'static str,
     pub(in crate::http) where_queued: &'static str,
     pub(in crate::http) where_sending: &'static str,
@@ -211,6 +212,7 @@ pub(in crate::http) struct Words {
     pub(in crate::http) done_cancel: &'static str,
     pub(in crate::http) done_retry_all: &'static str,
     pub(in crate::http) done_retry_some: &'static str,
+    pub(in crate::http) retry_rest: &'static str,
     pub(in crate::http) done_add: &'static str,
     pub(in crate::http) done_remove: &'static str,
     // What follows from an outcome.
