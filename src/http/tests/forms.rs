@@ -79,7 +79,7 @@ async fn a_retry_counts_like_a_message_that_is_handed_in() {
     let (server, path) = with(sample::failed()).await;
     let one = RateLimit { calls: 1, per: Duration::from_mins(1) };
     let rules = HttpConfig { submit_rate: one, ..config() };
-    server.control.change(&rules, SenderConfig::default(), 3, 1 << 20);
+    server.control.change(&rules, SenderConfig::default(), 3, 1 << 20, false);
     let form = format!("csrf={}", server.csrf(&[]));
     let retry = format!("{path}/retry");
     assert_eq!(server.post(&retry, &[FORM], form.as_bytes()).await.status, 303);
