@@ -36,7 +36,7 @@ pub(in crate::queue) async fn two_spellings_of_a_mailbox_are_one(open: Open) {
     assert_eq!(list.list(SuppressionFilter::default()).await.unwrap(), all);
 
     let shouted: Address = "ADA@EXAMPLE.net".parse().unwrap();
-    assert_eq!(list.among(vec![shouted.clone()]).await.unwrap(), [other.clone()]);
+    assert_eq!(list.among(vec![shouted.clone()]).await.unwrap(), std::slice::from_ref(&other));
     assert!(list.remove(&shouted).await.unwrap(), "whatever the case of the local part");
     let (greek, small) = ("ΟΔΟΣ@example.net", "οδοσ@example.net");
     assert!(list.add(bounced(greek, 3)).await.unwrap());
