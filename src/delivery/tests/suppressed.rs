@@ -244,7 +244,7 @@ async fn it_is_no_failure_to_those_who_watch() {
 async fn a_provider_that_was_not_asked_has_carried_nothing() {
     let mut first = Scripted::that_puts_off(EVE);
     first.set_latency(Duration::from_secs(60));
-    let first = Arc::new(first.answers([Ok(()), Err(Verdict::Unknown)]));
+    let first = Arc::new(first.answers([Ok(()), Err(Verdict::Misconfigured)]));
     let second = Arc::new(Scripted::new());
     let world = World::new(&[("resend", &first), ("sendgrid", &second)]);
     let metrics = world.delivery.0.observers.metrics.clone();
