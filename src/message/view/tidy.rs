@@ -14,6 +14,8 @@ use super::tags::{ATTRIBUTES, BACKED, Kind, Tag, kind};
 const DEPTH_MAX: usize = 256;
 /// How many elements are shown.
 const ELEMENTS_MAX: usize = 50_000;
+/// How many tags are read. Each is compared with the elements that are open, also where it opens and closes none.
+const TAGS_MAX: usize = 4 * ELEMENTS_MAX;
 /// How much is written, octets: room for images within the HTML.
 const OUT_MAX: usize = 8 * 1024 * 1024;
 /// How many elements are opened again after one that was closed out of order.
@@ -38,6 +40,7 @@ impl Tidy {
             out: Self::default(),
             open: Vec::new(),
             elements: 0,
+            tags: 0,
             unclosed: HashMap::new(),
         };
         reader.run();
@@ -58,6 +61,7 @@ struct Reader<'a> {
     out: Tidy,
     open: Vec<Open>,
     elements: usize,
+    tags: usize,
     /// Names of elements of which no end follows any more.
     unclosed: HashMap<&'static str, ()>,
 }
@@ -65,7 +69,8 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn run(&mut self) {
         while !self.rest.is_empty() {
-            if self.out.html.len() > OUT_MAX || self.elements > ELEMENTS_MAX {
+            let full = self.out.html.len() > OUT_MAX || self.elements > ELEMENTS_MAX;
+            if full || self.tags > TAGS_MAX {
                 self.out.cut = true;
                 break;
             }
@@ -136,6 +141,7 @@ impl<'a> Reader<'a> {
             return;
         };
         self.rest = rest;
+        self.tags += 1;
         if tag.name == "plaintext" && !tag.closing {
             self.text(rest);
             self.rest = "";
@@ -145,7 +151,10 @@ impl<'a> Reader<'a> {
         if tag.closing {
             match kind {
                 Kind::Kept => self.end(name),
-                Kind::Void if name == "br" => self.out.html.push_str("<br>"),
+                Kind::Void if name == "br" => {
+                    self.elements += 1;
+                    self.out.html.push_str("<br>");
+                }
                 Kind::Void | Kind::Dropped | Kind::Style | Kind::Text | Kind::Unwrapped => {}
             }
             return;

@@ -7,6 +7,7 @@ use scraper::{Html, Node};
 
 use super::harmless::assert_harmless;
 use super::mail;
+use crate::message::view::tidy::Tidy;
 use crate::message::view::{self, Frame, Remote, View};
 
 /// What a frame may have at most, whatever the message: octets, elements, depth. Somewhat more than the sanitiser is given,
@@ -176,6 +177,19 @@ fn a_message_of_any_size_makes_a_frame_of_a_bounded_one() {
         let frame = view::frame(&mail(&html), Remote::Allowed);
         assert_harmless(&frame.document, Remote::Allowed);
         assert_bounded(&frame);
+    }
+}
+
+#[test]
+fn tags_that_open_and_close_nothing_are_counted_too() {
+    // More than are read, all within as many elements as may be open.
+    let depth = "<div>".repeat(256);
+    for piece in ["</i>", "<b>", "</td>", "<o:p>", "</br>"] {
+        let html = format!("<p>first</p>{depth}{}<p>last</p>", piece.repeat(250_000));
+        let tidy = Tidy::read(&html);
+        assert!(tidy.cut, "{piece}");
+        assert!(tidy.html.starts_with("<p>first</p>") && !tidy.html.contains("last"), "{piece}");
+        assert!(tidy.html.matches('<').count() <= 2 * ELEMENTS_MAX, "{piece}");
     }
 }
 
