@@ -18,6 +18,8 @@ const ELEMENTS_MAX: usize = 50_000;
 const TAGS_MAX: usize = 4 * ELEMENTS_MAX;
 /// How much is written, octets: room for images within the HTML.
 const OUT_MAX: usize = 8 * 1024 * 1024;
+/// How many [costly](is_costly) characters stand in one text.
+const COSTLY_MAX: usize = 256;
 /// How many elements are opened again after one that was closed out of order.
 const REOPENED_MAX: usize = 8;
 
@@ -41,6 +43,7 @@ impl Tidy {
             open: Vec::new(),
             elements: 0,
             tags: 0,
+            costly: 0,
             unclosed: HashMap::new(),
         };
         reader.run();
@@ -62,6 +65,8 @@ struct Reader<'a> {
     open: Vec<Open>,
     elements: usize,
     tags: usize,
+    /// Costly characters in texts.
+    costly: usize,
     /// Names of elements of which no end follows any more.
     unclosed: HashMap<&'static str, ()>,
 }
@@ -93,6 +98,13 @@ impl<'a> Reader<'a> {
             Some(_) | None => text,
         };
         for c in text.chars() {
+            if is_costly(c) {
+                self.costly += 1;
+                // An element, since texts grow together again over all else. Here it ends no character reference early.
+                if self.costly.is_multiple_of(COSTLY_MAX) {
+                    self.out.html.push_str("<wbr>");
+                }
+            }
             match c {
                 '<' => self.out.html.push_str("&lt;"),
                 '\0' => {}
@@ -328,6 +340,12 @@ impl<'a> Reader<'a> {
             self.open.push(Open { name, tag: start..self.out.html.len() });
         }
     }
+}
+
+/// Characters for each of which the writer of HTML behind the sanitiser looks through the whole rest of a text or a value:
+/// those that it escapes, but `<` and `>`, and those that begin with the same octet as one of them.
+pub(super) fn is_costly(c: char) -> bool {
+    matches!(c, '&' | '\u{80}'..='\u{bf}')
 }
 
 /// Before these, a paragraph ends.
