@@ -102,7 +102,7 @@ pub(super) struct Context {
     /// Messages that callers hand in, and have tried again.
     submissions: Limiter,
     /// Places for large messages that are being handed in.
-    pub(super) large: Semaphore,
+    pub(super) large: Arc<Semaphore>,
     pub(super) downloads: Arc<Semaphore>,
     pub(super) views: Arc<Semaphore>,
     pub(super) live: Live,
@@ -137,7 +137,7 @@ impl Context {
             rules: ArcSwap::from_pointee(rules),
             memory,
             submissions: Limiter::default(),
-            large: Semaphore::new(LARGE_MAX),
+            large: Arc::new(Semaphore::new(LARGE_MAX)),
             test_mails: Limiter::default(),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
             views: Arc::new(Semaphore::new(VIEWS_MAX)),

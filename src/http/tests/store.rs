@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use crate::clock::Timestamp;
 use crate::message::QueueId;
@@ -24,6 +25,8 @@ pub(super) struct FakeStore {
     pub(super) refusal: Option<StoreError>,
     /// What was to be done.
     pub(super) acts: Arc<Mutex<Vec<Act>>>,
+    /// How many messages were to be kept.
+    pub(super) inserts: Arc<watch::Sender<usize>>,
     /// Suppressions and counters.
     pub(super) lists: MemoryStore,
 }
@@ -88,6 +91,8 @@ impl Store for FakeStore {
     }
 
     async fn insert(&self, _: Entry) -> Result<(), StoreError> {
+        self.inserts.send_modify(|inserts| *inserts += 1);
+        self.look().await?;
         not_here()
     }
 
