@@ -44,17 +44,19 @@ pub(super) async fn frame(
     let remote = remote(query.as_deref().unwrap_or(""));
     let frame = async {
         let id = parse_id(id)?;
-        content::read(&context, id, move |raw| view::frame(raw, remote)).await
+        let place = content::showing(&context).await?;
+        let frame = content::read(&context, id, move |raw| view::frame(raw, remote)).await?;
+        Ok(content::held(frame.document, place))
     };
     match frame.await {
-        Ok(frame) => {
+        Ok(document) => {
             let headers = [
                 (CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
                 (CONTENT_SECURITY_POLICY, policy(remote)),
                 // Names in links would be looked up, and that can be seen from outside.
                 (HeaderName::from_static("x-dns-prefetch-control"), "off".to_owned()),
             ];
-            (headers, frame.document).into_response()
+            (headers, document).into_response()
         }
         Err(problem) => page::problem(&problem),
     }

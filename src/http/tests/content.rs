@@ -1,9 +1,14 @@
 //! What is in a message, asked over a socket.
 
+use std::sync::Arc;
+
+use axum::body::to_bytes;
+use axum::extract::{Path, RawQuery, State as Shared};
 use bytes::Bytes;
 use serde_json::json;
 
 use super::{FakeStore, Setup, sample};
+use crate::http::{content, html};
 use crate::message::QueueId;
 
 const MAIL: &[u8] = b"Subject: =?utf-8?Q?=EA=B0=80?=\r\nX-A: <script>\r\n\
@@ -102,6 +107,40 @@ async fn content_that_is_gone_is_told_to_a_person() {
         assert_eq!(server.get(&format!("/messages/{gone}/{name}")).await.status, 410, "{name}");
         assert_eq!(server.get(&format!("/messages/{unknown}/{name}")).await.status, 404, "{name}");
     }
+}
+
+/// What is shown of a message is in memory until the last of it is written.
+#[tokio::test]
+async fn a_place_is_free_again_when_the_last_of_an_answer_is_gone() {
+    let (setup, id, _) = setup("");
+    let context = setup.context();
+    let shown = Arc::clone(&context.shown);
+    let places = shown.available_permits();
+    let id = || Ok(Path(id.to_string()));
+    let state = || Shared(Arc::clone(&context));
+    let mut answers = Vec::new();
+    answers.push(html::frame(state(), RawQuery(None), id()).await);
+    answers.push(content::text(state(), id()).await);
+    answers.push(content::headers(state(), id()).await);
+    answers.push(content::source(state(), id()).await);
+    assert!(answers.iter().all(|answer| answer.status() == 200));
+    assert_eq!(shown.available_permits(), places - answers.len());
+    let answer = answers.pop().unwrap();
+    let bytes = to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+    assert_eq!(&bytes[..], MAIL);
+    assert_eq!(shown.available_permits(), places - 4);
+    drop((bytes, answers));
+    assert_eq!(shown.available_permits(), places);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_gets_no_place_is_told_to_come_again() {
+    let (setup, id, _) = setup("");
+    let context = setup.context();
+    let all = u32::try_from(context.shown.available_permits()).unwrap();
+    let _taken = Arc::clone(&context.shown).acquire_many_owned(all).await.unwrap();
+    let answer = content::text(Shared(context), Ok(Path(id.to_string()))).await;
+    assert_eq!(answer.status(), 429);
 }
 
 #[tokio::test]
