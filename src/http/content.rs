@@ -28,7 +28,7 @@ const SOURCE_MAX: usize = 1024 * 1024;
 /// Nothing may run in what a stranger has written, whatever a browser takes it for.
 const DOWNLOAD_POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
 /// Likewise, in a frame of our page.
-const TEXT_POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'self'";
+pub(super) const TEXT_POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'self'";
 
 /// `GET /api/v1/messages/{id}/raw`
 #[utoipa::path(

@@ -7,6 +7,7 @@ use axum::extract::{Path, RawQuery, State as Shared};
 use bytes::Bytes;
 use serde_json::json;
 
+use super::store::Fault;
 use super::{FakeStore, Setup, sample};
 use crate::http::{content, html};
 use crate::message::QueueId;
@@ -107,6 +108,48 @@ async fn content_that_is_gone_is_told_to_a_person() {
         assert_eq!(server.get(&format!("/messages/{gone}/{name}")).await.status, 410, "{name}");
         assert_eq!(server.get(&format!("/messages/{unknown}/{name}")).await.status, 404, "{name}");
     }
+}
+
+/// The page that tells of problems, and the one to log in by, may not be framed.
+#[tokio::test]
+async fn what_is_wrong_with_the_frame_is_told_within_the_frame() {
+    let (setup, id, gone) = setup("secret");
+    let server = setup.start().await;
+    let token = ("authorization", "Bearer secret");
+    let korean = ("accept-language", "ko");
+    let frame = ("sec-fetch-dest", "iframe");
+    for (path, headers, status, words) in [
+        (format!("/messages/{gone}/html"), &[token, korean, frame][..], 410, "본문은 보관 기간"),
+        (format!("/messages/{gone}/html"), &[token], 410, "not kept any more"),
+        (format!("/messages/x{id}/html"), &[token, frame], 404, "message"),
+        (format!("/messages/{id}/html"), &[frame, korean], 401, "로그인이 필요합니다"),
+        // Browsers do not say where an answer goes when they ask over plain HTTP.
+        (format!("/messages/{id}/html"), &[], 401, "Please sign in"),
+    ] {
+        let answer = server.get_with(&path, headers).await;
+        assert_eq!(answer.status, status, "{path}");
+        assert!(answer.text().contains(words), "{}", answer.text());
+        assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"));
+        let policy = "default-src 'none'; sandbox; frame-ancestors 'self'";
+        assert_eq!(answer.header("content-security-policy"), Some(policy), "{path}");
+        assert_eq!(answer.header("location"), None);
+        let prompt = answer.header("www-authenticate").unwrap_or_default();
+        assert!(!prompt.contains("Basic"), "a browser would ask for a password: {prompt}");
+    }
+    let window = [("sec-fetch-dest", "document")];
+    let answer = server.get_with(&format!("/messages/{id}/html"), &window).await;
+    assert_eq!(answer.status, 303);
+    assert!(answer.header("location").unwrap().starts_with("/login?next="));
+}
+
+#[tokio::test]
+async fn a_store_that_is_broken_is_told_within_the_frame() {
+    let store = FakeStore { fault: Fault::Broken, ..FakeStore::default() };
+    let server = Setup { store, ..Setup::default() }.start().await;
+    let path = format!("/messages/{}/html", QueueId::new(sample::now()));
+    let answer = server.get(&path).await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.header("content-security-policy").unwrap().ends_with("frame-ancestors 'self'"));
 }
 
 /// What is shown of a message is in memory until the last of it is written.
