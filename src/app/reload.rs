@@ -8,7 +8,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::certificate::Certificate;
-use super::serve::retention;
+use super::serve::{catches_only, retention};
 use super::{
     AppError, Built, accounts, away, build_providers, hook, hostname, session_memory, settings,
 };
@@ -138,7 +138,8 @@ impl Reloader {
         self.smtp.change(rules, self.delivery.accounts(), more);
         let recipients_max = config.smtp.max_recipients.get();
         let bytes_max = config.smtp.max_message_size.0;
-        self.http.change(&config.http, config.sender.clone(), recipients_max, bytes_max);
+        let (http, sender, catching) = (&config.http, config.sender.clone(), catches_only(config));
+        self.http.change(http, sender, recipients_max, bytes_max, catching);
         self.retain.send_replace(retention(config));
         self.providers = providers;
         match certificate {

@@ -54,7 +54,7 @@ pub(super) fn retention(config: &Config) -> Retention {
 }
 
 /// Whether all providers only keep the mail here.
-fn catches_only(config: &Config) -> bool {
+pub(super) fn catches_only(config: &Config) -> bool {
     let catches = |it: &ProviderConfig| it.kind == ProviderKind::Capture;
     !config.providers.is_empty() && config.providers.iter().all(catches)
 }

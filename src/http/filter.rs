@@ -12,7 +12,8 @@ pub(super) const LIMIT_MAX: usize = 500;
 /// The longest search text and provider name, characters.
 const TEXT_MAX: usize = 200;
 
-/// Reads `state`, `provider`, `q`, `before` and `limit`. An empty value counts as unset: forms send them so.
+/// Reads `state`, `provider`, `q`, `before` and `limit`. An empty value counts as unset: forms send them so. Blanks around
+/// what a person types do no harm.
 pub(super) fn parse(query: &str) -> Result<Filter, Problem> {
     let mut filter = Filter { limit: LIMIT_DEFAULT, ..Filter::default() };
     let mut seen: Vec<String> = Vec::new();
@@ -20,15 +21,16 @@ pub(super) fn parse(query: &str) -> Result<Filter, Problem> {
         if seen.iter().any(|earlier| *earlier == name) {
             return Err(invalid(format!("the parameter {name:?} is given twice")));
         }
-        let value = value.trim();
+        let value = &*value;
         match &*name {
-            "state" | "provider" | "q" | "before" | "limit" if value.is_empty() => {}
+            "provider" | "q" if value.trim().is_empty() => {}
+            "state" | "before" | "limit" if value.is_empty() => {}
             "state" => {
                 let state = value.parse().map_err(|error| invalid(format!("state: {error}")))?;
                 filter.state = Some(state);
             }
-            "provider" => filter.provider = Some(short("provider", value)?),
-            "q" => filter.text = Some(short("q", value)?),
+            "provider" => filter.provider = Some(short("provider", value.trim())?),
+            "q" => filter.text = Some(short("q", value.trim())?),
             "before" => {
                 let cursor = value.parse().map_err(|_| {
                     invalid("before: not a cursor; take the \"next\" of an earlier answer")
@@ -97,6 +99,7 @@ mod tests {
             ("limit=501", &["limit", "1 to 500"]),
             ("limit=ten", &["limit", "\"ten\""]),
             ("before=yesterday", &["before", "next"]),
+            ("before=%C2%85", &["before", "next"]),
             ("status=failed", &["status", "state, provider, q, before and limit"]),
             ("q=a&q=b", &["q", "twice"]),
             (&long, &["q", "200"]),

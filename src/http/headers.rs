@@ -15,6 +15,11 @@ const OF_PAGES: &str = "default-src 'none'; script-src 'self'; style-src 'self';
 const OF_OTHERS: &str =
     "default-src 'none'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
+/// Where a page leads to is told to nobody but us. Not even to us would be too little: by plain HTTP a browser names the
+/// site of a form only in `Origin`, which is `null` under `no-referrer` (the fetch standard, "append a request Origin
+/// header"), and such a form is refused.
+const REFERRER_OF_PAGES: &str = "same-origin";
+
 /// Nothing of a machine is needed here.
 const PERMISSIONS: &str = "accelerometer=(), autoplay=(), browsing-topics=(), camera=(), \
      display-capture=(), encrypted-media=(), fullscreen=(), geolocation=(), gyroscope=(), hid=(), \
@@ -40,6 +45,9 @@ pub(super) async fn protect(mut response: Response) -> Response {
     let page = headers.get(CONTENT_TYPE).is_some_and(|of| of.as_bytes().starts_with(b"text/html"));
     let policy = if page { OF_PAGES } else { OF_OTHERS };
     headers.entry(CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(policy));
+    if page {
+        headers.entry(REFERRER_POLICY).or_insert(HeaderValue::from_static(REFERRER_OF_PAGES));
+    }
     for (name, value) in COMMON {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{RawQuery, Request, State as Shared};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -56,6 +56,8 @@ pub(super) async fn frame(
             let headers = [
                 (CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
                 (CONTENT_SECURITY_POLICY, policy(remote)),
+                // Unlike our own pages, a mail tells nobody that it is read here.
+                (REFERRER_POLICY, "no-referrer".to_owned()),
                 // Names in links would be looked up, and that can be seen from outside.
                 (HeaderName::from_static("x-dns-prefetch-control"), "off".to_owned()),
             ];

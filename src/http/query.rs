@@ -7,7 +7,7 @@ use super::error::Problem;
 /// The longest name or value that is shown or taken, characters.
 pub(super) const TEXT_MAX: usize = 200;
 
-/// The parameters of a query that have a value, blanks around it removed; an empty value counts as unset: forms send them so.
+/// The parameters of a query that have a value; an empty value counts as unset: forms send them so.
 #[derive(Debug)]
 pub(super) struct Query(Vec<(String, String)>);
 
@@ -24,7 +24,7 @@ impl Query {
             if given.iter().any(|(earlier, _)| *earlier == name) {
                 return Err(invalid(format!("the parameter {name:?} is given twice")));
             }
-            given.push((name.into_owned(), value.trim().to_owned()));
+            given.push((name.into_owned(), value.into_owned()));
         }
         given.retain(|(_, value)| !value.is_empty());
         Ok(Self(given))
@@ -35,9 +35,9 @@ impl Query {
         self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
-    /// The value of a parameter that may not be long.
+    /// What a person has typed, which may not be long, without the blanks around it.
     pub(super) fn short(&self, name: &str) -> Result<Option<&str>, Problem> {
-        match self.get(name) {
+        match self.get(name).map(str::trim).filter(|value| !value.is_empty()) {
             Some(value) if value.chars().count() > TEXT_MAX => {
                 Err(invalid(format!("{name}: longer than {TEXT_MAX} characters")))
             }
@@ -87,10 +87,15 @@ mod tests {
 
     #[test]
     fn empty_values_count_as_unset_and_numbers_have_bounds() {
-        let query = Query::read(Some("q=+&limit=9"), &["q", "limit"]).unwrap();
+        let query =
+            Query::read(Some("q=&text=+a+&none=+&limit=9"), &["q", "text", "none", "limit"]);
+        let query = query.unwrap();
         assert_eq!(query.get("q"), None);
+        assert_eq!(query.short("text").unwrap(), Some("a"));
+        assert_eq!(query.short("none").unwrap(), None);
         assert_eq!(query.limit("limit", 1, 9).unwrap(), 9);
         assert_eq!(query.limit("q", 5, 9).unwrap(), 5);
         assert!(query.limit("limit", 1, 8).is_err());
+        assert!(query.limit("none", 1, 8).is_err());
     }
 }

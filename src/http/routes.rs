@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware;
+use axum::response::Response;
 use axum::routing::{delete, get, post};
 
 use super::error::Problem;
@@ -88,11 +89,13 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .with_state(context)
 }
 
-async fn unknown_path() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
+async fn unknown_path(uri: Uri, headers: HeaderMap) -> Response {
+    let message = "there is nothing at this path";
+    page::lost(Problem::new(StatusCode::NOT_FOUND, "not_found", message), &uri, &headers)
 }
 
-async fn wrong_method(method: Method) -> Problem {
+async fn wrong_method(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     let message = format!("{method} is not possible here; the header Allow says what is");
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
+    let found = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
+    page::lost(found, &uri, &headers)
 }

@@ -133,9 +133,10 @@ impl Control {
         sender: SenderConfig,
         recipients_max: usize,
         message_bytes_max: u64,
+        catching: bool,
     ) {
         let access = Access::new(config);
-        let rules = Rules { access, sender, recipients_max, message_bytes_max };
+        let rules = Rules { access, sender, recipients_max, message_bytes_max, catching };
         self.context.rules.store(Arc::new(rules));
     }
 }

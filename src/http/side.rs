@@ -35,7 +35,8 @@ pub struct Side {
     pub smtp: SmtpStatus,
     /// The store's name in `/health`: `sqlite`, `memory`.
     pub queue_backend: &'static str,
-    /// Every provider only keeps the mail here, as in `mailferry dev`: the page is then an inbox.
+    /// Every provider only keeps the mail here, as in `mailferry dev`: the page is then an inbox; it changes as `sender`
+    /// does.
     pub catching: bool,
     /// `queue.max_messages`: from nine tenths of it on, `/health` says `degraded`.
     pub queue_messages_max: u64,
@@ -125,6 +126,8 @@ pub(super) struct Rules {
     pub(super) recipients_max: usize,
     /// The largest message that is taken, octets.
     pub(super) message_bytes_max: u64,
+    /// Every provider only keeps the mail here.
+    pub(super) catching: bool,
 }
 
 impl Context {
@@ -134,9 +137,9 @@ impl Context {
         memory: Memory,
         shutdown: CancellationToken,
     ) -> Arc<Self> {
-        let Side { recipients_max, message_bytes_max, .. } = side;
+        let Side { recipients_max, message_bytes_max, catching, .. } = side;
         let sender = side.sender.clone();
-        let rules = Rules { access, sender, recipients_max, message_bytes_max };
+        let rules = Rules { access, sender, recipients_max, message_bytes_max, catching };
         Arc::new(Self {
             side,
             rules: ArcSwap::from_pointee(rules),
@@ -156,6 +159,11 @@ impl Context {
     /// The present moment.
     pub(super) fn now(&self) -> Timestamp {
         self.side.clock.now()
+    }
+
+    /// True when mail is caught here and goes nowhere.
+    pub(super) fn is_catching(&self) -> bool {
+        self.rules.load().catching
     }
 
     /// Counts a mail that `caller` wants sent at once, past the queue; 429 above `http.send_rate`.

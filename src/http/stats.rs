@@ -69,9 +69,10 @@ impl Window {
         })
     }
 
-    /// Seconds of one step.
+    /// Seconds of one step. Further back than minutes are kept, steps are whole hours.
     fn step(self) -> i64 {
-        let fits = |step: &i64| self.seconds <= *step * STEPS_MAX;
+        let least = if self.seconds > Grain::Minute.kept() { HOUR } else { MINUTE };
+        let fits = |step: &i64| *step >= least && self.seconds <= *step * STEPS_MAX;
         STEPS.into_iter().find(fits).unwrap_or(5 * DAY)
     }
 
@@ -310,6 +311,9 @@ mod tests {
             ("90m", MINUTE, 90, Grain::Minute),
             ("24h", 15 * MINUTE, 96, Grain::Minute),
             ("2d", 30 * MINUTE, 96, Grain::Minute),
+            ("49h", HOUR, 49, Grain::Hour),
+            ("50h", HOUR, 50, Grain::Hour),
+            ("2881m", HOUR, 49, Grain::Hour),
             ("51h", HOUR, 51, Grain::Hour),
             ("7d", 2 * HOUR, 84, Grain::Hour),
             ("30d", 12 * HOUR, 60, Grain::Hour),

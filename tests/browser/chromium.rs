@@ -22,6 +22,10 @@ use super::watch::Watch;
 /// Debian's packages `chromium` and `chromium-driver` bring them.
 const PROGRAMS: [&str; 2] = ["chromium", "chromedriver"];
 
+/// A name of this machine that is no name of the loopback for a browser, which then takes HTTP for unsafe. It does not go
+/// by way of the outside.
+pub(crate) const PLAIN_NAME: &str = "mailferry";
+
 /// For one command of the driver; a loaded machine takes seconds for a page.
 const COMMAND_MAX: Duration = Duration::from_secs(60);
 
@@ -334,6 +338,8 @@ fn capabilities(home: &Path, outside: &Outside) -> Capabilities {
         format!("--user-data-dir={}", profile.display()),
         // Everything but this machine itself is behind it, names included.
         format!("--proxy-server=http://{}", outside.address),
+        format!("--proxy-bypass-list={PLAIN_NAME}"),
+        format!("--host-resolver-rules=MAP {PLAIN_NAME} 127.0.0.1"),
     ];
     let wanted = json!({
         "browserName": "chrome",

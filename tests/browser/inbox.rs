@@ -91,7 +91,9 @@ async fn text_headers_source_and_files_are_a_step_away() {
     browser.devtools("Browser.setDownloadBehavior", allow).await;
     browser.open(&page).await;
     browser.follow(&marks::tab("attachments")).await;
-    browser.press("main a[download*='report.pdf'], main a[href*='report.pdf'], main a[download]:not([href$='/raw'])").await;
+    browser.find("main a[download]").await;
+    let file = By::XPath("//main//a[@download][contains(., 'report.pdf')]");
+    browser.driver().find(file).await.unwrap().click().await.unwrap();
     let bytes = wait::until_within(Duration::from_secs(20), "the file is saved", async || {
         std::fs::read(folder.path().join("report.pdf")).ok().filter(|it| !it.is_empty())
     })

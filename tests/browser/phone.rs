@@ -1,5 +1,7 @@
 //! In the hand: nothing runs out of the screen, and everything can be reached and hit.
 
+use serde_json::json;
+
 use super::chromium::{Browser, Look};
 use super::scene::Office;
 use super::support::relay::Setup;
@@ -52,6 +54,9 @@ async fn faults(browser: &Browser, url: &str, width: u32) -> Vec<String> {
 async fn every_page_fits_a_phone() {
     let Some(browser) = Browser::start("every_page_fits_a_phone").await else { return };
     let office = Office::open().await;
+    let gone = json!({"address": "somebody-with-a-long-name@gone.rcpt.example", "note": "asked for it by letter"});
+    let added = office.relay.http.post("/api/v1/suppressions", &gone).await;
+    assert!(added.status < 300, "{}", added.text());
     let dev = Setup::bare().command(&["dev"]).start().await;
     super::support::smtp::submit(dev.smtp, &super::scene::welcome()).await;
     let welcome = format!("/messages/{}", office.welcome);

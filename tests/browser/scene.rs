@@ -64,7 +64,6 @@ impl Office {
 
         let busy = Behaviour::resend_error(503, "service_unavailable", "come back tomorrow");
         resend.then([busy]);
-        sendgrid.then([Behaviour::sendgrid_error(503, "busy")]);
         let queued = smtp::submit(relay.smtp, &Mail::about("Password reset")).await;
         api.until_attempt_is(&queued, "temporary").await;
         Self { resend, sendgrid, relay, welcome, failed, queued }

@@ -9,6 +9,9 @@ use crate::support::relay::{RESEND_KEY, Relay, Setup};
 use crate::support::smtp::{self, Mail};
 use crate::support::wait::PATIENCE;
 
+/// What the data of an event of this name must show.
+type Wanted<'a> = (&'a str, &'a dyn Fn(&Value) -> bool);
+
 /// An open stream of events.
 struct Events {
     answer: reqwest::Response,
@@ -42,12 +45,20 @@ impl Events {
 
     /// Reads until an event of this name has what is wanted.
     async fn until(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) {
-        loop {
-            let (found, data) = self.next().await.expect("the stream goes on");
-            if found == name && wanted(&data) {
-                return;
+        self.until_all(&[(name, &wanted)]).await;
+    }
+
+    /// Reads until each of these has been told, in whatever order.
+    async fn until_all(&mut self, wanted: &[Wanted<'_>]) {
+        let reading = async {
+            let mut missing = wanted.to_vec();
+            while !missing.is_empty() {
+                let (found, data) = self.next().await.expect("the stream goes on");
+                missing.retain(|(name, wanted)| found != *name || !wanted(&data));
             }
-        }
+        };
+        // There are signs of life all the time.
+        tokio::time::timeout(PATIENCE, reading).await.expect("it is told");
     }
 }
 
@@ -73,6 +84,10 @@ async fn a_provider_that_fails_is_told() {
     events.until("providers", |all| all["resend"]["state"] == "up").await;
     fake.revoke(RESEND_KEY);
     smtp::submit(relay.smtp, &Mail::about("refused")).await;
-    events.until("providers", |all| all["resend"]["state"] == "misconfigured").await;
-    events.until("queue", |counts| counts["queued"] == 1).await;
+    events
+        .until_all(&[
+            ("providers", &|all| all["resend"]["state"] == "misconfigured"),
+            ("queue", &|counts| counts["queued"] == 1),
+        ])
+        .await;
 }

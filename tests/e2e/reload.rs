@@ -63,6 +63,20 @@ async fn a_key_that_was_mended_sends_the_mail_that_waits() {
 }
 
 #[tokio::test]
+async fn a_relay_that_caught_mail_says_so_until_a_provider_sends() {
+    let fake = FakeProvider::resend().await;
+    let relay = start("[providers.inbox]\ntype = \"capture\"\n").await;
+    let caught = "Mail is caught here.";
+    let page = relay.http.get("/overview").await.text();
+    assert!(page.contains(caught), "{page}");
+    write(relay.setup(), &resend(&fake, "re_one"));
+    relay.reload().await;
+    let page = relay.http.get("/overview").await;
+    assert!(page.status == 200 && !page.text().contains(caught), "{}", page.text());
+    relay.stop().await;
+}
+
+#[tokio::test]
 async fn a_secret_in_a_file_of_its_own_is_read_again() {
     let fake = FakeProvider::resend().await;
     fake.revoke("re_old");

@@ -53,7 +53,16 @@ async fn named(store: &dyn Store, name: &str) -> Result<Vec<QueueId>, StoreError
     if name.trim().is_empty() {
         return Ok(Vec::new());
     }
-    let filter = Filter { name: Some(name.to_owned()), limit: NAMED_MAX, ..Filter::default() };
-    let page = store.list(filter).await?;
-    Ok(page.messages.iter().map(|summary| summary.id).collect())
+    let mut found = Vec::new();
+    let mut filter = Filter { name: Some(name.to_owned()), ..Filter::default() };
+    loop {
+        filter.limit = NAMED_MAX - found.len();
+        let page = store.list(filter.clone()).await?;
+        found.extend(page.messages.iter().map(|summary| summary.id));
+        // A page may be short and have a next one: who acts on the only one of a name must know that it is.
+        if page.next.is_none() || found.len() >= NAMED_MAX {
+            return Ok(found);
+        }
+        filter.before = page.next;
+    }
 }

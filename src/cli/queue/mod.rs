@@ -96,7 +96,7 @@ async fn act(args: &QueueArgs, store: &dyn Store, clock: &dyn Clock) -> Answer {
             };
             match store.list(filter).await {
                 Ok(page) if args.json => answer.text = json::page(&page),
-                Ok(page) => answer.text = table::page(&page),
+                Ok(page) => answer.text = table::page(&page, usize::from(list.limit)),
                 Err(error) => answer.errors.push(error.to_string()),
             }
         }

@@ -8,11 +8,12 @@ use crate::queue::{Details, Page, RecipientStatus, State, Summary};
 const ADDRESS_WIDTH: usize = 60;
 const TEXT_WIDTH: usize = 100;
 
-pub(super) fn page(page: &Page) -> String {
-    if page.messages.is_empty() {
-        return "no messages\n".to_owned();
-    }
+/// `limit`: how many were asked for. A page that has fewer, and yet a next one, has not looked at everything.
+pub(super) fn page(page: &Page, limit: usize) -> String {
     let mut text = String::new();
+    if page.messages.is_empty() {
+        text.push_str(if page.next.is_some() { "no messages so far\n" } else { "no messages\n" });
+    }
     for summary in &page.messages {
         text.push_str(&format!(
             "{}  {:<9}  {:.0}  {} -> {}  {}\n",
@@ -32,7 +33,12 @@ pub(super) fn page(page: &Page) -> String {
         }
     }
     if let Some(next) = page.next {
-        text.push_str(&format!("there are more: --before {next}\n"));
+        let what = if page.messages.len() < limit {
+            "not all messages have been looked at yet; search further"
+        } else {
+            "there are more"
+        };
+        text.push_str(&format!("{what}: --before {next}\n"));
     }
     text
 }

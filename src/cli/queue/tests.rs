@@ -11,7 +11,7 @@ use super::*;
 use crate::cli::{ExportArgs, ListArgs, RetryArgs};
 use crate::clock::{SystemClock, Timestamp};
 use crate::message::Address;
-use crate::queue::{Details, Retried, State, Summary};
+use crate::queue::{Details, Page, Retried, State, Summary};
 
 async fn ask(store: &OneMessage, action: QueueAction, json: bool) -> Answer {
     act(&QueueArgs { action, json }, store, &SystemClock).await
@@ -40,10 +40,22 @@ async fn a_list_shows_a_message_on_a_line_and_its_error_below() {
                  Verify [2J  your mail"
             ),
             "    resend: 422: no such user",
-            &format!("there are more: --before {ID}"),
+            &format!("not all messages have been looked at yet; search further: --before {ID}"),
         ]
     );
     assert_eq!(store.asked(), ["list Some(Failed) Some(\"ada\") 7"]);
+}
+
+#[test]
+fn a_list_says_whether_all_has_been_looked_at() {
+    let next = Some(ID.parse().unwrap());
+    let page = |next| table::page(&Page { messages: Vec::new(), next }, 7);
+    assert_eq!(page(None), "no messages\n");
+    let unfinished = "not all messages have been looked at yet; search further: --before";
+    assert_eq!(page(next), format!("no messages so far\n{unfinished} {ID}\n"));
+    let full = Page { messages: vec![summary()], next };
+    let text = table::page(&full, 1);
+    assert!(text.ends_with(&format!("\nthere are more: --before {ID}\n")), "{text}");
 }
 
 #[tokio::test]
@@ -117,7 +129,7 @@ async fn each_message_is_acted_on_even_when_one_fails() {
     let answer = ask(&store, QueueAction::Retry(args), false).await;
     assert_eq!(answer.text, format!("{ID} is due now\n"));
     assert_eq!(answer.errors, ["there is no message stranger"]);
-    assert_eq!(store.asked()[1], format!("retry {ID} Some(\"ses\") []"));
+    assert_eq!(store.asked()[2], format!("retry {ID} Some(\"ses\") []"));
 
     let cancel = QueueAction::Cancel { id: vec![OTHER.to_owned(), ID.to_owned()] };
     let answer = ask(&store, cancel, true).await;

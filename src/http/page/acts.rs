@@ -8,6 +8,7 @@ use axum::response::Response;
 use serde_json::json;
 use tracing::info;
 
+use super::super::access::Caller;
 use super::super::act;
 use super::super::api::{self, IdPath};
 use super::super::error::Problem;
@@ -15,20 +16,21 @@ use super::super::form::Form;
 use super::super::login::see_other;
 use super::super::retry_input;
 use super::super::side::Context;
-use super::message::waiting;
 use super::problem;
-use crate::queue::{Details, RecipientState, Retry};
+use crate::message::QueueId;
+use crate::queue::Retry;
 
 /// `POST /messages/{id}/retry`
 pub(in crate::http) async fn retry(
     Shared(context): Shared<Arc<Context>>,
+    Extension(caller): Extension<Caller>,
     id: IdPath,
     Extension(form): Extension<Form>,
 ) -> Response {
     let done = async {
-        let details = api::find(&context, id).await?;
-        let retry = wanted(&form, &details, context.rules.load().recipients_max)?;
-        let id = details.summary.id;
+        context.may_submit(&caller)?;
+        let id = api::parse_id(id)?;
+        let retry = wanted(&form, context.rules.load().recipients_max)?;
         act::retry_message(&context, id, retry).await?;
         Ok(format!("/messages/{id}?tab=delivery&done=retry"))
     };
@@ -45,12 +47,23 @@ pub(in crate::http) async fn cancel(Shared(context): Shared<Arc<Context>>, id: I
     answer(done.await)
 }
 
-/// `POST /messages/retry-failed`
-pub(in crate::http) async fn retry_failed(Shared(context): Shared<Arc<Context>>) -> Response {
+/// `POST /messages/retry-failed`. Where one request does not do all, the page it leads to has a form that goes on: a new
+/// beginning could meet the same messages again, which stay as they are, and never come to the end.
+pub(in crate::http) async fn retry_failed(
+    Shared(context): Shared<Arc<Context>>,
+    Extension(caller): Extension<Caller>,
+    Extension(form): Extension<Form>,
+) -> Response {
     let done = async {
-        let done = act::retry_slices(&context, None).await?;
-        let done = if done.next.is_some() { "retry-some" } else { "retry-all" };
-        Ok(format!("/messages?state=queued&done={done}"))
+        context.may_submit(&caller)?;
+        let before = form.get("before").map(str::parse::<QueueId>).transpose();
+        let before = before
+            .map_err(|_| Problem::bad_input("invalid_field", "\"before\" is no id of a message"))?;
+        let done = act::retry_slices(&context, before).await?;
+        Ok(match done.next {
+            Some(next) => format!("/messages?state=queued&done=retry-some&next={next}"),
+            None => "/messages?state=queued&done=retry-all".to_owned(),
+        })
     };
     answer(done.await)
 }
@@ -66,14 +79,14 @@ pub(super) fn answer(done: Result<String, Problem>) -> Response {
     }
 }
 
-/// What the form asks for. Who waits anyway need not be named: then nothing is said about the recipients, which is
-/// possible where naming them is not.
-fn wanted(form: &Form, details: &Details, recipients_max: usize) -> Result<Retry, Problem> {
+/// What the form asks for. A list that was left as the form had it (`shown`) names nobody: it means those who wait when
+/// this is done. Some of those that it showed may have got the mail meanwhile, and must not get it twice. Besides, a retry
+/// without names is possible where one with names is not.
+fn wanted(form: &Form, recipients_max: usize) -> Result<Retry, Problem> {
     let named: Vec<&str> = lines(form.get("recipients").unwrap_or_default()).collect();
     let provider = form.get("provider").map(str::trim).filter(|name| !name.is_empty());
-    let all_wait = !details.summary.recipients.is_empty()
-        && details.summary.recipients.iter().any(|it| it.state != RecipientState::Delivered);
-    let as_it_is = named.is_empty() || (all_wait && named == waiting(details));
+    let as_it_is =
+        named.is_empty() || lines(form.get("shown").unwrap_or_default()).eq(named.iter().copied());
     let mut body = json!({ "provider": provider });
     if !as_it_is {
         body["recipients"] = json!(named);
@@ -89,11 +102,11 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::tests::sample;
 
+    /// What is asked for by a form that was shown for Bob.
     fn asked(recipients: &str, provider: &str) -> Result<Retry, Problem> {
-        let form = Form::from([("recipients", recipients), ("provider", provider)]);
-        wanted(&form, &sample::failed(), 3)
+        let shown = ("shown", "bob@example.org");
+        wanted(&Form::from([shown, ("recipients", recipients), ("provider", provider)]), 3)
     }
 
     #[test]
@@ -116,11 +129,18 @@ mod tests {
 
     #[test]
     fn a_delivered_message_goes_again_to_those_who_are_named() {
-        let mut details = sample::failed();
-        for recipient in &mut details.summary.recipients {
-            recipient.state = RecipientState::Delivered;
-        }
         let form = Form::from([("recipients", "ada@example.org\nbob@example.org")]);
-        assert_eq!(wanted(&form, &details, 3).unwrap().recipients.len(), 2);
+        assert_eq!(wanted(&form, 3).unwrap().recipients.len(), 2);
+    }
+
+    #[test]
+    fn a_list_of_several_that_was_left_alone_names_nobody_however_its_lines_end() {
+        let form = Form::from([
+            ("shown", "ada@example.org\r\nbob@example.org"),
+            ("recipients", "ada@example.org\nbob@example.org\n"),
+            ("provider", "ses"),
+        ]);
+        let retry = wanted(&form, 3).unwrap();
+        assert_eq!((retry.recipients.len(), retry.provider.as_deref()), (0, Some("ses")));
     }
 }

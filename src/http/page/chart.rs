@@ -75,7 +75,7 @@ pub(super) struct Drawing {
     pub(super) width: usize,
     /// Paths by the class of the style.
     pub(super) paths: Vec<(&'static str, String)>,
-    /// What the top of the field stands for.
+    /// What the top of the field stands for, and how it is divided where not evenly.
     pub(super) highest: Option<String>,
     /// All of it in a sentence.
     pub(super) summary: String,
@@ -227,7 +227,8 @@ fn lines(steps: &[Sample], all: &Sample, t: &'static Words) -> Drawing {
         name: t.latency,
         width: steps.len() * BAR,
         paths: vec![("line-soft", path(95)), ("line-strong", path(50))],
-        highest: highest.map(|ms| fill(t.highest, &[&milliseconds(ms)])),
+        highest: highest
+            .map(|ms| format!("{} · {}", fill(t.highest, &[&milliseconds(ms)]), t.logarithmic)),
         summary: format!("{}: {}", t.latency, told.join(", ")),
     }
 }

@@ -4,6 +4,7 @@ use super::super::health::{Report, Status};
 use super::visit::Visit;
 use super::words::{Lang, Words};
 use super::{SCRIPT_VERSION, STYLE_VERSION};
+use crate::message::QueueId;
 
 /// The parts of the page that the navigation leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub(super) struct Frame {
     pub(super) live: bool,
     /// A word about what was just done.
     pub(super) done: Option<&'static str>,
+    /// Where a retry of all that failed goes on, when a part of them was done.
+    pub(super) rest: Option<QueueId>,
     /// Where `g o` and `g m` lead to.
     pub(super) overview_link: &'static str,
 }
@@ -70,6 +73,9 @@ impl Frame {
             vec![
                 link(t.inbox, "/", Section::Inbox),
                 link(t.overview, "/overview", Section::Overview),
+                // The list by states, and what a developer wants to see refused.
+                link(t.messages, "/messages", Section::Messages),
+                link(t.suppressions, "/suppressions", Section::Suppressions),
                 link(t.send_test, "/send", Section::Send),
             ]
         } else {
@@ -98,13 +104,14 @@ impl Frame {
             signed_in: visit.signed_in,
             live: false,
             done: None,
+            rest: None,
             overview_link: if catching { "/overview" } else { "/" },
         }
     }
 
     /// The frame for strangers: nothing of the relay is told.
     pub(super) fn bare(visit: &Visit) -> Self {
-        Self { nav: Vec::new(), ..Self::new(visit, Section::Other, false) }
+        Self { nav: Vec::new(), version: "", ..Self::new(visit, Section::Other, false) }
     }
 
     /// With the state of the relay, and kept up to date.
@@ -126,6 +133,13 @@ impl Frame {
             Some("remove") => Some(t.done_remove),
             Some(_) | None => None,
         };
+        self
+    }
+
+    /// With the button that has the rest of what failed tried again, from this message on.
+    pub(super) fn rest(mut self, next: Option<&str>) -> Self {
+        let part = self.done == Some(self.t.done_retry_some);
+        self.rest = next.filter(|_| part).and_then(|next| next.parse().ok());
         self
     }
 }

@@ -13,10 +13,13 @@ use super::list::{ListView, Shown};
 use super::message::{MessagePage, MessageView};
 use super::visit::Visit;
 use super::{problem, render, take_parameter};
+use crate::message::QueueId;
 
-/// `GET /` where mail is caught.
+/// `GET /` where mail is caught. `message` is what the script asks for that keeps the page up to date: the message which is
+/// open, so that a newer one does not take its place under who reads it.
 pub(super) async fn show(context: Arc<Context>, visit: &Visit, query: Option<&str>) -> Response {
     let (query, done) = take_parameter(query.unwrap_or_default(), "done");
+    let (query, open) = take_parameter(&query, "message");
     let filter = match filter::parse(&query) {
         Ok(filter) => filter,
         Err(found) => return problem(&found),
@@ -28,11 +31,15 @@ pub(super) async fn show(context: Arc<Context>, visit: &Visit, query: Option<&st
         Err(found) => return problem(&found),
     };
     let t = visit.words();
+    let newest = page.messages.first().map(|it| it.id);
+    let open = open.and_then(|id| id.parse::<QueueId>().ok()).filter(|open| Some(*open) != newest);
     let mut message = None;
-    if let Some(first) = page.messages.first() {
-        let details = context.ask(context.side.store.show(first.id)).await;
+    // What is open may be past its time: then the newest is shown.
+    for id in open.into_iter().chain(newest) {
+        let details = context.ask(context.side.store.show(id)).await;
         if let Ok(Some(details)) = details {
             message = Some(MessageView::read(&context, &details, None, t).await);
+            break;
         }
     }
     let shown = Shown { path: "/", report: &report, filter: &filter, names: &[] };

@@ -27,6 +27,7 @@ pub(in crate::http) async fn messages(
     RawQuery(query): RawQuery,
 ) -> Response {
     let (query, done) = take_parameter(query.as_deref().unwrap_or_default(), "done");
+    let (query, next) = take_parameter(&query, "next");
     let filter = match filter::parse(&query) {
         Ok(filter) => filter,
         Err(found) => return problem(&found),
@@ -35,8 +36,8 @@ pub(in crate::http) async fn messages(
     let (report, list) = tokio::join!(Report::take(&context), list);
     match list {
         Ok(page) => {
-            let frame = Frame::new(&visit, Section::Messages, context.side.catching);
-            let frame = frame.live(&report).done(done.as_deref());
+            let frame = Frame::new(&visit, Section::Messages, context.is_catching());
+            let frame = frame.live(&report).done(done.as_deref()).rest(next.as_deref());
             let names = context.side.delivery.providers();
             let list = ListView::new(
                 &Shown { path: "/messages", report: &report, filter: &filter, names: &names },
@@ -83,6 +84,8 @@ pub(super) struct ListView {
     /// Links to the pages before and after this one.
     pub(super) newest: Option<String>,
     pub(super) older: Option<String>,
+    /// This page is short and yet not the last: not everything has been looked at.
+    pub(super) unfinished: bool,
     /// All that failed is what is shown.
     pub(super) may_retry_all: bool,
     pub(super) first_steps: String,
@@ -132,6 +135,7 @@ impl ListView {
             filtered: filter.state.is_some() || !only_state,
             newest: filter.before.map(|_| link(None)),
             older: page.next.map(|next| link(Some(next.to_string()))),
+            unfinished: page.next.is_some() && page.messages.len() < filter.limit,
             may_retry_all: failed && only_state && !page.messages.is_empty(),
             first_steps: first_steps(&report.listening, t),
         }

@@ -17,7 +17,8 @@ pub(in crate::http) fn login(
     next: &str,
     trouble: Option<Trouble>,
 ) -> Response {
-    let visit = Visit::stranger(Lang::of(headers), "/login");
+    // A switch of the language asks for the same page as the login, which leads here again.
+    let visit = Visit::stranger(Lang::of(headers), next);
     let t = visit.words();
     let trouble = trouble.map(|trouble| match trouble {
         Trouble::Wrong => t.token_wrong.to_owned(),

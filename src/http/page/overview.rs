@@ -43,7 +43,7 @@ pub(super) async fn show(context: Arc<Context>, visit: &Visit, query: Option<&st
         failures: failures.unwrap_or_default(),
         // What cannot be read is not empty.
         any_mail: newest.map_or(true, |page| !page.messages.is_empty()),
-        catching: context.side.catching,
+        catching: context.is_catching(),
     };
     render(StatusCode::OK, &OverviewPage::new(visit, window, &seen, now))
 }

@@ -38,19 +38,36 @@ function localTimes(root = document) {
 const told = $("#told");
 let asking = null;
 let again = false;
+let settled = false;
+
+// The message that is open, if one is.
+const openMessage = (root = document) => $("article[data-id]", root)?.dataset.id;
+
+// This page; where the newest message would be shown, with the one that is open.
+function address() {
+  const url = new URL(location.href);
+  const open = openMessage();
+  if (open && url.pathname === "/") url.searchParams.set("message", open);
+  return url;
+}
 
 async function refresh() {
   if (asking) { again = true; return; }
-  asking = fetch(location.href, { headers: { Accept: "text/html" }, credentials: "same-origin" });
+  asking = fetch(address(), { headers: { Accept: "text/html" }, credentials: "same-origin" });
   try {
     const answer = await asking;
     if (!answer.ok || answer.redirected) return;
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     let changed = replace($("#health"), fresh);
-    for (const part of $$("[data-part]")) changed = replace(part, fresh) || changed;
+    // Of another message nothing is put beside what is open of this one.
+    const other = openMessage() && openMessage() !== openMessage(fresh);
+    const parts = (root) => $$("[data-part]", root).filter((part) => !other || !part.closest("article"));
+    for (const part of parts(document)) changed = replace(part, fresh) || changed;
     // What a part has become on the server may need the whole page: another kind of message, a first message.
-    if ($$("[data-part]", fresh).some((part) => !document.getElementById(part.id))) location.reload();
-    if (changed) told.textContent = told.dataset.updated;
+    if (parts(fresh).some((part) => !document.getElementById(part.id))) location.reload();
+    // The first time only makes up for what changed while the page was on its way.
+    if (changed && settled) told.textContent = told.dataset.updated;
+    settled = true;
   } catch {
     // The next change tries again.
   } finally {
@@ -61,21 +78,25 @@ async function refresh() {
 
 const originals = new Map();
 
+// That time passes is no change: the page counts by itself.
+const timeless = (part) => part.innerHTML.replace(/(<time [^>]*>)[^<]*/g, "$1");
+
 function remember(root = document) {
-  for (const part of $$("[data-part], #health", root)) originals.set(part.id, part.innerHTML);
+  for (const part of $$("[data-part], #health", root)) originals.set(part.id, timeless(part));
 }
 
 function replace(part, fresh) {
   const other = part && fresh.getElementById(part.id);
-  if (!other || other.innerHTML === originals.get(part.id)) return false;
+  if (!other || timeless(other) === originals.get(part.id)) return false;
   // Nobody's typing or reading is disturbed.
-  if (part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select")) return false;
+  const named = (it) => it.getAttribute("href") ?? (it.matches("button") ? it.form?.getAttribute("action") : null);
+  const focused = part.contains(document.activeElement) ? named(document.activeElement) : null;
+  if (part.contains(document.activeElement) && !focused) return false;
   const rows = new Set($$("[data-row] a", part).map((link) => link.getAttribute("href")));
-  const focused = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
   const chosen = rowLink($(".here", part));
   const opened = $$("details", part).map((it) => it.open);
   const scrolled = part.scrollTop;
-  originals.set(part.id, other.innerHTML);
+  originals.set(part.id, timeless(other));
   part.replaceChildren(...document.adoptNode(other).childNodes);
   $$("details", part).forEach((it, n) => { it.open = opened[n] ?? it.open; });
   for (const row of $$("[data-row]", part)) {
@@ -83,7 +104,7 @@ function replace(part, fresh) {
     if (chosen && rowLink(row) === chosen) row.classList.add("here");
   }
   part.scrollTop = scrolled;
-  if (focused) $$("a", part).find((link) => link.getAttribute("href") === focused)?.focus();
+  if (focused) $$("a, button", part).find((it) => named(it) === focused)?.focus();
   ready(part);
   return true;
 }
@@ -99,33 +120,64 @@ function soon() {
   timer = setTimeout(() => { timer = 0; last = Date.now(); refresh(); }, wait);
 }
 
+// A message is a large page: alone, it is asked for again only when it is the one that has changed.
+function concerns(event) {
+  const open = openMessage();
+  if (!open || $("#list")) return true;
+  return event.type === "many" || (event.type === "message" && JSON.parse(event.data).id === open);
+}
+
 function listen() {
   const path = document.body.dataset.live;
   const sign = $("#live");
   if (!path || !window.EventSource) return;
   const word = sign.textContent;
-  const events = new EventSource(path);
-  let was = false;
-  let since = 0;
-  events.onopen = () => {
-    since = Date.now();
-    sign.hidden = false;
-    sign.classList.remove("lost");
-    sign.textContent = word;
-    if (was) soon();
-    was = true;
-  };
-  events.onerror = () => {
-    sign.hidden = false;
-    sign.classList.add("lost");
-    sign.textContent = sign.dataset.lost;
-  };
-  for (const kind of ["message", "many", "providers", "queue"]) {
-    // A stream begins with how things are, which the page knows.
-    events.addEventListener(kind, () => { if (Date.now() - since > 300) soon(); });
+  let events = null;
+  let silent = 0;
+  function connect() {
+    events?.close();
+    events = new EventSource(path);
+    events.onopen = () => {
+      clearTimeout(silent);
+      silent = 0;
+      sign.hidden = false;
+      sign.classList.remove("lost");
+      sign.textContent = word;
+      // What changed before the stream was there is told by nobody.
+      soon();
+    };
+    // A stream ends now and then, and the next one begins in seconds.
+    events.onerror = () => {
+      silent ||= setTimeout(() => {
+        sign.hidden = false;
+        sign.classList.add("lost");
+        sign.textContent = sign.dataset.lost;
+      }, 6000);
+    };
+    for (const kind of ["message", "many", "providers", "queue"]) {
+      events.addEventListener(kind, (event) => { if (concerns(event)) soon(); });
+    }
   }
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
-  addEventListener("pagehide", () => events.close());
+  // A browser opens six connections to a host: windows that nobody sees leave them to the others.
+  function disconnect() {
+    clearTimeout(silent);
+    silent = 0;
+    events?.close();
+    events = null;
+  }
+  if (!document.hidden) connect();
+  // Without a stream the page asks by itself. One that was refused does not come back by itself.
+  setInterval(() => {
+    if (document.hidden || events?.readyState === EventSource.OPEN) return;
+    soon();
+    if (events?.readyState !== EventSource.CONNECTING) connect();
+  }, 30000);
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) { disconnect(); return; }
+    connect();
+    soon();
+  });
+  addEventListener("pagehide", disconnect);
   addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 }
 
@@ -189,6 +241,12 @@ function pressed(event) {
 
 function ready(root = document) {
   localTimes(root);
+  // On a narrow screen, what is chosen may be out of sight.
+  for (const chosen of $$(".nav [aria-current], .tabs [aria-current]", root)) {
+    const bar = chosen.parentElement;
+    const [outer, inner] = [bar.getBoundingClientRect(), chosen.getBoundingClientRect()];
+    if (inner.right > outer.right) bar.scrollLeft += inner.right - outer.right + outer.width / 3;
+  }
   for (const button of $$("[data-copy]", root)) {
     if (!navigator.clipboard) break;
     button.hidden = false;

@@ -2,9 +2,9 @@
 
 use askama::Template;
 use axum::extract::Request;
-use axum::http::StatusCode;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -20,6 +20,16 @@ pub(in crate::http) fn problem(found: &Problem) -> Response {
     let told = Told { code: found.code, message: found.message.clone() };
     response.extensions_mut().insert(told);
     response
+}
+
+/// A page for a browser that has lost its way, JSON for everybody else.
+pub(in crate::http) fn lost(found: Problem, uri: &Uri, headers: &HeaderMap) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accept.contains("text/html") && !uri.path().starts_with("/api/") {
+        problem(&found)
+    } else {
+        found.into_response()
+    }
 }
 
 /// What is still to be told.
@@ -72,6 +82,9 @@ impl ProblemPage {
         let told = match (status, problem.code) {
             (StatusCode::NOT_FOUND, "not_found") if problem.message.contains("no message") => {
                 Some(t.no_such_message)
+            }
+            (StatusCode::NOT_FOUND, "not_found") if problem.message.contains("this path") => {
+                Some(t.no_such_page)
             }
             (StatusCode::GONE, _) => Some(t.content_gone),
             (StatusCode::FORBIDDEN, "stale_form") => Some(t.problem_form),

@@ -56,7 +56,7 @@ async fn attempt(
         test_mail::send_one(context, mail?).await
     };
     match sent.await {
-        Ok(Ok(sent)) => (StatusCode::OK, Answer::sent(&sent, context.side.catching, t)),
+        Ok(Ok(sent)) => (StatusCode::OK, Answer::sent(&sent, context.is_catching(), t)),
         Ok(Err(not_sent)) => {
             let outcome = match not_sent.id {
                 Some(id) => match context.ask(context.side.store.show(id)).await {
@@ -83,7 +83,7 @@ async fn page(
 ) -> Response {
     let report = Report::take(context).await;
     let t = visit.words();
-    let frame = Frame::new(visit, Section::Send, context.side.catching).live(&report);
+    let frame = Frame::new(visit, Section::Send, context.is_catching()).live(&report);
     let names = context.side.delivery.providers();
     let choice = |name: String| Choice { chosen: name == filled.provider, name };
     let page = SendPage {

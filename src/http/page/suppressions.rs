@@ -39,7 +39,7 @@ pub(in crate::http) async fn show(
     let (report, list) = tokio::join!(Report::take(&context), list);
     match list {
         Ok(page) => {
-            let frame = Frame::new(&visit, Section::Suppressions, context.side.catching);
+            let frame = Frame::new(&visit, Section::Suppressions, context.is_catching());
             let frame = frame.live(&report).done(done.as_deref());
             let page = SuppressionsPage::new(frame, &page, text, context.now());
             render(StatusCode::OK, &page)

@@ -129,6 +129,30 @@ async fn the_page_lists_filters_and_leads_to_older_mail() {
 }
 
 #[tokio::test]
+async fn a_search_that_has_not_looked_at_everything_says_so_and_goes_on() {
+    let store = FakeStore { messages: messages(9), reach: Some(4), ..FakeStore::default() };
+    let server = Setup { store, ..Setup::default() }.start().await;
+    let mut path = "/messages?q=number+5".to_owned();
+    for (found, told) in [
+        (false, Some("Nothing found so far")),
+        (true, Some("Not all messages have been looked at yet")),
+        (false, None),
+    ] {
+        let page = server.get(&path).await;
+        let text = page.text();
+        assert_eq!(text.contains("number 5</bdi>"), found, "{text}");
+        let next = text.split("rel=\"next\" href=\"").nth(1);
+        let Some(told) = told else {
+            assert!(text.contains("No older message matches") && next.is_none(), "{text}");
+            break;
+        };
+        assert!(text.contains(told) && text.contains("Search further"), "{text}");
+        assert!(!text.contains("No message matches"), "{text}");
+        path = next.unwrap().split('"').next().unwrap().replace("&#38;", "&");
+    }
+}
+
+#[tokio::test]
 async fn every_answer_forbids_foreign_scripts_frames_and_caching() {
     let server = Setup { token: "s3cret", ..Setup::default() }.start().await;
     let bearer = ("Authorization", "Bearer s3cret");
@@ -150,9 +174,13 @@ async fn every_answer_forbids_foreign_scripts_frames_and_caching() {
             if page && headers == [bearer] {
                 assert!(policy.contains("script-src 'self'; style-src 'self'"), "{path}: {policy}");
             }
+            // Of what is no page, nothing refers to anything.
+            let html = answer.header("content-type").is_some_and(|of| of.starts_with("text/html"));
+            let referrer = if html { "same-origin" } else { "no-referrer" };
+            assert!(html || !page || headers != [bearer], "{path} is no page");
             for (name, value) in [
                 ("x-content-type-options", "nosniff"),
-                ("referrer-policy", "no-referrer"),
+                ("referrer-policy", referrer),
                 ("cross-origin-resource-policy", "same-origin"),
                 ("cross-origin-opener-policy", "same-origin"),
                 ("cache-control", "no-store"),
@@ -326,6 +354,20 @@ async fn a_bad_test_mail_is_refused_with_the_field_named() {
     let answer = server.post("/send-test-email", &[JSON], body).await;
     assert_eq!((answer.status, answer.code()), (400, "invalid_field".to_owned()));
     assert!(answer.message().contains("resend, ses"), "{}", answer.message());
+}
+
+#[tokio::test]
+async fn a_browser_that_has_lost_its_way_is_shown_a_page() {
+    let server = Setup::default().start().await;
+    let accept = ("Accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+    let answer = server.get_with("/mesages", &[accept]).await;
+    assert_eq!(answer.status, 404);
+    assert!(answer.text().contains("There is no page at this address"), "{}", answer.text());
+    let answer = server.get_with("/suppressions/remove", &[accept]).await;
+    assert_eq!((answer.status, answer.header("allow")), (405, Some("POST")));
+    assert!(answer.text().starts_with("<!doctype html>"), "{}", answer.text());
+    let answer = server.get_with("/api/v1/mesages", &[accept]).await;
+    assert_eq!((answer.status, answer.code()), (404, "not_found".to_owned()));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -10,6 +10,7 @@ use super::client::{ask, read};
 use super::store::Fault;
 use super::{FakeStore, Setup};
 use crate::config::{HttpConfig, RateLimit, SenderConfig};
+use crate::http::patient::PATIENCE;
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
@@ -117,12 +118,28 @@ async fn a_connection_that_never_asked_does_not_hold_up_the_end() {
     assert!(start.elapsed() <= Duration::from_secs(16), "{:?}", start.elapsed());
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_asks_and_does_not_read_is_cut_off() {
+    let server = Setup::default().start().await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    // More than the system keeps for a connection.
+    let request = "GET /style.css HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let asked = 1_000;
+    stream.write_all(request.repeat(asked).as_bytes()).await.unwrap();
+    tokio::time::sleep(PATIENCE * 3).await;
+    let mut got = Vec::new();
+    let _ = stream.read_to_end(&mut got).await;
+    let answers = got.windows(17).filter(|at| at == b"HTTP/1.1 200 OK\r\n").count();
+    assert!((1..asked).contains(&answers), "{answers} answers");
+    assert_eq!(server.get("/style.css").await.status, 200, "who reads is served");
+}
+
 #[tokio::test]
 async fn submissions_and_retries_are_limited_together() {
     let server = Setup::default().start().await;
     let rate = RateLimit { calls: 2, per: Duration::from_hours(1) };
     let config = HttpConfig { submit_rate: rate, ..super::config() };
-    server.control.change(&config, SenderConfig::default(), 3, 1 << 20);
+    server.control.change(&config, SenderConfig::default(), 3, 1 << 20, false);
     let retry = "/api/v1/messages/019a7f00-0000-7000-8000-000000000000/retry";
     assert_eq!(server.post(retry, &[], b"").await.status, 404);
     assert_eq!(server.post("/api/v1/messages", &[JSON], b"{}").await.status, 400);

@@ -19,11 +19,15 @@ use crate::secret::Secret;
 struct Events(BufReader<TcpStream>);
 
 impl Events {
-    /// By HTTP/1.0 a body comes without chunks, as it is.
     async fn open(server: &Running) -> Self {
+        Self::open_with(server, "").await
+    }
+
+    /// By HTTP/1.0 a body comes without chunks, as it is. `fields`: lines of the head.
+    async fn open_with(server: &Running, fields: &str) -> Self {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
-        let request = b"GET /api/v1/events HTTP/1.0\r\nHost: localhost\r\n\r\n";
-        stream.write_all(request).await.unwrap();
+        let request = format!("GET /api/v1/events HTTP/1.0\r\nHost: localhost\r\n{fields}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
         let mut events = Self(BufReader::new(stream));
         let status = events.line().await.unwrap();
         assert!(status.contains(" 200 "), "{status}");
@@ -70,6 +74,14 @@ impl Events {
         let mut rest = Vec::new();
         let _ = self.0.read_to_end(&mut rest).await;
     }
+}
+
+const TOKEN: &str = "s3cret";
+
+/// The cookie of somebody who has logged in.
+fn session(server: &Running) -> String {
+    let sessions = &server.control.context().memory.sessions;
+    format!("mailferry={}", sessions.begin(TOKEN, Instant::now()))
 }
 
 async fn server() -> (Feed, Running) {
@@ -136,20 +148,31 @@ async fn ten_thousand_changes_are_a_few_lines_for_everybody() {
 
 #[tokio::test(start_paused = true)]
 async fn there_are_so_many_streams_and_a_place_becomes_free_with_its_client() {
-    let (_feed, server) = server().await;
+    let server = Setup { token: TOKEN, ..Setup::default() }.start().await;
     let mut streams = Vec::new();
-    for _ in 0..32 {
-        streams.push(Events::open(&server).await);
+    for _ in 0..4 {
+        let cookie = session(&server);
+        for _ in 0..8 {
+            let field = format!("Cookie: {cookie}\r\n");
+            streams.push(Events::open_with(&server, &field).await);
+        }
+        let refused = server.get_with("/api/v1/events", &[("Cookie", &cookie)]).await;
+        assert_eq!((refused.status, refused.code()), (429, "too_many_requests".to_owned()));
+        assert!(refused.message().contains("you have 8 streams"), "{}", refused.message());
     }
-    let refused = server.get("/api/v1/events").await;
-    assert_eq!((refused.status, refused.code()), (429, "too_many_requests".to_owned()));
-    assert_eq!(refused.header("retry-after"), Some("10"));
+    let bearer = format!("Bearer {TOKEN}");
+    let bearer = [("Authorization", bearer.as_str())];
+    let refused = server.get_with("/api/v1/events", &bearer).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("10")));
+    assert!(refused.message().contains("there are 32 streams"), "{}", refused.message());
     assert_eq!(server.get("/health").await.status, 200, "others are not kept waiting");
     drop(streams.pop());
     for _ in 0..1_000 {
-        let request = b"HEAD /api/v1/events HTTP/1.0\r\nHost: localhost\r\n\r\n";
+        let request = format!(
+            "HEAD /api/v1/events HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+        );
         let mut stream = TcpStream::connect(server.address).await.unwrap();
-        stream.write_all(request).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
         if super::client::read(&mut stream).await.status == 200 {
             return;
         }
@@ -181,10 +204,37 @@ async fn other_rules_end_what_was_allowed_by_the_old_ones() {
         ..super::config()
     };
     let start = Instant::now();
-    server.control.change(&config, SenderConfig::default(), 3, 1 << 20);
+    server.control.change(&config, SenderConfig::default(), 3, 1 << 20, false);
     events.end().await;
     assert!(start.elapsed() <= Duration::from_secs(2), "{:?}", start.elapsed());
     assert_eq!(server.get("/api/v1/events").await.status, 401);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_logout_ends_the_streams_of_its_session_and_of_no_other() {
+    let setup = Setup { token: TOKEN, ..Setup::default() };
+    let feed = setup.feed.clone();
+    let server = setup.start().await;
+    let (ada, bob) = (session(&server), session(&server));
+    let mut streams = Vec::new();
+    for cookie in [&ada, &ada, &bob] {
+        let mut events = Events::open_with(&server, &format!("Cookie: {cookie}\r\n")).await;
+        events.next_of("providers").await;
+        streams.push(events);
+    }
+    let mut bobs = streams.pop().unwrap();
+    let form = format!("csrf={}", server.csrf(&[("Cookie", &ada)]));
+    let headers = [("Cookie", ada.as_str()), ("Content-Type", "application/x-www-form-urlencoded")];
+    let start = Instant::now();
+    assert_eq!(server.post("/logout", &headers, form.as_bytes()).await.status, 303);
+    tell(&feed, id(1), State::Failed);
+    for mut events in streams {
+        while let Some((name, data)) = events.next().await {
+            assert_ne!(name, "message", "told after the logout: {data}");
+        }
+    }
+    assert!(start.elapsed() <= Duration::from_secs(2), "{:?}", start.elapsed());
+    assert_eq!(bobs.next_of("message").await["state"], json!("failed"));
 }
 
 #[tokio::test]

@@ -186,3 +186,83 @@ async fn a_login_form_comes_from_ourselves_and_is_small() {
     let large = vec![b'a'; 16 * 1024 + 1];
     assert_eq!(server.post("/login", &[FORM], &large).await.status, 413);
 }
+
+#[tokio::test]
+async fn a_session_is_never_the_one_that_somebody_else_has_chosen() {
+    let server = server().await;
+    let chosen = format!("mailferry={}", "A".repeat(43));
+    let answer = server.post("/login", &[FORM, ("Cookie", &chosen)], b"token=s3cret").await;
+    let first = cookie(&answer);
+    assert_ne!(first, chosen);
+    let page = async |cookie: &str| server.get_with("/", &[("Cookie", cookie)]).await.status;
+    assert_eq!((page(&chosen).await, page(&first).await), (303, 200));
+    let again = server.post("/login", &[FORM, ("Cookie", &first)], b"token=s3cret").await;
+    assert_eq!((page(&first).await, page(&cookie(&again)).await), (303, 200), "the old one ended");
+}
+
+#[tokio::test]
+async fn a_logout_ends_the_session_also_of_who_sends_the_token_itself() {
+    let server = server().await;
+    let cookie = cookie(&login(&server, TOKEN).await);
+    let both = [("Cookie", cookie.as_str()), ("Authorization", "Bearer s3cret")];
+    let form = format!("csrf={}", server.csrf(&both));
+    let answer = server.post("/logout", &[&[FORM], &both[..]].concat(), form.as_bytes()).await;
+    assert_eq!(answer.status, 303);
+    assert_eq!(server.get_with("/", &[("Cookie", &cookie)]).await.status, 303);
+}
+
+#[tokio::test]
+async fn a_form_never_leads_to_another_host() {
+    let server = server().await;
+    for next in [
+        "//evil.example",
+        "%2F%2Fevil.example",
+        "/%5Cevil.example",
+        "\\\\evil.example",
+        "/%09/evil.example",
+        "/%0d%0aSet-Cookie:%20mailferry=x",
+        "https:evil.example",
+        "/%2e//evil.example",
+        "%00//evil.example",
+    ] {
+        for (path, more) in [("/login", "token=s3cret"), ("/language", "lang=ko")] {
+            let body = format!("{more}&next={next}");
+            let answer = server.post(path, &[FORM], body.as_bytes()).await;
+            assert_eq!((answer.status, answer.header("location")), (303, Some("/")), "{next}");
+        }
+    }
+    // Encoded twice it is a path of ours, and stays one.
+    let body = b"token=s3cret&next=/%250d%250aX:%20y";
+    let answer = server.post("/login", &[FORM], body).await;
+    assert_eq!(answer.header("location"), Some("/%0d%0aX:%20y"));
+    assert_eq!(answer.header("x"), None);
+}
+
+#[tokio::test]
+async fn the_language_is_all_that_a_stranger_may_choose() {
+    let server = server().await;
+    let answer = server.post("/language", &[FORM], b"lang=ko&next=/messages").await;
+    let field = answer.header("set-cookie").unwrap();
+    assert!(field.starts_with("lang=ko; Path=/; Max-Age="), "{field}");
+    for lang in ["", "xx", "ko;%20Domain=evil", "ko%0d%0aX:%20y"] {
+        let body = format!("lang={lang}");
+        let answer = server.post("/language", &[FORM], body.as_bytes()).await;
+        assert_eq!((answer.status, answer.header("set-cookie")), (303, None), "{lang}");
+    }
+    let foreign = [FORM, ("Origin", "http://evil.example")];
+    assert_eq!(server.post("/language", &foreign, b"lang=ko").await.status, 403);
+    assert_eq!(server.get("/language?lang=ko").await.status, 405, "a link chooses nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_names_another_client_with_each_guess_is_stopped() {
+    let server = server().await;
+    for n in 0..200 {
+        let (bearer, client) = (format!("Bearer guess{n}"), format!("203.0.113.{n}"));
+        let claims = [("Authorization", bearer.as_str()), ("X-Forwarded-For", client.as_str())];
+        server.get_with("/health", &claims).await;
+    }
+    let elsewhere = ("X-Forwarded-For", "198.51.100.1");
+    assert_eq!(server.post("/login", &[FORM, elsewhere], b"token=s3cret").await.status, 429);
+    assert_eq!(login(&server, TOKEN).await.status, 303, "who speaks for himself is another");
+}

@@ -5,6 +5,7 @@ mod client;
 mod content;
 mod dialogues;
 mod doors;
+mod forms;
 mod limits;
 mod lists;
 mod live;
@@ -184,7 +185,7 @@ impl Running {
     /// Has another token hold from now on.
     fn change_token(&self, token: &str) {
         let config = HttpConfig { token: Secret::new(token), ..config() };
-        self.control.change(&config, SenderConfig::default(), 3, 1 << 20);
+        self.control.change(&config, SenderConfig::default(), 3, 1 << 20, false);
     }
 
     /// What forms must bring back that are shown to whoever asks with `headers`.
@@ -212,9 +213,9 @@ async fn another_token_holds_from_the_next_request_on() {
     assert_eq!((status("first").await, status("second").await), (200, 401));
     let config =
         HttpConfig { token: Secret::new("second"), trusted_networks: Vec::new(), ..config() };
-    running.control.change(&config, SenderConfig::default(), 3, 1 << 20);
+    running.control.change(&config, SenderConfig::default(), 3, 1 << 20, false);
     assert_eq!((status("first").await, status("second").await), (401, 200));
     let open = HttpConfig { token: Secret::default(), ..config };
-    running.control.change(&open, SenderConfig::default(), 3, 1 << 20);
+    running.control.change(&open, SenderConfig::default(), 3, 1 << 20, false);
     assert_eq!(running.get("/api/v1/messages").await.status, 403, "nobody is trusted now");
 }

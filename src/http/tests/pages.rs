@@ -9,6 +9,7 @@ use super::client::Answer;
 use super::sample;
 use super::store::{Act, FakeStore};
 use super::{Running, Setup};
+use crate::config::SenderConfig;
 use crate::message::QueueId;
 use crate::queue::{Details, Retry, State};
 
@@ -248,6 +249,14 @@ async fn where_mail_is_caught_the_start_is_an_inbox() {
     let page = server.get("/").await;
     assert!(page.text().contains("Caught here. Nothing was sent."), "{}", page.text());
     assert!(page.text().contains("href=\"/overview\""));
+
+    // Until another configuration brings a provider that sends.
+    server.control.change(&super::config(), SenderConfig::default(), 3, 1 << 20, false);
+    for path in ["/", "/overview"] {
+        let page = server.get(path).await;
+        assert!(!page.text().contains("Mail is caught here"), "{path}: {}", page.text());
+    }
+    assert!(!server.get("/").await.text().contains("Caught here"));
 }
 
 #[tokio::test]

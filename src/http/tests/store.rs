@@ -27,6 +27,10 @@ pub(super) struct FakeStore {
     pub(super) acts: Arc<Mutex<Vec<Act>>>,
     /// How many messages were to be kept.
     pub(super) inserts: Arc<watch::Sender<usize>>,
+    /// A list looks at so many messages and leaves the rest to the next page.
+    pub(super) reach: Option<usize>,
+    /// A retry of all that failed does not come to its end.
+    pub(super) endless: bool,
     /// Suppressions and counters.
     pub(super) lists: MemoryStore,
 }
@@ -121,17 +125,24 @@ impl Store for FakeStore {
 
     async fn list(&self, filter: Filter) -> Result<Page, StoreError> {
         self.look().await?;
-        let mut found = self
+        let older: Vec<_> = self
             .messages
             .iter()
             .map(|message| &message.summary)
-            .filter(|summary| filter.state.is_none_or(|state| summary.state == state))
             .filter(|summary| filter.before.is_none_or(|before| summary.id < before))
+            .collect();
+        let reach = self.reach.unwrap_or(older.len()).min(older.len());
+        let mut found = older[..reach]
+            .iter()
+            .copied()
+            .filter(|summary| filter.state.is_none_or(|state| summary.state == state))
             .filter(|summary| {
                 filter.text.as_ref().is_none_or(|text| summary.index.subject.contains(text))
             });
         let messages: Vec<_> = found.by_ref().take(filter.limit).cloned().collect();
-        let next = found.next().and(messages.last()).map(|summary| summary.id);
+        let more = found.next().and(messages.last()).map(|summary| summary.id);
+        let last = older[..reach].last().filter(|_| reach < older.len());
+        let next = more.or(last.map(|summary| summary.id));
         Ok(Page { messages, next })
     }
 
@@ -158,7 +169,8 @@ impl Store for FakeStore {
     ) -> Result<Retried, StoreError> {
         self.look().await?;
         self.acts.lock().unwrap().push(Act::RetryFailed(before));
-        let next = self.messages.first().map(|it| it.summary.id).filter(|_| before.is_none());
+        let next = self.messages.first().map(|it| it.summary.id);
+        let next = next.filter(|_| before.is_none() || self.endless);
         Ok(Retried { retried: 2, in_doubt: 1, without_content: 3, next })
     }
 

@@ -46,6 +46,11 @@ pub(super) fn is_unreadable(error: &rusqlite::Error) -> bool {
     )
 }
 
+/// True when the index of texts is damaged, which is no loss: it is made of the records.
+pub(super) fn is_index_damaged(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_CORRUPT_VTAB)
+}
+
 /// True when there is no room to write, also for the shared memory that goes with the log.
 pub(super) fn is_disk_full(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| {

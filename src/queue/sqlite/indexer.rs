@@ -11,21 +11,33 @@ use serde::Deserialize;
 
 use super::rows::{self, Id};
 use super::terms::{self, Text};
+use crate::clock::Timestamp;
 use crate::message::QueueId;
 use crate::queue::State;
 
-/// Messages in one slice: so few that acceptance hardly waits for it, so many that its pages are worth writing. Fewer than
-/// that are not written: to look at their records costs next to nothing.
+/// Messages in one slice at the most. Fewer than that are not written: to look at their records costs next to nothing.
 pub(super) const SLICE: usize = 256;
+
+/// Octets of text after which a slice ends: so few that acceptance hardly waits for it, so many that its pages are worth
+/// writing. The text of one message may have more, with a thousand recipients.
+pub(super) const TEXT: usize = 64 << 10;
+/// The same between commits that others wait for.
+pub(super) const TEXT_PRESSING: usize = 16 << 10;
 
 /// When so many wait, slices are written also while there is other work.
 const PRESSING: u64 = 50_000;
 /// The same of those that have changed: each is looked at in every search.
 const CHANGED_PRESSING: u64 = 10_000;
+/// So far is counted what waits and was not seen to come.
+const COUNTED: u64 = 2 * PRESSING;
 
 /// A message that is on its way will have another state and another name in a moment, and is waited for; until so many
 /// wait with it.
 const PATIENCE: u64 = 5_000;
+
+/// Messages that are further ahead of the clock stay in front of the index: behind one of them each new one would have to
+/// be noted.
+const AHEAD_MAX: Duration = Duration::from_hours(1);
 
 /// For so long nobody must have wanted anything else.
 pub(super) const CALM: Duration = Duration::from_millis(50);
@@ -39,6 +51,8 @@ pub(super) struct Progress {
     upto: QueueId,
     /// How many are not before it, as far as that is known.
     behind: u64,
+    /// There may be more of them than were counted.
+    is_more_behind: bool,
     /// How many are noted, as far as that is known.
     changed: u64,
     /// Nothing has happened since a slice found nothing that could be done.
@@ -49,14 +63,17 @@ impl Progress {
     /// Reads it.
     pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
         let upto = upto(connection)?;
-        let mut progress = Self { upto, behind: 0, changed: 0, stuck: false };
-        progress.look(connection)?;
+        let mut progress =
+            Self { upto, behind: 0, is_more_behind: false, changed: 0, stuck: false };
+        // A long tail must press at once, however busy everybody is from now on.
+        progress.look(connection, COUNTED)?;
         Ok(progress)
     }
 
     /// Of a process that does not keep the index: everything may be in it.
     pub(super) fn elsewhere() -> Self {
-        Self { upto: terms::id(u128::MAX), behind: 0, changed: 0, stuck: true }
+        let upto = terms::id(u128::MAX);
+        Self { upto, behind: 0, is_more_behind: false, changed: 0, stuck: true }
     }
 
     /// A message has come in.
@@ -67,6 +84,11 @@ impl Progress {
             return Ok(());
         }
         self.changed(connection, id)
+    }
+
+    /// True when the index has this message, or it is noted.
+    pub(super) fn has(&self, id: QueueId) -> bool {
+        id < self.upto
     }
 
     /// A message has other names or another state, or is for others.
@@ -81,14 +103,23 @@ impl Progress {
         Ok(())
     }
 
-    /// The record of a message has been removed.
+    /// The record of a message has been removed. Its row goes later: a fault in the index must not keep records.
     pub(super) fn gone(&mut self, connection: &Connection, id: QueueId) -> rusqlite::Result<()> {
         if id >= self.upto {
             self.behind = self.behind.saturating_sub(1);
             return Ok(());
         }
-        connection.prepare_cached("DELETE FROM unindexed WHERE message = ?1")?.execute([Id(id)])?;
-        write(connection, terms::row(terms::number(id)))
+        self.changed(connection, id)
+    }
+
+    /// Begins again with an empty index.
+    pub(super) fn begin_again(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        connection.execute_batch(
+            "INSERT INTO search (search) VALUES ('delete-all'); DELETE FROM unindexed; \
+             UPDATE indexed SET upto = zeroblob(16);",
+        )?;
+        *self = Self::read(connection)?;
+        Ok(())
     }
 
     /// True when there is a slice to write.
@@ -106,43 +137,71 @@ impl Progress {
         self.stuck = true;
     }
 
-    /// Writes a slice, within the transaction of its caller. Returns how many messages it was about.
-    pub(super) fn step(&mut self, connection: &Connection) -> rusqlite::Result<usize> {
+    /// Writes a slice of about `text_max` octets, within the transaction of its caller. Returns how many messages it was
+    /// about.
+    pub(super) fn step(
+        &mut self,
+        connection: &Connection,
+        text_max: usize,
+        now: Timestamp,
+    ) -> rusqlite::Result<usize> {
+        let end = QueueId::lower_bound(now.checked_add(AHEAD_MAX).unwrap_or(Timestamp::MAX));
+        if self.upto > end {
+            // The clock was ahead when they were indexed. To look at their records again does no harm.
+            self.reach(connection, QueueId::lower_bound(now))?;
+        }
         let noted: Vec<QueueId> = connection
             .prepare_cached("SELECT message FROM unindexed ORDER BY message LIMIT ?1")?
             .query_map([rows::signed(SLICE)], |row| rows::id(row, 0))?
             .collect::<rusqlite::Result<_>>()?;
-        let next = self.next(connection, SLICE - noted.len())?;
+        let next = self.next(connection, end, SLICE - noted.len())?;
         // In the order of the rows: otherwise the index would be written in many small pieces.
-        let mut last = None;
+        let (mut last, mut octets, mut messages) = (None, 0, 0);
         for id in noted.iter().chain(&next) {
+            if octets >= text_max {
+                break;
+            }
             let row = terms::row(terms::number(*id));
             if last.replace(row) != Some(row) {
-                write(connection, row)?;
+                octets += write(connection, row)?;
             }
+            messages += 1;
         }
-        for id in &noted {
+        let (noted, next) =
+            (&noted[..messages.min(noted.len())], &next[..messages.saturating_sub(noted.len())]);
+        for id in noted {
             connection
                 .prepare_cached("DELETE FROM unindexed WHERE message = ?1")?
                 .execute([Id(*id)])?;
         }
         if let Some(last) = next.last() {
-            self.upto = terms::id(terms::number(*last).saturating_add(1));
-            connection.prepare_cached("UPDATE indexed SET upto = ?1")?.execute([Id(self.upto)])?;
+            self.reach(connection, terms::id(terms::number(*last).saturating_add(1)))?;
         }
         self.behind = self.behind.saturating_sub(next.len() as u64);
         self.changed = self.changed.saturating_sub(noted.len() as u64);
-        let messages = noted.len() + next.len();
-        self.look(connection)?;
+        let is_worth_counting = self.is_more_behind && self.behind < PRESSING;
+        self.look(connection, if is_worth_counting { COUNTED } else { SLICE as u64 })?;
         self.stuck = messages == 0;
         Ok(messages)
     }
 
-    /// The messages that come next in the order of time, up to one that is on its way.
-    fn next(&self, connection: &Connection, limit: usize) -> rusqlite::Result<Vec<QueueId>> {
-        let mut search = connection
-            .prepare_cached("SELECT id, state FROM messages WHERE id >= ?1 ORDER BY id LIMIT ?2")?;
-        let mut found = search.query((Id(self.upto), rows::signed(limit)))?;
+    fn reach(&mut self, connection: &Connection, upto: QueueId) -> rusqlite::Result<()> {
+        self.upto = upto;
+        connection.prepare_cached("UPDATE indexed SET upto = ?1")?.execute([Id(upto)])?;
+        Ok(())
+    }
+
+    /// The messages that come next in the order of time and before `end`, up to one that is on its way.
+    fn next(
+        &self,
+        connection: &Connection,
+        end: QueueId,
+        limit: usize,
+    ) -> rusqlite::Result<Vec<QueueId>> {
+        let mut search = connection.prepare_cached(
+            "SELECT id, state FROM messages WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3",
+        )?;
+        let mut found = search.query((Id(self.upto), Id(end), rows::signed(limit)))?;
         let mut next = Vec::new();
         while let Some(row) = found.next()? {
             if self.behind < PATIENCE && row.get::<_, i64>(1)? == State::Sending as i64 {
@@ -153,9 +212,9 @@ impl Progress {
         Ok(next)
     }
 
-    /// Finds out what is known too low: what was there before this process.
-    fn look(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let limit = rows::signed(SLICE);
+    /// Counts what waits, up to `most`: what is known may be too low by what was there before this process.
+    fn look(&mut self, connection: &Connection, most: u64) -> rusqlite::Result<()> {
+        let limit = rows::signed(most);
         let behind = connection
             .prepare_cached(
                 "SELECT count(*) FROM (SELECT 1 FROM messages WHERE id >= ?1 LIMIT ?2)",
@@ -165,9 +224,13 @@ impl Progress {
             .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM unindexed LIMIT ?1)")?
             .query_row([limit], |row| rows::unsigned(row, 0))?;
         // Fewer than that are exactly so many.
-        let exact =
-            |found: u64, known: u64| if found < SLICE as u64 { found } else { known.max(found) };
+        let exact = |found: u64, known: u64| if found < most { found } else { known.max(found) };
         self.behind = exact(behind, self.behind);
+        if behind < most {
+            self.is_more_behind = false;
+        } else if most >= COUNTED {
+            self.is_more_behind = true;
+        }
         self.changed = exact(changed, self.changed);
         Ok(())
     }
@@ -178,8 +241,8 @@ pub(super) fn upto(connection: &Connection) -> rusqlite::Result<QueueId> {
     connection.prepare_cached("SELECT upto FROM indexed")?.query_row([], |row| rows::id(row, 0))
 }
 
-/// Writes one row of the index as its messages are now.
-fn write(connection: &Connection, row: i64) -> rusqlite::Result<()> {
+/// Writes one row of the index as its messages are now. Returns how many octets its text has.
+fn write(connection: &Connection, row: i64) -> rusqlite::Result<usize> {
     let (low, high) = terms::ids(row);
     let mut search = connection.prepare_cached(
         "SELECT id, state, sender, recipients, header_from, subject, provider, message_id, provider_message_id \
@@ -197,7 +260,7 @@ fn write(connection: &Connection, row: i64) -> rusqlite::Result<()> {
             .prepare_cached("INSERT OR REPLACE INTO search (rowid, text) VALUES (?1, ?2)")?
             .execute(params![row, text.as_str()])?;
     }
-    Ok(())
+    Ok(text.as_str().len())
 }
 
 /// Adds what a message is found by.

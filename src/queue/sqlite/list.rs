@@ -53,14 +53,6 @@ impl Conditions {
         self.add_plain(&condition.replace('?', &format!("?{number}")));
     }
 
-    /// Only these messages.
-    fn add_ids(&mut self, ids: Vec<QueueId>) {
-        let first = self.room + self.parameters.len() + 1;
-        let numbers: Vec<String> = (first..first + ids.len()).map(|n| format!("?{n}")).collect();
-        self.parameters.extend(ids.into_iter().map(|id| Box::new(Id(id)) as Box<dyn ToSql>));
-        self.add_plain(&format!("m.id IN ({})", numbers.join(", ")));
-    }
-
     fn add_plain(&mut self, condition: &str) {
         self.sql.push_str(" AND ");
         self.sql.push_str(condition);
@@ -72,14 +64,14 @@ pub(super) fn list(connection: &Connection, filter: &Filter) -> rusqlite::Result
     // All queries must see the same moment.
     let moment = connection.unchecked_transaction()?;
     let connection = &*moment;
-    if let Some(named) = named(connection, filter)? {
-        if named.is_empty() {
-            return Ok(Page::default());
-        }
-        let mut conditions = Conditions::with_room(1);
-        conditions.add_filter(filter);
-        conditions.add_ids(named);
-        return straight(connection, filter, "", &conditions);
+    if filter.name.is_some() {
+        let name = rules::name(filter.name.as_deref());
+        return name.map_or(Ok(Page::default()), |name| named(connection, filter, name));
+    }
+    if let Some(name) = rules::name(filter.text.as_deref())
+        && names::is_known(connection, name)?
+    {
+        return named(connection, filter, name);
     }
     let text = rules::search_text(filter.text.as_deref());
     if text.is_none()
@@ -99,6 +91,7 @@ pub(super) fn list(connection: &Connection, filter: &Filter) -> rusqlite::Result
         conditions: &conditions.sql,
         parameters: &conditions.parameters,
         terms: terms(filter, text.as_deref()),
+        stretches: search::STRETCHES,
         before: filter.before,
         length: rules::page_length(filter.limit),
     };
@@ -163,14 +156,20 @@ fn terms(filter: &Filter, text: Option<&str>) -> Terms {
     terms
 }
 
-/// The messages of the name that is asked for; `None` where it is not about a name.
-fn named(connection: &Connection, filter: &Filter) -> rusqlite::Result<Option<Vec<QueueId>>> {
-    if filter.name.is_some() {
-        let name = rules::name(filter.name.as_deref());
-        return name.map_or(Ok(Vec::new()), |name| names::find(connection, name)).map(Some);
-    }
-    let Some(name) = rules::name(filter.text.as_deref()) else { return Ok(None) };
-    Ok(Some(names::find(connection, name)?).filter(|named| !named.is_empty()))
+/// The newest messages of this name.
+fn named(connection: &Connection, filter: &Filter, name: &str) -> rusqlite::Result<Page> {
+    let mut conditions = Conditions::with_room(3);
+    conditions.add_filter(&Filter { before: None, ..filter.clone() });
+    conditions.add(names::IS_CALLED, name.to_owned());
+    let wanted = Wanted {
+        conditions: &conditions.sql,
+        parameters: &conditions.parameters,
+        terms: names::terms(name),
+        stretches: names::STRETCHES,
+        before: filter.before,
+        length: rules::page_length(filter.limit),
+    };
+    search::page(connection, &wanted)
 }
 
 /// Looks into the addresses of the recipients, not at the names and states beside them. Where JSON shows a text as it

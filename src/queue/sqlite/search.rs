@@ -6,6 +6,7 @@ use std::iter::Peekable;
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row, Statement};
 
+use super::fault::is_index_damaged;
 use super::indexer;
 use super::rows::{self, Id};
 use super::terms::{self, Terms};
@@ -13,7 +14,7 @@ use crate::message::QueueId;
 use crate::queue::{Page, Summary};
 
 /// Records that one page looks at where no index helps: in stretches, so that a page that is soon full looks at few.
-const STRETCHES: [u32; 3] = [500, 4_500, 20_000];
+pub(super) const STRETCHES: &[u32] = &[500, 4_500, 20_000];
 
 /// Records that one page looks at because the index names them.
 const NAMED_MAX: usize = 4_000;
@@ -28,6 +29,8 @@ pub(super) struct Wanted<'a> {
     pub(super) parameters: &'a [Box<dyn ToSql>],
     /// What the index knows of it; nothing where the index is of no use.
     pub(super) terms: Terms,
+    /// How many records are looked at where no index helps.
+    pub(super) stretches: &'static [u32],
     /// Only messages older than this one.
     pub(super) before: Option<QueueId>,
     pub(super) length: usize,
@@ -45,10 +48,19 @@ enum End {
 
 /// The newest messages that match. A page may be short and have a next one all the same.
 pub(super) fn page(connection: &Connection, wanted: &Wanted<'_>) -> rusqlite::Result<Page> {
+    match look(connection, wanted, !wanted.terms.is_empty()) {
+        Err(error) if is_index_damaged(&error) => {
+            tracing::warn!(%error, "queue index is damaged; the records were searched without it");
+            look(connection, wanted, false)
+        }
+        result => result,
+    }
+}
+
+fn look(connection: &Connection, wanted: &Wanted<'_>, by_index: bool) -> rusqlite::Result<Page> {
     let Some(high) = highest(wanted.before) else { return Ok(Page::default()) };
     let mut walk = Walk::new(connection, wanted)?;
-    let has_terms = !wanted.terms.is_empty();
-    let upto = if has_terms { terms::number(indexer::upto(connection)?) } else { 0 };
+    let upto = if by_index { terms::number(indexer::upto(connection)?) } else { 0 };
     let end = match (walk.look_through(connection, high, upto)?, upto.checked_sub(1)) {
         (End::Bottom, Some(indexed)) => walk.follow(connection, high.min(indexed))?,
         (end, _) => end,
@@ -109,7 +121,7 @@ impl<'c, 'a> Walk<'c, 'a> {
         mut high: u128,
         bottom: u128,
     ) -> rusqlite::Result<End> {
-        for length in STRETCHES {
+        for length in self.wanted.stretches {
             if high < bottom {
                 return Ok(End::Bottom);
             }

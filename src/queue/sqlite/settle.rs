@@ -24,6 +24,7 @@ pub(super) fn settle(
         LastError::Clear => (false, None),
         LastError::Set(error) => (false, Some(error)),
     };
+    let is_news = is_news(connection, books, settlement.id, &change)?;
     let held = connection
         .prepare_cached(
             "UPDATE messages SET state = ?3, due_at = coalesce(?4, due_at), deferrals = deferrals + ?5, \
@@ -59,8 +60,27 @@ pub(super) fn settle(
     }
     served.add(&settlement.usage);
     books.tally.moved(settlement.id, State::Sending, change.state);
-    books.index.changed(connection, settlement.id)?;
+    if is_news {
+        books.index.changed(connection, settlement.id)?;
+    }
     Ok(())
+}
+
+/// False when what the index has of a message stays as it is: one that waits for its next try as it did before. To write
+/// it again for each try would cost much where it has many recipients.
+fn is_news(
+    connection: &Connection,
+    books: &Books,
+    id: QueueId,
+    change: &Change<'_>,
+) -> rusqlite::Result<bool> {
+    if !change.state.is_open() || change.provider_message_id.is_some() || !books.index.has(id) {
+        return Ok(true);
+    }
+    let Some(provider) = change.provider else { return Ok(false) };
+    let mut search =
+        connection.prepare_cached("SELECT 1 FROM messages WHERE id = ?1 AND provider = ?2")?;
+    Ok(!search.exists(params![Id(id), provider])?)
 }
 
 /// Adds an attempt after those that are there.

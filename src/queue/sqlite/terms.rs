@@ -122,8 +122,12 @@ impl Terms {
         if all.iter().any(is_unknown) {
             return;
         }
-        for part in all.windows(3).take(PARTS_MAX) {
-            let part: String = part.iter().collect();
+        // Spread over all of it: texts that begin alike differ somewhere, often near the end.
+        let last = all.len().saturating_sub(3);
+        let few = last.min(PARTS_MAX - 1);
+        for n in (0..=few).filter(|_| all.len() >= 3) {
+            let at = n * last / few.max(1);
+            let part: String = all[at..at + 3].iter().collect();
             if !self.0.contains(&part) {
                 self.0.push(part);
             }
@@ -164,6 +168,19 @@ mod tests {
             assert_eq!(super::number(id(number)), number);
         }
         assert!(row(u128::MAX) > 0);
+    }
+
+    #[test]
+    fn the_parts_of_a_long_text_are_spread_over_it() {
+        for (length, parts) in [(0, 0), (2, 0), (3, 1), (4, 2), (34, 32), (35, 32), (1_000, 32)] {
+            let text: String = ('\u{1000}'..).take(length).collect();
+            let mut terms = Terms::default();
+            terms.text(&text);
+            assert_eq!(terms.0.len(), parts, "{length}");
+            assert!(terms.0.iter().all(|part| text.contains(part.as_str())));
+            assert!(terms.0.first().is_none_or(|part| text.starts_with(part.as_str())));
+            assert!(terms.0.last().is_none_or(|part| text.ends_with(part.as_str())));
+        }
     }
 
     #[test]

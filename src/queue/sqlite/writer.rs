@@ -10,14 +10,17 @@ use rusqlite::Connection;
 use super::books::Books;
 use super::checkpoint::{self, Checkpointer};
 use super::claim::{self, Wanted};
-use super::fault::{Fault, explain, is_disk_full, unavailable};
+use super::fault::{Fault, explain, is_disk_full, is_index_damaged, unavailable};
 use super::held::Held;
-use super::indexer::{BREATH, CALM};
+use super::indexer::{self, BREATH, CALM, Progress};
 use super::line::{Job, Line, Patience};
 use super::served::Served;
 use super::suppressed::Known;
 use super::tally::Tally;
 use super::{begin, counted, insert, operator, settle, suppressed};
+use crate::clock::Timestamp;
+#[cfg(not(test))]
+use crate::clock::{Clock as _, SystemClock};
 use crate::queue::round::Rounds;
 use crate::queue::{Counts, StoreError};
 
@@ -117,8 +120,10 @@ impl Writer {
                 let rest = jobs.split_off(portion(&jobs));
                 self.serve(std::mem::replace(&mut jobs, rest));
             }
-            if is_calm || self.books.index.is_pressing() {
-                self.index();
+            if is_calm {
+                self.index(indexer::TEXT);
+            } else if self.books.index.is_pressing() {
+                self.index(indexer::TEXT_PRESSING);
             }
             calm = if is_calm { BREATH } else { CALM };
         }
@@ -130,19 +135,12 @@ impl Writer {
         }
     }
 
-    /// Writes a slice of the index of texts. Returns how many messages it was about.
-    fn index(&mut self) -> usize {
+    /// Writes a slice of about `text_max` octets of the index of texts. Returns how many messages it was about.
+    fn index(&mut self, text_max: usize) -> usize {
         if !self.keeps_index {
             return 0;
         }
-        let books = self.books;
-        let written = self.connection.execute_batch("BEGIN IMMEDIATE").and_then(|()| {
-            let written = self.books.index.step(&self.connection)?;
-            // Nothing to write is nothing to wait for the disk for.
-            self.connection.execute_batch(if written == 0 { "ROLLBACK" } else { "COMMIT" })?;
-            Ok(written)
-        });
-        match written {
+        match self.write_index(|index, connection| index.step(connection, text_max, now())) {
             Ok(written) => {
                 self.index_failed = false;
                 if let Some(checkpointer) = &mut self.checkpointer {
@@ -151,16 +149,47 @@ impl Writer {
                 written
             }
             Err(error) => {
-                self.books = books;
                 self.books.index.pause();
-                self.roll_back();
                 // Searches look at the records instead.
-                if !std::mem::replace(&mut self.index_failed, true) {
+                if std::mem::replace(&mut self.index_failed, true) {
+                    return 0;
+                }
+                if is_index_damaged(&error) {
+                    self.mend_index();
+                } else {
                     tracing::warn!(error = explain(&error), "queue index was not written");
                 }
                 0
             }
         }
+    }
+
+    /// Has a damaged index begin again.
+    fn mend_index(&mut self) {
+        tracing::warn!("queue index is damaged; it is written again from the records");
+        if let Err(error) = self.write_index(Progress::begin_again) {
+            self.books.index.pause();
+            tracing::error!(%error, "queue index cannot be written again");
+        }
+    }
+
+    /// Does something with the index, in a transaction of its own.
+    fn write_index<T>(
+        &mut self,
+        act: impl FnOnce(&mut Progress, &Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let books = self.books;
+        let result = self.connection.execute_batch("BEGIN IMMEDIATE").and_then(|()| {
+            let result = act(&mut self.books.index, &self.connection)?;
+            // Without anything written it does not wait for the disk.
+            self.connection.execute_batch("COMMIT")?;
+            Ok(result)
+        });
+        if result.is_err() {
+            self.books = books;
+            self.roll_back();
+        }
+        result
     }
 
     /// Does one portion and answers it.
@@ -171,7 +200,7 @@ impl Writer {
         jobs.retain(|job| !is_unwanted(job));
         #[cfg(test)]
         for mut job in jobs.extract_if(.., |job| matches!(job, Job::Index { .. })) {
-            let written = self.index();
+            let written = self.index(indexer::TEXT);
             if let Job::Index { answer } = &mut job {
                 answer.keep(Ok(written));
             }
@@ -333,6 +362,18 @@ impl Writer {
         }
         self.books.tally.counts(&self.connection)
     }
+}
+
+/// The time that tells which messages come from a clock that was ahead.
+#[cfg(not(test))]
+fn now() -> Timestamp {
+    SystemClock.now()
+}
+
+/// After all messages of the tests but those that are ahead.
+#[cfg(test)]
+fn now() -> Timestamp {
+    crate::queue::conformance::at(1_000_000)
 }
 
 /// Changes when another connection has written.

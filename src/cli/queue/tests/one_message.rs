@@ -103,6 +103,10 @@ impl Store for OneMessage {
     async fn list(&self, filter: Filter) -> Result<Page, StoreError> {
         self.note(format!("list {:?} {:?} {}", filter.state, filter.text, filter.limit));
         let next = filter.before.is_none().then(id);
+        // Whoever looks for a name comes upon it on the second page.
+        if filter.name.is_some() && next.is_some() {
+            return Ok(Page { messages: Vec::new(), next });
+        }
         let known = filter.name.is_none_or(|name| ["<1@example.org>", AT_RESEND].contains(&&*name));
         let summary = || self.summary();
         let mut messages = if known { vec![summary()] } else { Vec::new() };

@@ -27,7 +27,7 @@ use super::words::{Words, fill, size};
 use super::{parameter, problem, render};
 use crate::clock::Timestamp;
 use crate::message::Address;
-use crate::queue::{Details, Filter, RecipientState, State};
+use crate::queue::{Details, Filter, RecipientState, RecipientStatus, State, Summary};
 
 /// How much of the body of a request is shown, octets.
 const BODY_SHOWN_MAX: usize = 256 * 1024;
@@ -49,9 +49,9 @@ pub(in crate::http) async fn message(
         Err(found) => return problem(&found),
     };
     let t = visit.words();
-    let section = if context.side.catching { Section::Inbox } else { Section::Messages };
-    let frame = Frame::new(&visit, section, context.side.catching).live(&report);
-    let list = if context.side.catching { inbox(&context, &report, t).await } else { None };
+    let section = if context.is_catching() { Section::Inbox } else { Section::Messages };
+    let frame = Frame::new(&visit, section, context.is_catching()).live(&report);
+    let list = if context.is_catching() { inbox(&context, &report, t).await } else { None };
     let message = MessageView::read(&context, &details, query, t).await;
     let frame = frame.done(parameter(query, "done").as_deref());
     let page = MessagePage { t, frame, list, message: Some(message), alone: true };
@@ -215,6 +215,8 @@ pub(super) struct Actions {
     pub(super) providers: Vec<String>,
     /// Who would get it, one per line.
     pub(super) recipients: String,
+    /// They need not be named: it is for them as it is.
+    pub(super) unnamed: bool,
 }
 
 impl MessageView {
@@ -244,7 +246,7 @@ impl MessageView {
             }
         };
         let names = context.side.delivery.providers();
-        let catching = context.side.catching;
+        let catching = context.is_catching();
         Self::new(&Told { details, tab, names, catching }, body, context.now(), t)
     }
 
@@ -289,7 +291,7 @@ impl MessageView {
             provider_ids,
             tabs: Tab::ALL.map(link).into(),
             body,
-            actions: Actions::new(details, &told.names, t),
+            actions: Actions::new(told, t),
             path,
         }
     }
@@ -306,7 +308,8 @@ pub(super) struct Told<'a> {
 }
 
 impl Actions {
-    fn new(details: &Details, names: &[String], t: &'static Words) -> Self {
+    fn new(told: &Told<'_>, t: &'static Words) -> Self {
+        let Told { details, names, catching, .. } = told;
         let summary = &details.summary;
         let retry = match summary.state {
             State::Queued => Some(t.retry_now),
@@ -316,17 +319,57 @@ impl Actions {
         Self {
             retry,
             cancel: summary.state == State::Queued,
-            differently: summary.state != State::Sending,
-            providers: names.to_vec(),
+            // Where mail is caught, there is no other way.
+            differently: !catching && summary.state != State::Sending,
+            providers: names.clone(),
             recipients: waiting(details).join("\n"),
+            unnamed: summary.state != State::Delivered,
         }
     }
 }
 
-/// Who has not got it; of a message that everybody has, all.
-pub(super) fn waiting(details: &Details) -> Vec<&str> {
-    let recipients = &details.summary.recipients;
-    let waits = |of: &&crate::queue::RecipientStatus| of.state != RecipientState::Delivered;
+/// Whom a retry without names is for, as the queue has it: who was left out by an operator gets nothing unless nobody
+/// else is left. Of a message that everybody has, all.
+fn waiting(details: &Details) -> Vec<&str> {
+    let Summary { recipients, state, .. } = &details.summary;
+    let open = |state: RecipientState| match state {
+        RecipientState::Queued | RecipientState::Failed | RecipientState::Suppressed => true,
+        RecipientState::Delivered | RecipientState::Cancelled => false,
+    };
+    let also_cancelled =
+        *state == State::Cancelled || !recipients.iter().any(|recipient| open(recipient.state));
+    let waits = |of: &&RecipientStatus| {
+        open(of.state) || (also_cancelled && of.state == RecipientState::Cancelled)
+    };
     let left: Vec<&str> = recipients.iter().filter(waits).map(|it| it.address.as_str()).collect();
     if left.is_empty() { recipients.iter().map(|it| it.address.as_str()).collect() } else { left }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::tests::sample;
+
+    #[test]
+    fn a_form_names_those_for_whom_the_queue_would_try_again() {
+        use RecipientState::{Cancelled, Delivered, Failed, Queued, Suppressed};
+        const ADA: &str = "ada@example.org";
+        const BOB: &str = "bob@example.org";
+        for (state, of_ada, of_bob, named) in [
+            (State::Failed, Delivered, Failed, &[BOB][..]),
+            (State::Failed, Cancelled, Failed, &[BOB]),
+            (State::Queued, Queued, Cancelled, &[ADA]),
+            (State::Failed, Suppressed, Cancelled, &[ADA]),
+            (State::Cancelled, Failed, Cancelled, &[ADA, BOB]),
+            (State::Cancelled, Delivered, Cancelled, &[BOB]),
+            (State::Failed, Delivered, Cancelled, &[BOB]),
+            (State::Delivered, Delivered, Delivered, &[ADA, BOB]),
+        ] {
+            let mut details = sample::failed();
+            details.summary.state = state;
+            details.summary.recipients[0].state = of_ada;
+            details.summary.recipients[1].state = of_bob;
+            assert_eq!(waiting(&details), named, "{state:?}: {of_ada:?}, {of_bob:?}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::super::words::{Moment, Words, fill};
 use crate::clock::Timestamp;
-use crate::queue::{Details, Outcome, RecipientState, State};
+use crate::queue::{Details, Outcome, RecipientState, State, Summary};
 
 /// The answer to: where is it?
 #[derive(Debug)]
@@ -24,18 +24,26 @@ impl Standing {
     ) -> Self {
         let summary = &details.summary;
         let ended_well = summary.state == State::Delivered;
-        let error = summary.error.clone().filter(|_| !ended_well);
-        let asked = details.attempts.last().map(|attempt| attempt.provider.clone());
-        // Some errors name who said them.
-        let named = asked.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
-        let error = error.map(|text| text.strip_prefix(&named).unwrap_or(&text).to_owned());
+        let shown = summary.error.as_deref().filter(|_| !ended_well);
+        let (said_by, error) = shown.map(|text| whose(text, details)).unzip();
         Self {
             sentence: sentence(details, catching, now, t),
-            said_by: asked.filter(|_| error.is_some()),
-            error,
+            said_by: said_by.flatten().map(str::to_owned),
+            error: error.map(str::to_owned),
             todo: todo(details, t),
         }
     }
+}
+
+/// Who said this, and the words without that name. Much is said by nobody that was asked: that a suppression stands in the
+/// way, that the time is over, that there is no provider.
+fn whose<'a>(text: &'a str, details: &'a Details) -> (Option<&'a str>, &'a str) {
+    let Some(last) = details.attempts.last() else { return (None, text) };
+    let name = last.provider.as_str();
+    let named = text.strip_prefix(name).and_then(|rest| rest.strip_prefix(": "));
+    let own = last.error.as_deref().is_some_and(|said| said == named.unwrap_or(text));
+    // Some errors begin with who said them.
+    if own || named.is_some() { (Some(name), named.unwrap_or(text)) } else { (None, text) }
 }
 
 fn sentence(details: &Details, catching: bool, now: Timestamp, t: &Words) -> String {
@@ -54,18 +62,28 @@ fn sentence(details: &Details, catching: bool, now: Timestamp, t: &Words) -> Str
         State::Sending => t.where_sending.to_owned(),
         State::Delivered if catching => t.where_caught.to_owned(),
         State::Delivered => {
-            fill(t.where_delivered, &[summary.provider.as_deref().unwrap_or(t.provider)])
-        }
-        State::Failed => {
-            let all = summary.recipients.len();
-            let delivered = |it: &&_| is(it, RecipientState::Delivered);
-            match summary.recipients.iter().filter(delivered).count() {
-                0 => t.where_failed.to_owned(),
-                some => fill(t.where_failed_some, &[&some.to_string(), &all.to_string()]),
+            let by = summary.provider.as_deref().unwrap_or(t.provider);
+            let (some, all) = delivered(summary);
+            // Others may be suppressed or left out by an operator.
+            if some < all {
+                fill(t.where_delivered_some, &[by, &some.to_string(), &all.to_string()])
+            } else {
+                fill(t.where_delivered, &[by])
             }
         }
+        State::Failed => match delivered(summary) {
+            (0, _) => t.where_failed.to_owned(),
+            (some, all) => fill(t.where_failed_some, &[&some.to_string(), &all.to_string()]),
+        },
         State::Cancelled => t.where_cancelled.to_owned(),
     }
+}
+
+/// How many recipients have it, and of how many.
+fn delivered(summary: &Summary) -> (usize, usize) {
+    let recipients = &summary.recipients;
+    let some = recipients.iter().filter(|it| is(it, RecipientState::Delivered)).count();
+    (some, recipients.len())
 }
 
 fn is(recipient: &crate::queue::RecipientStatus, state: RecipientState) -> bool {
@@ -161,11 +179,39 @@ mod tests {
     fn mail_that_arrived_or_was_caught_needs_nothing() {
         let mut details = sample::failed();
         details.summary.state = State::Delivered;
+        details.summary.recipients.truncate(1);
         let standing = told(&details);
-        assert!(standing.sentence.starts_with("resend has taken it"), "{}", standing.sentence);
+        let words = "resend has taken it for every recipient";
+        assert!(standing.sentence.starts_with(words), "{}", standing.sentence);
         assert_eq!((standing.error, standing.todo), (None, None));
         let caught = Standing::new(&details, true, sample::now(), Lang::Korean.words());
         assert!(caught.sentence.contains("받아 두었습니다"), "{}", caught.sentence);
+    }
+
+    #[test]
+    fn who_was_left_out_is_not_counted_among_those_who_have_it() {
+        for state in [RecipientState::Suppressed, RecipientState::Cancelled] {
+            let mut details = sample::failed();
+            details.summary.state = State::Delivered;
+            details.summary.recipients[1].state = state;
+            let sentence = told(&details).sentence;
+            assert!(
+                sentence.starts_with("resend has taken it for 1 of 2 recipients"),
+                "{sentence}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_provider_is_named_only_for_what_it_said_itself() {
+        let mut details = sample::failed();
+        details.summary.error = Some("resend: 500".to_owned());
+        let standing = told(&details);
+        assert_eq!(standing.said_by.as_deref(), Some("resend"));
+        assert_eq!(standing.error.as_deref(), Some("500"));
+        details.summary.error = Some("bob@example.org is on the suppression list".to_owned());
+        let standing = told(&details);
+        assert_eq!((standing.said_by, standing.error), (None, details.summary.error));
     }
 
     #[test]

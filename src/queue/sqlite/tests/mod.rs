@@ -2,6 +2,7 @@
 
 mod aside;
 mod batches;
+mod indexing;
 mod opening;
 mod processes;
 mod searching;

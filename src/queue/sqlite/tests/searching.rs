@@ -1,5 +1,7 @@
 //! The index of texts: it finds what a look at every record finds, however far it has come.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -7,6 +9,7 @@ use crate::message::{IndexFields, Message};
 use crate::queue::conformance::{
     HOUR, at, attempt, claim, delivered, in_state, message, queued, settlement, up_to,
 };
+use crate::queue::sqlite::indexer::Progress;
 use crate::queue::sqlite::terms;
 use crate::queue::{
     Attempt, Claim, Entry, Filter, Lease, MemoryStore, Next, Outcome, Page, Retry, State, Store,
@@ -25,16 +28,16 @@ mod indexed {
 }
 
 /// Writes a slice of the index.
-async fn index(store: &SqliteStore) -> usize {
+pub(super) async fn index(store: &SqliteStore) -> usize {
     store.ask(|answer| Job::Index { answer }).await.unwrap()
 }
 
-async fn index_all(store: &SqliteStore) {
+pub(super) async fn index_all(store: &SqliteStore) {
     while index(store).await > 0 {}
 }
 
 /// All pages of a list.
-async fn all(store: &dyn Store, filter: &Filter) -> Vec<QueueId> {
+pub(super) async fn all(store: &dyn Store, filter: &Filter) -> Vec<QueueId> {
     let mut found: Vec<QueueId> = Vec::new();
     let mut before = None;
     for _ in 0..10_000 {
@@ -48,12 +51,12 @@ async fn all(store: &dyn Store, filter: &Filter) -> Vec<QueueId> {
     panic!("a list without end");
 }
 
-fn text(text: &str) -> Filter {
+pub(super) fn text(text: &str) -> Filter {
     Filter { text: Some(text.to_owned()), ..Filter::default() }
 }
 
 /// How many rows the index has.
-fn rows_of_index(path: &Path) -> i64 {
+pub(super) fn rows_of_index(path: &Path) -> i64 {
     let connection = Connection::open(path).unwrap();
     connection.query_row("SELECT count(*) FROM search_docsize", [], |row| row.get(0)).unwrap()
 }
@@ -130,12 +133,39 @@ async fn what_is_removed_leaves_the_index() {
     index_all(&store).await;
     assert_eq!(rows_of_index(&path), 21);
     while store.sweep(HOUR, HOUR, at(100_000)).await.unwrap() > 0 {}
+    assert_eq!(all(&store, &text("ada@")).await, [kept]);
+    index_all(&store).await;
     assert_eq!(rows_of_index(&path), 1);
     assert_eq!(all(&store, &text("ada@")).await, [kept]);
 }
 
+#[tokio::test]
+async fn a_slice_ends_after_so_much_text() {
+    let (_folder, path) = place();
+    let store = daemon(&path);
+    let mut ids = Vec::new();
+    for n in 0..20 {
+        let mut crowd = message(n);
+        let to = |i| format!("member-number-{i:03}@crowd.example").parse().unwrap();
+        crowd.envelope.recipients = (0..300).map(to).collect();
+        ids.push(crowd.id);
+        store.insert(Entry::waiting(Arc::new(crowd))).await.unwrap();
+    }
+    let mut slices = Vec::new();
+    loop {
+        match index(&store).await {
+            0 => break,
+            messages => slices.push(messages),
+        }
+    }
+    assert_eq!(slices.iter().sum::<usize>(), 20);
+    assert!(slices.iter().all(|messages| *messages <= 7), "of 10 KiB each: {slices:?}");
+    ids.reverse();
+    assert_eq!(all(&store, &text("member-number-299")).await, ids);
+}
+
 /// Adds so many messages past the store, which would take its time.
-async fn fill(store: &SqliteStore, messages: i64) {
+pub(super) async fn fill(store: &SqliteStore, messages: i64) {
     let start = at(0).as_millisecond();
     reach(store, move |connection| {
         connection
@@ -183,6 +213,21 @@ async fn the_index_finds_what_is_rare_at_once() {
         let expected = usize::from(filter.text.as_deref() != Some("no such text"));
         assert_eq!((page.messages.len(), page.next), (expected, None), "{filter:?}");
     }
+}
+
+#[tokio::test]
+async fn a_long_tail_presses_from_the_start_on() {
+    let (_folder, path) = place();
+    let store = daemon(&path);
+    fill(&store, 60_000).await;
+    drop(store);
+    let connection = Connection::open(&path).unwrap();
+    assert!(Progress::read(&connection).unwrap().is_pressing());
+    // But for the last ten.
+    let ten_left = QueueId::lower_bound(at(0) + Duration::from_millis(59_991));
+    connection.execute("UPDATE indexed SET upto = ?1", [ten_left.as_bytes()]).unwrap();
+    let progress = Progress::read(&connection).unwrap();
+    assert!(!progress.is_pressing() && !progress.has_slice(), "{progress:?}");
 }
 
 /// A step of a story about two stores.
