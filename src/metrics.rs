@@ -115,6 +115,7 @@ struct Meter {
     delivered: Counter,
     failed: Counter,
     cancelled: Counter,
+    suppressed: Counter,
 }
 
 impl Families {
@@ -143,6 +144,7 @@ impl Families {
             delivered: finished("delivered"),
             failed: finished("failed"),
             cancelled: finished("cancelled"),
+            suppressed: finished("suppressed"),
         }
     }
 }
@@ -173,7 +175,7 @@ impl Metrics {
         let arrivals = Arrivals::default();
         registry.register_collector(Box::new(arrivals.clone()));
         // A message may end before any provider was asked.
-        for state in ["failed", "cancelled"] {
+        for state in ["failed", "cancelled", "suppressed"] {
             families.finished.get_or_create_owned(&ByEnd { provider: String::new(), state });
         }
         Self(Arc::new(Inner {
@@ -238,6 +240,12 @@ impl Metrics {
     /// An operator has cancelled a message; the provider that was asked last, if any was.
     pub fn cancelled(&self, provider: Option<&str>) {
         self.unserved(provider, "cancelled", |meter| &meter.cancelled);
+    }
+
+    /// A message was not sent, because everybody who was left is on the suppression list; the provider that was asked
+    /// last, if any was.
+    pub fn suppressed(&self, provider: Option<&str>) {
+        self.unserved(provider, "suppressed", |meter| &meter.suppressed);
     }
 
     fn unserved(

@@ -138,6 +138,7 @@ impl Engine {
                         Obstacle::Error(_)
                         | Obstacle::Stopped(_)
                         | Obstacle::Unfit { .. }
+                        | Obstacle::Unlisted
                         | Obstacle::Interrupted => {}
                     }
                 }
@@ -177,6 +178,8 @@ fn cause(obstacle: &Obstacle) -> Cause {
     match obstacle {
         Obstacle::Error(error) if error.verdict == Verdict::Unknown => Cause::Rejected,
         Obstacle::Unfit { .. } | Obstacle::Refused { .. } => Cause::Rejected,
-        Obstacle::Error(_) | Obstacle::Stopped(_) | Obstacle::Interrupted => Cause::Unavailable,
+        Obstacle::Error(_) | Obstacle::Stopped(_) | Obstacle::Unlisted | Obstacle::Interrupted => {
+            Cause::Unavailable
+        }
     }
 }

@@ -23,8 +23,8 @@ impl Engine {
     ///
     /// A message at which a provider's code or the parser panics costs neither the slot nor the message.
     pub(super) async fn attempt(&self, job: &mut Job, lane: LaneId) -> Result<(), Obstacle> {
-        if !self.suppress(job).await {
-            return Err(Obstacle::Interrupted);
+        if !self.suppress(job, lane).await {
+            return Err(Obstacle::Unlisted);
         }
         if job.suppression().is_some() {
             return Ok(());
@@ -163,7 +163,10 @@ impl Engine {
         }
         let losses = match obstacle {
             Obstacle::Unfit { losses, .. } | Obstacle::Refused { losses, .. } => losses.clone(),
-            Obstacle::Error(_) | Obstacle::Stopped(_) | Obstacle::Interrupted => Vec::new(),
+            Obstacle::Error(_)
+            | Obstacle::Stopped(_)
+            | Obstacle::Unlisted
+            | Obstacle::Interrupted => Vec::new(),
         };
         self.note_no_call(job, name, Outcome::Unfit, obstacle.text(name), losses);
     }

@@ -37,16 +37,18 @@ pub(super) enum Obstacle {
     Error(SendError),
     /// The call was not made: the provider has asked for a rest, or a quota has no room.
     Stopped(SendError),
+    /// The list of addresses that get no mail cannot be read.
+    Unlisted,
     /// The lease will run out before the next call is through, or the program stops between two calls.
     Interrupted,
 }
 
 impl Obstacle {
-    /// True when nobody knows what came of the call, or there is no time for another.
+    /// True when nobody knows what came of the call, or no other can be made now.
     pub(super) fn leaves_doubt(&self) -> bool {
         match self {
             Self::Error(error) => error.unclear,
-            Self::Interrupted => true,
+            Self::Unlisted | Self::Interrupted => true,
             Self::Stopped(_) | Self::Unfit { .. } | Self::Refused { .. } => false,
         }
     }
@@ -58,6 +60,7 @@ impl Obstacle {
                 format!("{provider} cannot carry this message: {reason}")
             }
             Self::Error(error) | Self::Stopped(error) => format!("{provider}: {error}"),
+            Self::Unlisted => "the suppression list cannot be read".to_owned(),
             Self::Interrupted => "the delivery was interrupted".to_owned(),
         }
     }
@@ -99,6 +102,11 @@ pub(super) fn after(
     let Obstacle::Error(error) = obstacle else {
         return match obstacle {
             Obstacle::Interrupted => Course::Settle(wait(now, None)),
+            // Nothing was tried, so that it is no step of the back-off; nor must it come round at once.
+            Obstacle::Unlisted => {
+                let due = now + rules.backoff.ceiling(0);
+                Course::Settle(wait(due, Some(obstacle.text(provider))))
+            }
             Obstacle::Refused { .. } => {
                 Course::Settle(Next::Failed { error: obstacle.text(provider) })
             }
@@ -136,6 +144,7 @@ pub(super) fn others_closed(
         Obstacle::Stopped(_)
         | Obstacle::Unfit { .. }
         | Obstacle::Refused { .. }
+        | Obstacle::Unlisted
         | Obstacle::Interrupted => false,
         Obstacle::Error(error) => {
             matches!(error.verdict, Verdict::Temporary { .. } | Verdict::Unknown)
@@ -164,6 +173,7 @@ pub(super) fn without_provider(
         Obstacle::Unfit { .. }
         | Obstacle::Error(_)
         | Obstacle::Stopped(_)
+        | Obstacle::Unlisted
         | Obstacle::Interrupted => unknown >= UNKNOWN_RETRIES + providers,
     };
     if over {
@@ -201,6 +211,7 @@ pub(super) fn asked_wait(obstacle: &Obstacle) -> Duration {
         | Obstacle::Stopped(_)
         | Obstacle::Unfit { .. }
         | Obstacle::Refused { .. }
+        | Obstacle::Unlisted
         | Obstacle::Interrupted => Duration::ZERO,
     }
 }

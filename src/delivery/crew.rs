@@ -193,7 +193,10 @@ impl Engine {
             if number % PREPARED_IN_A_ROW == PREPARED_IN_A_ROW - 1 {
                 tokio::task::yield_now().await;
             }
-            match self.member(way, &mut job).await {
+            // Who is on the list stays behind.
+            let listed = self.concerns_the_list(&job).await;
+            let member = if listed { None } else { self.member(way, &mut job).await };
+            match member {
                 Some((call, addressing)) if can_join(way.provider, &call) => {
                     // With the comma.
                     let size = call.body.len() + 1;
@@ -244,7 +247,8 @@ impl Engine {
         }
     }
 
-    /// Prepares a batch that is repeated: all of it as it was, or nothing.
+    /// Prepares a batch that is repeated: all of it as it was, or nothing. So nobody is looked for on the list of addresses
+    /// that get no mail: it may have arrived, and without one of them the others would get it twice.
     async fn board_again(&self, way: &Lane<'_>, jobs: Vec<Job>) -> Boarding {
         if self.closing.load(Ordering::Relaxed) || jobs.iter().any(|job| job.lease_ends(self.now()))
         {
@@ -271,9 +275,6 @@ impl Engine {
 
     /// The one call of this message; `None` when there are several or none, or it cannot be made.
     async fn member(&self, way: &Lane<'_>, job: &mut Job) -> Option<(Call, Addressing)> {
-        if self.concerns_the_list(job).await {
-            return None;
-        }
         let capabilities = way.provider.capabilities();
         let structured = capabilities.form == Form::Structured;
         let preparing = async {

@@ -168,7 +168,9 @@ pub(super) fn after(
             job.cannot_repeat(provider, policy.on_unclear);
             return After::Usual;
         }
-        Obstacle::Error(_) | Obstacle::Stopped(_) | Obstacle::Interrupted => return After::Usual,
+        Obstacle::Error(_) | Obstacle::Stopped(_) | Obstacle::Unlisted | Obstacle::Interrupted => {
+            return After::Usual;
+        }
     }
     let recognised = job
         .doubt

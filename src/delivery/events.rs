@@ -135,6 +135,17 @@ impl EventLog<'_> {
         self.observers.notices.tell(&event, now);
     }
 
+    /// The message is over, because all who were left are on the list of addresses that get no mail. That was wanted: no
+    /// failure, though its state is that.
+    pub(super) fn ended_suppressed(self, job: &Job, error: &str) {
+        let outcome = RecipientState::Suppressed.name();
+        let event = Event { outcome, error: Some(error), ..Event::default() };
+        line!(info, self, &*job.claim.message, event, "nobody is left to send it to");
+        let provider = job.last_provider();
+        self.observers.metrics.suppressed(provider);
+        self.observers.tally.failed(provider);
+    }
+
     /// Mail of a route goes by another way than before.
     pub(super) fn moved(self, moved: &Moved, now: Timestamp) {
         let event = match moved {

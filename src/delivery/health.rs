@@ -95,8 +95,8 @@ impl Engine {
 
     /// A message has been delivered by this lane: whether the mail of its route goes by another way than before.
     pub(super) fn note_carried(&self, board: &mut Board, job: &Job, lane: LaneId, now: Timestamp) {
-        // Of mail that nobody gets nobody has carried anything.
-        if job.suppression().is_some() {
+        // Where everybody was on the list of addresses that get no mail there was no call.
+        if !job.attempts.iter().any(|attempt| attempt.provider == board.name(lane)) {
             return;
         }
         if let Some(moved) = board.carried(job, lane, now) {

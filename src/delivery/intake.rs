@@ -84,7 +84,10 @@ impl Engine {
         let room = if open { self.memory.try_take(message.raw.len()) } else { None };
         let lease = room.is_some().then(|| self.lease());
         let expires = lease.as_ref().map(|lease| lease.expires);
-        let provider = fresh.ahead.filter(|_| lease.is_some());
+        // What is noted is repeated without a look at the list of addresses that get no mail: then there must have been a
+        // call.
+        let may_note = lease.is_some() && self.list().is_none();
+        let provider = fresh.ahead.filter(|_| may_note);
         let entry = Entry {
             message: Arc::clone(&message),
             way: fresh.way,
@@ -131,7 +134,10 @@ impl Intake for Direct {
                 Ok(id)
             }
             // Taken, and not sent: the log says so.
-            Err(NotSent { cause: Cause::Suppressed, .. }) => Ok(id),
+            Err(NotSent { cause: Cause::Suppressed, .. }) => {
+                self.0.observers.tally.received();
+                Ok(id)
+            }
             Err(NotSent { cause: Cause::Rejected, error, .. }) => Err(Refusal::Rejected(error)),
             Err(NotSent { error, .. }) => Err(Refusal::TryAgain(error)),
         }

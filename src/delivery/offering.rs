@@ -40,7 +40,12 @@ impl Engine {
 
     /// Writes down by whom these are about to be tried, as things stand, in one step for each provider. Those for which
     /// this fails, or which go elsewhere after all, are noted one by one.
+    ///
+    /// Not while there is a list of addresses that get no mail: what is noted is repeated without a look at it.
     async fn note_ahead(&self, jobs: &mut [Job]) {
+        if self.list().is_some() {
+            return;
+        }
         let names: Vec<Option<String>> = {
             let (board, now) = (self.board(), self.now());
             jobs.iter().map(|job| board.ahead_of(job, now)).collect()

@@ -180,7 +180,10 @@ impl Engine {
     fn final_word(&self, job: &mut Job, next: Next) -> Next {
         let error = match (next, job.failure()) {
             (Next::Delivered, None) => match job.suppression() {
-                Some(error) => error,
+                Some(error) => {
+                    self.log().ended_suppressed(job, &error);
+                    return Next::Failed { error };
+                }
                 None => {
                     self.log().finished(job, self.now());
                     return Next::Delivered;

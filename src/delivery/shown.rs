@@ -16,11 +16,12 @@ use super::brought::Way;
 use super::engine::Engine;
 use super::job::Job;
 use super::lane::LaneId;
+use super::memory::is_large;
 use crate::clock::Timestamp;
 use crate::config::SenderConfig;
 use crate::message::{Address, Addressing, Envelope, Message};
 use crate::provider::{Call, Form, IdempotencyKey, Letter, Provider, Shown, Varies};
-use crate::queue::{Claim, Details, Outcome};
+use crate::queue::{Attempt, Claim, Details, Outcome, RecipientState};
 
 /// Requests that are made for one look; a message to a thousand people may have as many.
 const REQUESTS_MAX: usize = 20;
@@ -66,6 +67,9 @@ pub enum Note {
     Offer,
     /// It may have been an entry of a list.
     Batch,
+    /// The record does not say for whom each request was: an operator has changed the recipients since, or has had it sent
+    /// anew.
+    Recipients,
     /// More requests are not shown.
     More,
     /// There is no request, and why.
@@ -76,10 +80,14 @@ impl Note {
     /// True where the request may have been another.
     fn spoils(&self) -> bool {
         match self {
-            Self::NotAsked | Self::Settings { .. } | Self::Time | Self::Offer | Self::None(_) => {
-                true
-            }
-            Self::Batch | Self::More => false,
+            Self::NotAsked
+            | Self::Settings { .. }
+            | Self::Time
+            | Self::Offer
+            | Self::Batch
+            | Self::Recipients
+            | Self::None(_) => true,
+            Self::More => false,
         }
     }
 }
@@ -102,7 +110,12 @@ impl fmt::Display for Note {
                 "what the mail server offers decides about parameters and about content that is not 7-bit",
             ),
             Self::Batch => f.write_str(
-                "it may have travelled together with other messages: then the body is its entry in a list",
+                "it may have travelled together with other messages, or its own requests in one: then the body is its \
+                 entry in a list, under another address and key",
+            ),
+            Self::Recipients => f.write_str(
+                "an operator has changed the recipients since, or has had it sent anew: an earlier request may have had \
+                 other recipients and another key",
             ),
             Self::More => f.write_str("there are more requests, to other recipients"),
             Self::None(reason) => write!(f, "there is no request: {reason}"),
@@ -159,15 +172,20 @@ impl Delivery {
         if asked.clone().any(|attempt| attempt.at < since) {
             notes.push(Note::Settings { since });
         }
+        if has_other_recipients(details, &chosen.name) {
+            notes.push(Note::Recipients);
+        }
         let prepared = engine.prepare_shown(&chosen, &message, groups).await?;
         let Prepared { calls, more, unfit } = prepared;
         if more {
             notes.push(Note::More);
         }
         notes.extend(unfit.map(Note::None));
-        if let [(call, _)] = calls.as_slice()
+        // With others only what is not large; its own travel together whatever their size.
+        let joins = calls.len() > 1 || more || !is_large(message.raw.len());
+        if joins
             && engine.policy().batch_max.get() > 1
-            && chosen.provider.can_join(call)
+            && calls.iter().any(|(call, _)| chosen.provider.can_join(call))
         {
             notes.push(Note::Batch);
         }
@@ -310,6 +328,27 @@ fn groups(details: &Details, provider: &str) -> Vec<Vec<Address>> {
         }
     }
     groups
+}
+
+/// True when a request of this provider may have had other recipients than those that are shown for it, or another key.
+fn has_other_recipients(details: &Details, provider: &str) -> bool {
+    let recipients = &details.summary.recipients;
+    let of_provider = |it: &&Attempt| it.provider == provider && it.outcome != Outcome::Unfit;
+    let mut called = details.attempts.iter().filter(of_provider).peekable();
+    if called.peek().is_none() {
+        return false;
+    }
+    // The key says how often; of an earlier request the record does not.
+    if recipients.iter().any(|recipient| recipient.again > 0) {
+        return true;
+    }
+    // Without names it was for everybody whom the record had then: those of now, unless a retry has named some.
+    let named = details.attempts.iter().any(|attempt| !attempt.recipients.is_empty());
+    let waits = |state| matches!(state, RecipientState::Queued | RecipientState::Cancelled);
+    let first = recipients.first().map(|recipient| recipient.state);
+    let is_mixed = recipients.iter().any(|it| waits(it.state))
+        && recipients.iter().any(|it| Some(it.state) != first);
+    called.any(|attempt| attempt.recipients.is_empty()) && (named || is_mixed)
 }
 
 /// How often these have had it sent anew.

@@ -1,13 +1,17 @@
 //! Recipients that get no mail: looked for right before a message's calls, for as long as the list is not empty.
 
+use std::collections::HashMap;
+
+use super::doubt::Doubt;
 use super::engine::{Engine, StoreHandle};
 use super::job::Job;
+use super::lane::LaneId;
 use crate::message::Address;
 use crate::queue::{RecipientState, Suppression};
 
 impl Engine {
     /// The store with the list. Where nothing is recorded there may be one for the list alone.
-    fn list(&self) -> Option<&StoreHandle> {
+    pub(super) fn list(&self) -> Option<&StoreHandle> {
         let list = self.store.as_ref().or_else(|| self.suppressions.get())?;
         (!list.0.suppressions().is_empty()).then_some(list)
     }
@@ -16,19 +20,13 @@ impl Engine {
     ///
     /// A call whose outcome is not known is repeated as it was: it may have arrived, and another request would have another
     /// key.
-    pub(super) async fn suppress(&self, job: &mut Job) -> bool {
-        let Some(list) = self.list().filter(|_| job.doubt.is_none()) else { return true };
+    pub(super) async fn suppress(&self, job: &mut Job, lane: LaneId) -> bool {
+        let Some(list) = self.list().filter(|_| !job.repeats_by(lane)) else { return true };
         let Some(found) = self.among(list, job).await else { return false };
         if found.is_empty() {
             return true;
         }
-        let mut taken_out: Vec<String> = Vec::new();
-        for entry in &found {
-            let reason = words(entry);
-            let address = std::iter::once(entry.address.as_str());
-            job.settle_recipients(address, RecipientState::Suppressed, Some(&reason));
-            taken_out.push(entry.address.as_str().to_owned());
-        }
+        let taken_out = job.take_out(&found);
         self.log().suppressed(&job.claim.message, &taken_out.join(", "));
         true
     }
@@ -53,6 +51,31 @@ impl Engine {
 }
 
 impl Job {
+    /// True when this lane is to make the same call again. Whatever else goes of a message in doubt is new: to another
+    /// provider, of another part, or where nobody would recognise it.
+    fn repeats_by(&self, lane: LaneId) -> bool {
+        let is_about_it = |doubt: &Doubt| !doubt.is_aside && !doubt.is_shared && !doubt.is_lost;
+        self.bound == Some(lane) && self.doubt.as_ref().is_some_and(is_about_it)
+    }
+
+    /// Those who wait, of the part whose turn it is, and have one of these entries get nothing. Returns who they are.
+    fn take_out(&mut self, entries: &[Suppression]) -> Vec<String> {
+        let entries: HashMap<String, &Suppression> =
+            entries.iter().map(|entry| (entry.address.suppression_key(), entry)).collect();
+        let mut taken_out = Vec::new();
+        for (at, recipient) in self.claim.recipients.iter_mut().enumerate() {
+            if recipient.state != RecipientState::Queued || !self.parts.is_now(at) {
+                continue;
+            }
+            if let Some(entry) = entries.get(&recipient.address.suppression_key()) {
+                recipient.state = RecipientState::Suppressed;
+                recipient.reason = Some(words(entry));
+                taken_out.push(recipient.address.as_str().to_owned());
+            }
+        }
+        taken_out
+    }
+
     /// Why nobody gets it, where that is because everybody is on the list.
     pub(super) fn suppression(&self) -> Option<String> {
         let recipients = &self.claim.recipients;

@@ -147,6 +147,12 @@ impl Tally {
         count(providers.get(provider).map_or(&self.0.brought, |counter| counter));
     }
 
+    /// What the whole relay has counted since the last time.
+    #[cfg(test)]
+    pub(super) fn relay_now(&self) -> Sample {
+        self.0.relay.drain("", 0).unwrap_or_default()
+    }
+
     /// Everything since the last time.
     fn drain(&self, at: i64) -> Vec<Sample> {
         let mut samples = Vec::new();

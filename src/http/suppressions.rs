@@ -193,6 +193,12 @@ pub(super) async fn put(context: &Context, entry: Suppression) -> Result<bool, P
     let (address, reason) = (entry.address.clone(), entry.reason);
     let is_new = context.ask(context.side.store.suppressions().add(entry)).await?;
     tracing::info!(to = %address, %reason, "an operator has put an address on the suppression list");
+    if !context.side.delivery.has_queue() {
+        tracing::warn!(
+            to = %address,
+            "in direct mode the suppression list is only in memory: a restart of mailferry forgets this address"
+        );
+    }
     Ok(is_new)
 }
 

@@ -63,6 +63,13 @@ impl Address {
         Self::key_of(self.as_str())
     }
 
+    /// What an address and an entry of the suppression list have in common: the mailbox key, the local part in lower case
+    /// as well. Nearly every provider of mailboxes ignores its case, and people type it as they like.
+    pub(crate) fn suppression_key(&self) -> String {
+        // Letter by letter: the same whatever stands beside it.
+        self.mailbox_key().chars().flat_map(char::to_lowercase).collect()
+    }
+
     /// [`Self::mailbox_key`] of an address in a header.
     pub(crate) fn key_of(address: &str) -> String {
         let Some((local, domain)) = address.rsplit_once('@') else { return address.to_owned() };

@@ -38,6 +38,7 @@ fn what_is_counted_is_shown_under_the_names_of_the_contract() {
     metrics.failed(None);
     metrics.cancelled(Some("ses"));
     metrics.cancelled(None);
+    metrics.suppressed(None);
     metrics.failover("resend", "ses");
     let text = metrics.render(now(), Format::OpenMetrics);
     assert_says(
@@ -54,6 +55,8 @@ fn what_is_counted_is_shown_under_the_names_of_the_contract() {
             r#"mailferry_messages_finished_total{provider="",state="failed"} 1"#,
             r#"mailferry_messages_finished_total{provider="ses",state="cancelled"} 1"#,
             r#"mailferry_messages_finished_total{provider="",state="cancelled"} 1"#,
+            r#"mailferry_messages_finished_total{provider="",state="suppressed"} 1"#,
+            r#"mailferry_messages_finished_total{provider="ses",state="suppressed"} 0"#,
             "mailferry_delivery_seconds_sum 3.0",
             r#"mailferry_failovers_total{from="resend",to="ses"} 1"#,
             r#"mailferry_provider_up{provider="resend"} 0"#,

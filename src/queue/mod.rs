@@ -29,6 +29,7 @@ pub use model::{
 };
 pub use once::{Once, REMEMBERED, Seen};
 pub use retention::Retention;
+pub use rules::is_only_suppressed;
 pub use sqlite::SqliteStore;
 pub use statistics::{Grain, Sample, Spread, Statistics};
 pub use store::{LARGE, Lease, Portion, Store, StoreError};

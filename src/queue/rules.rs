@@ -263,7 +263,15 @@ pub(super) fn may_cancel(id: QueueId, state: State, in_batch: bool) -> Result<()
 /// With names the others are out of it, who failed as well (their reason stays): whoever corrects an address does not want
 /// to see the message fail for the wrong one. Later retries without names leave them out, too, unless the whole message
 /// was cancelled.
-pub(super) fn reopen(recipients: &mut Vec<RecipientStatus>, state: State, named: &[Address]) {
+///
+/// `stays_in_doubt`: what is left of it is repeated as it was, see [`keeps_doubt`]. Who was suppressed was not in that call,
+/// and stays out of it.
+pub(super) fn reopen(
+    recipients: &mut Vec<RecipientStatus>,
+    state: State,
+    named: &[Address],
+    stays_in_doubt: bool,
+) {
     if !named.is_empty() {
         return reopen_for(recipients, named);
     }
@@ -276,13 +284,19 @@ pub(super) fn reopen(recipients: &mut Vec<RecipientStatus>, state: State, named:
     for recipient in recipients {
         match recipient.state {
             // Who is still on the list when it goes is suppressed again.
-            RecipientState::Failed | RecipientState::Queued | RecipientState::Suppressed => {
-                wait_again(recipient);
-            }
+            RecipientState::Failed | RecipientState::Queued => wait_again(recipient),
+            RecipientState::Suppressed if stays_in_doubt => {}
+            RecipientState::Suppressed => wait_again(recipient),
             RecipientState::Cancelled if also_cancelled => wait_again(recipient),
             RecipientState::Cancelled | RecipientState::Delivered => {}
         }
     }
+}
+
+/// True when nobody is left but who is on the list of addresses that get no mail: tried again, it would end as it has.
+pub fn is_only_suppressed(recipients: &[RecipientStatus]) -> bool {
+    let has = |state| recipients.iter().any(|recipient| recipient.state == state);
+    has(RecipientState::Suppressed) && !has(RecipientState::Queued) && !has(RecipientState::Failed)
 }
 
 fn reopen_for(recipients: &mut Vec<RecipientStatus>, named: &[Address]) {
@@ -355,7 +369,7 @@ mod tests {
         ];
         let named: Vec<Address> =
             ["has@X.KR", "new@x.kr", "new@X.kr"].iter().map(|a| a.parse().unwrap()).collect();
-        reopen(&mut recipients, State::Failed, &named);
+        reopen(&mut recipients, State::Failed, &named, false);
         let shown: Vec<_> =
             recipients.iter().map(|r| (r.address.as_str(), r.state, r.again)).collect();
         assert_eq!(
@@ -373,11 +387,11 @@ mod tests {
         };
         let (waits, out) = (RecipientState::Queued, RecipientState::Cancelled);
 
-        reopen(&mut recipients, State::Failed, &[]);
+        reopen(&mut recipients, State::Failed, &[], false);
         assert_eq!(states(&recipients), [waits, out, out, waits], "who was left out stays out");
         assert_eq!(recipients[0].again, 1, "it has not got it yet: this is no sending anew");
         stop(&mut recipients);
-        reopen(&mut recipients, State::Cancelled, &[]);
+        reopen(&mut recipients, State::Cancelled, &[], false);
         assert_eq!(states(&recipients), [waits; 4]);
     }
 

@@ -118,7 +118,8 @@ pub trait Store: Send + Sync {
     /// provider, and one that is in doubt as a member of a batch neither provider nor recipients: its batch is repeated.
     async fn retry(&self, id: QueueId, retry: Retry, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Retries one slice of what has failed, the newest first, from `before` on.
+    /// Retries one slice of what has failed, the newest first, from `before` on; without what is in doubt, and without what
+    /// [`is_only_suppressed`](super::is_only_suppressed).
     async fn retry_failed(
         &self,
         before: Option<QueueId>,

@@ -53,7 +53,8 @@ impl FromStr for SuppressionReason {
     }
 }
 
-/// An entry of the list of addresses that get no mail. Two spellings of one mailbox are one entry.
+/// An entry of the list of addresses that get no mail. Two spellings of one mailbox are one entry, and so are
+/// `Ada@example.net` and `ada@example.net`, see [`Address::suppression_key`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suppression {
     /// As it was given.

@@ -4,7 +4,7 @@ use super::{Answer, find, json};
 use crate::cli::RetryArgs;
 use crate::clock::Clock;
 use crate::message::Address;
-use crate::queue::{Filter, Retried, Retry, State, Store, StoreError};
+use crate::queue::{Filter, Retried, Retry, State, Store, StoreError, is_only_suppressed};
 
 /// How many messages are read at a time, so that a long queue needs little memory.
 const PAGE: usize = 500;
@@ -111,6 +111,9 @@ async fn retry_failed_by(
         for summary in &page.messages {
             if summary.in_doubt {
                 done.in_doubt += 1;
+                continue;
+            }
+            if is_only_suppressed(&summary.recipients) {
                 continue;
             }
             let retry = Retry { provider: Some(provider.to_owned()), ..Retry::default() };

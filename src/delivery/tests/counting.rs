@@ -1,17 +1,18 @@
 //! What delivery asks of the queue, counted.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::clock::Timestamp;
-use crate::message::QueueId;
+use crate::message::{Address, QueueId};
 use crate::queue::{
     Claim, Counts, Details, Entry, Filter, Lease, Page, Portion, Retried, Retry, Settlement, Start,
-    Statistics, Store, StoreError, Suppressions, Usage,
+    Statistics, Store, StoreError, Suppression, SuppressionFilter, SuppressionPage, Suppressions,
+    Usage,
 };
 
 /// A store that counts what it is asked.
@@ -21,13 +22,50 @@ pub(super) struct Counting {
     settles: AtomicUsize,
     claims: AtomicUsize,
     handed_out: AtomicUsize,
+    is_list_broken: AtomicBool,
+}
+
+/// A list that has entries, and cannot be read.
+struct BrokenList;
+
+#[async_trait]
+impl Suppressions for BrokenList {
+    fn is_empty(&self) -> bool {
+        false
+    }
+
+    async fn add(&self, _entry: Suppression) -> Result<bool, StoreError> {
+        Err(unreadable())
+    }
+
+    async fn remove(&self, _address: &Address) -> Result<bool, StoreError> {
+        Err(unreadable())
+    }
+
+    async fn list(&self, _filter: SuppressionFilter) -> Result<SuppressionPage, StoreError> {
+        Err(unreadable())
+    }
+
+    async fn among(&self, _addresses: Vec<Address>) -> Result<Vec<Suppression>, StoreError> {
+        Err(unreadable())
+    }
+}
+
+fn unreadable() -> StoreError {
+    StoreError::Unavailable("as told".to_owned())
 }
 
 impl Counting {
     pub(super) fn new(store: Arc<dyn Store>) -> Arc<Self> {
         let zero = || AtomicUsize::new(0);
         let (begins, settles, claims, handed_out) = (zero(), zero(), zero(), zero());
-        Arc::new(Self { store, begins, settles, claims, handed_out })
+        let is_list_broken = AtomicBool::new(false);
+        Arc::new(Self { store, begins, settles, claims, handed_out, is_list_broken })
+    }
+
+    /// From now on the list of addresses that get no mail cannot be read, or can again.
+    pub(super) fn break_list(&self, is_broken: bool) {
+        self.is_list_broken.store(is_broken, Ordering::Relaxed);
     }
 
     /// Notes before calls, and settlements.
@@ -44,6 +82,9 @@ impl Counting {
 #[async_trait]
 impl Store for Counting {
     fn suppressions(&self) -> &dyn Suppressions {
+        if self.is_list_broken.load(Ordering::Relaxed) {
+            return &BrokenList;
+        }
         self.store.suppressions()
     }
 

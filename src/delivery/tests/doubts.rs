@@ -103,7 +103,9 @@ async fn a_crash_within_a_call_repeats_it_under_its_key() {
 }
 
 /// A provider that takes a message, loses its answer, and is down from then on.
-async fn lost_and_down(how: OnUnclear) -> (World, QueueId, Arc<Scripted>, Arc<Scripted>) {
+pub(super) async fn lost_and_down(
+    how: OnUnclear,
+) -> (World, QueueId, Arc<Scripted>, Arc<Scripted>) {
     let (first, second) = (Arc::new(Scripted::new().recognising()), Arc::new(Scripted::new()));
     let providers = [("resend", &first), ("sendgrid", &second)];
     let world = World::with(Settings { on_unclear: how, ..settings(&providers, rules()) });

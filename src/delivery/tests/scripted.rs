@@ -172,6 +172,10 @@ impl Scripted {
         Self { probe_interval, ..Self::new() }
     }
 
+    pub(super) fn set_latency(&mut self, latency: Duration) {
+        self.latency = latency;
+    }
+
     pub(super) fn with_latency(latency: Duration) -> Self {
         Self { latency, ..Self::new() }
     }

@@ -41,7 +41,11 @@ pub(in crate::http) async fn show(
         Ok(page) => {
             let frame = Frame::new(&visit, Section::Suppressions, context.is_catching());
             let frame = frame.live(&report).done(done.as_deref());
-            let page = SuppressionsPage::new(frame, &page, text, context.now());
+            let is_forgotten = !context.side.delivery.has_queue();
+            let page = SuppressionsPage {
+                is_forgotten,
+                ..SuppressionsPage::new(frame, &page, text, context.now())
+            };
             render(StatusCode::OK, &page)
         }
         Err(found) => problem(&found),
@@ -84,6 +88,8 @@ pub(in crate::http) async fn remove(
 struct SuppressionsPage {
     frame: Frame,
     t: &'static Words,
+    /// A restart forgets the list: there is no queue.
+    is_forgotten: bool,
     search: String,
     entries: Vec<EntryView>,
     older: Option<String>,
@@ -110,6 +116,7 @@ impl SuppressionsPage {
             query.append_pair("before", &suppressions::write_cursor(cursor)).finish()
         });
         Self {
+            is_forgotten: false,
             search: text.unwrap_or_default(),
             entries: page.entries.iter().map(|entry| EntryView::new(entry, now, t)).collect(),
             older,

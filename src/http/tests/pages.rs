@@ -11,7 +11,7 @@ use super::store::{Act, FakeStore};
 use super::{Running, Setup};
 use crate::config::SenderConfig;
 use crate::message::QueueId;
-use crate::queue::{Details, Retry, State};
+use crate::queue::{Details, MemoryStore, Retry, State, Store};
 
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 const KOREAN: (&str, &str) = ("Accept-Language", "ko-KR,ko;q=0.9");
@@ -197,6 +197,20 @@ async fn forms_do_what_they_say() {
     let answer = server.post("/suppressions/remove", &[FORM], remove.as_bytes()).await;
     assert_eq!(answer.header("location"), Some("/suppressions?done=remove"));
     assert!(server.get("/suppressions").await.text().contains("No address is suppressed"));
+}
+
+#[tokio::test]
+async fn without_a_queue_the_list_says_that_a_restart_forgets_it() {
+    for (queue, says_so) in [(None, true), (Some(Arc::new(MemoryStore::new(10))), false)] {
+        let queue = queue.map(|store| store as Arc<dyn Store>);
+        let server = Setup { queue, ..Setup::default() }.start().await;
+        for (language, words) in [("en", "empty again after a restart"), ("ko", "비워집니다")]
+        {
+            let cookie = format!("lang={language}");
+            let page = server.get_with("/suppressions", &[("Cookie", cookie.as_str())]).await;
+            assert_eq!(page.text().contains(words), says_so, "{}", page.text());
+        }
+    }
 }
 
 #[tokio::test]

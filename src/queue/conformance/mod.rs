@@ -116,7 +116,9 @@ macro_rules! conformance {
                 a_retry_needs_the_content, a_cancelled_message_is_not_sent,
                 only_a_waiting_message_can_be_cancelled, a_stranger_cannot_be_operated_on,
                 a_retry_may_name_the_recipients, a_delivered_message_can_be_sent_to_others,
-                everything_that_failed_is_retried_in_slices;
+                everything_that_failed_is_retried_in_slices,
+                a_retry_of_all_passes_over_who_is_suppressed,
+                a_retry_in_doubt_leaves_the_suppressed_out;
             looking: a_list_is_newest_first_in_pages, a_list_keeps_to_its_longest_page,
                 a_list_is_filtered_by_state, a_list_is_filtered_by_provider,
                 a_search_looks_into_every_field, a_message_is_found_by_every_name_that_it_has,

@@ -236,3 +236,49 @@ async fn in_doubt(store: &dyn Store, seconds: i64) -> QueueId {
     store.settle(settled).await.unwrap();
     claim.message.id
 }
+
+pub(in crate::queue) async fn a_retry_of_all_passes_over_who_is_suppressed(open: Open) {
+    use RecipientState::{Delivered, Failed, Suppressed};
+    let store = open(ROOMY);
+    let mut ids = Vec::new();
+    for (n, states) in (0..).zip([[Suppressed; 2], [Delivered, Suppressed], [Failed, Suppressed]]) {
+        let entry = Entry::held(Arc::new(message(n)), lease(n + 600));
+        let claim = Claim::fresh(Arc::clone(&entry.message), 1);
+        store.insert(entry).await.unwrap();
+        let mut settled = refused(&claim, "ses", n);
+        for (recipient, state) in settled.recipients.iter_mut().zip(states) {
+            recipient.state = state;
+        }
+        store.settle(settled).await.unwrap();
+        ids.push(claim.message.id);
+    }
+    let retried = store.retry_failed(None, at(10)).await.unwrap();
+    assert_eq!(retried, Retried { retried: 1, ..Retried::default() });
+    assert_eq!(summary(&*store, ids[0]).await.state, State::Failed);
+    assert_eq!(summary(&*store, ids[1]).await.state, State::Failed);
+    let back = summary(&*store, ids[2]).await;
+    assert_eq!(states(&back.recipients), [RecipientState::Queued; 2], "it is looked at anew");
+    store.retry(ids[0], Retry::default(), at(11)).await.unwrap();
+    assert_eq!(summary(&*store, ids[0]).await.state, State::Queued, "who is named is retried");
+}
+
+pub(in crate::queue) async fn a_retry_in_doubt_leaves_the_suppressed_out(open: Open) {
+    use RecipientState::{Queued, Suppressed};
+    let store = open(ROOMY);
+    for unclear in [true, false] {
+        let n = i64::from(unclear);
+        let entry = Entry::held(Arc::new(message(n)), lease(600));
+        let claim = Claim::fresh(Arc::clone(&entry.message), 1);
+        store.insert(Entry { provider: Some("ses".to_owned()), ..entry }).await.unwrap();
+        let next = Next::Queue { due: at(50), error: None, deferred: true };
+        let mut settled = Settlement { unclear, ..settlement(&claim, next, n) };
+        settled.recipients[0].state = Suppressed;
+        store.settle(settled).await.unwrap();
+        let id = claim.message.id;
+        store.retry(id, Retry::default(), at(5)).await.unwrap();
+        let found = summary(&*store, id).await;
+        assert_eq!(found.in_doubt, unclear);
+        let expected = if unclear { [Suppressed, Queued] } else { [Queued, Queued] };
+        assert_eq!(states(&found.recipients), expected);
+    }
+}

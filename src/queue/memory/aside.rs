@@ -49,11 +49,11 @@ impl Suppressions for List {
         // As finely as cursors name the time.
         let since = Timestamp::from_millisecond(entry.since.as_millisecond());
         let entry = Suppression { since: since.unwrap_or(entry.since), ..entry };
-        Ok(hold(&self.0).insert(entry.address.mailbox_key(), entry).is_none())
+        Ok(hold(&self.0).insert(entry.address.suppression_key(), entry).is_none())
     }
 
     async fn remove(&self, address: &Address) -> Result<bool, StoreError> {
-        Ok(hold(&self.0).remove(&address.mailbox_key()).is_some())
+        Ok(hold(&self.0).remove(&address.suppression_key()).is_some())
     }
 
     async fn list(&self, filter: SuppressionFilter) -> Result<SuppressionPage, StoreError> {
@@ -83,7 +83,7 @@ impl Suppressions for List {
 
     async fn among(&self, addresses: Vec<Address>) -> Result<Vec<Suppression>, StoreError> {
         let list = hold(&self.0);
-        Ok(addresses.iter().filter_map(|it| list.get(&it.mailbox_key()).cloned()).collect())
+        Ok(addresses.iter().filter_map(|it| list.get(&it.suppression_key()).cloned()).collect())
     }
 }
 

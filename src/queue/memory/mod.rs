@@ -223,6 +223,8 @@ impl Store for MemoryStore {
             let record = queue.record(*id)?;
             if record.begun.is_some() {
                 retried.in_doubt += 1;
+            } else if rules::is_only_suppressed(&record.recipients) {
+                // It would end as it has.
             } else if !record.has_content {
                 retried.without_content += 1;
             } else {

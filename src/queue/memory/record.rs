@@ -131,7 +131,8 @@ impl Record {
         if !rules::keeps_doubt(self.state, self.batch().is_some(), &retry) {
             self.begun = None;
         }
-        rules::reopen(&mut self.recipients, self.state, &retry.recipients);
+        let in_doubt = self.begun.is_some();
+        rules::reopen(&mut self.recipients, self.state, &retry.recipients, in_doubt);
         if self.recipients.len() > self.message.envelope.recipients.len() {
             let mut message = Message::clone(&self.message);
             let addresses = self.recipients.iter().map(|recipient| recipient.address.clone());

@@ -23,14 +23,28 @@ pub(super) fn retry(
     retry: &Retry,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let Current { state, mut recipients, has_account, in_batch } = current(connection, id)?;
+    let current = current(connection, id)?;
+    reopen(connection, books, id, current, retry, now)
+}
+
+/// The same, of a message that has been looked at.
+fn reopen(
+    connection: &Connection,
+    books: &mut Books,
+    id: QueueId,
+    current: Current,
+    retry: &Retry,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let Current { state, mut recipients, has_account, in_doubt, in_batch } = current;
     rules::may_retry(id, state, retry)?;
     rules::may_name(id, state, retry.provider.as_deref(), has_account)?;
     rules::may_leave_batch(id, state, in_batch, retry)?;
     if !has_content(connection, id)? {
         return Err(StoreError::ContentGone(id).into());
     }
-    rules::reopen(&mut recipients, state, &retry.recipients);
+    let keeps_doubt = rules::keeps_doubt(state, in_batch, retry);
+    rules::reopen(&mut recipients, state, &retry.recipients, keeps_doubt && in_doubt);
     connection
         .prepare_cached(
             "UPDATE messages SET state = 0, due_at = ?2, trying_since = ?2, deferrals = 0, finished_at = NULL, \
@@ -42,7 +56,7 @@ pub(super) fn retry(
             rows::millis(now),
             rows::recipients_json(&recipients)?,
             retry.provider,
-            rules::keeps_doubt(state, in_batch, retry),
+            keeps_doubt,
         ])?;
     books.tally.moved(id, state, State::Queued);
     books.index.changed(connection, id)?;
@@ -69,7 +83,11 @@ pub(super) fn retry_failed(
             retried.in_doubt += 1;
             continue;
         }
-        match retry(connection, books, *id, &Retry::default(), now) {
+        let current = current(connection, *id)?;
+        if rules::is_only_suppressed(&current.recipients) {
+            continue;
+        }
+        match reopen(connection, books, *id, current, &Retry::default(), now) {
             Ok(()) => retried.retried += 1,
             Err(Fault::Refused(_)) => retried.without_content += 1,
             Err(broken @ Fault::Broken(_)) => return Err(broken),
@@ -86,7 +104,7 @@ pub(super) fn cancel(
     id: QueueId,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let Current { state, mut recipients, has_account: _, in_batch } = current(connection, id)?;
+    let Current { state, mut recipients, in_batch, .. } = current(connection, id)?;
     rules::may_cancel(id, state, in_batch)?;
     rules::stop(&mut recipients);
     connection
@@ -104,6 +122,8 @@ struct Current {
     recipients: Vec<RecipientStatus>,
     /// It goes by the account that its client brought.
     has_account: bool,
+    /// The record says by whom it is, or was, being tried.
+    in_doubt: bool,
     /// It is in doubt as a member of a batch.
     in_batch: bool,
 }
@@ -111,14 +131,16 @@ struct Current {
 fn current(connection: &Connection, id: QueueId) -> Result<Current, Fault> {
     connection
         .prepare_cached(
-            "SELECT state, recipients, account IS NOT NULL, batch IS NOT NULL FROM messages WHERE id = ?1",
+            "SELECT state, recipients, account IS NOT NULL, begun_by IS NOT NULL, batch IS NOT NULL FROM messages \
+             WHERE id = ?1",
         )?
         .query_row([Id(id)], |row| {
             Ok(Current {
                 state: rows::state(row, 0)?,
                 recipients: rows::json(row, 1)?,
                 has_account: row.get(2)?,
-                in_batch: row.get(3)?,
+                in_doubt: row.get(3)?,
+                in_batch: row.get(4)?,
             })
         })
         .optional()?

@@ -10,10 +10,11 @@ use super::line::{Job, Line};
 use super::list::pattern;
 use super::read::Reader;
 use super::rows;
+use crate::clock::Timestamp;
 use crate::message::Address;
 use crate::queue::{
-    StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage, Suppressions,
-    rules,
+    StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage,
+    SuppressionReason, Suppressions, rules,
 };
 
 const ONE: &str =
@@ -66,7 +67,7 @@ impl Suppressions for List {
     }
 
     async fn remove(&self, address: &Address) -> Result<bool, StoreError> {
-        let change = Change::Remove(address.mailbox_key());
+        let change = Change::Remove(address.suppression_key());
         self.line.ask(|answer| Job::Suppress { change, answer }).await
     }
 
@@ -94,7 +95,7 @@ pub(super) fn write(connection: &Connection, change: &Change) -> rusqlite::Resul
             return Ok(remove.execute([mailbox])? > 0);
         }
     };
-    let mailbox = address.mailbox_key();
+    let mailbox = address.suppression_key();
     let was_there = connection.prepare_cached(ONE)?.exists([&mailbox])?;
     connection
         .prepare_cached(
@@ -147,9 +148,22 @@ fn among(connection: &Connection, addresses: &[Address]) -> rusqlite::Result<Vec
     let mut search = moment.prepare_cached(ONE)?;
     let mut found = Vec::new();
     for address in addresses {
-        found.extend(search.query_row([address.mailbox_key()], entry).optional()?);
+        // What it says may be unreadable, written by a later version perhaps; that it is there is certain.
+        let or_bare =
+            |row: &Row<'_>| Ok(entry(row).map_or_else(|_| bare(address), |(_, entry)| entry));
+        found.extend(search.query_row([address.suppression_key()], or_bare).optional()?);
     }
-    Ok(found.into_iter().map(|(_, entry)| entry).collect())
+    Ok(found)
+}
+
+/// An entry of this address that says nothing.
+fn bare(address: &Address) -> Suppression {
+    Suppression {
+        address: address.clone(),
+        reason: SuppressionReason::Manual,
+        note: Some("the entry cannot be read".to_owned()),
+        since: Timestamp::default(),
+    }
 }
 
 /// An entry with its key.

@@ -237,6 +237,7 @@ pub(super) static EN: Words = Words {
     do_unavailable: "No provider takes mail now. See the overview for the reason.",
     // Suppressions.
     suppressions_about: "Mail to these addresses is accepted from apps and recorded, but not sent.",
+    suppressions_direct: "In direct mode this list is only in memory: it is empty again after a restart.",
     no_suppressions: "No address is suppressed.",
     no_suppressions_more: "An address that must get no more mail is put here by hand. When providers report bounces and complaints, theirs will be here as well.",
     no_suppression_matches: "No address of the list matches.",

@@ -237,6 +237,7 @@ pub(super) static KO: Words = Words {
     do_unavailable: "지금 메일을 받는 서비스가 없습니다. 이유는 개요에 있습니다.",
     // Suppressions.
     suppressions_about: "이 주소로 가는 메일은 앱에서 받아 기록하지만 보내지 않습니다.",
+    suppressions_direct: "직접 전달 모드에서는 이 목록이 메모리에만 있어, 다시 시작하면 비워집니다.",
     no_suppressions: "차단된 주소가 없습니다.",
     no_suppressions_more: "더 이상 메일을 보내면 안 되는 주소를 직접 넣을 수 있습니다. 서비스가 반송이나 신고를 알리면 그 주소도 여기에 들어옵니다.",
     no_suppression_matches: "목록에 일치하는 주소가 없습니다.",

@@ -237,6 +237,7 @@ pub(in crate::http) struct Words {
     pub(in crate::http) do_unavailable: &'static str,
     // Suppressions.
     pub(in crate::http) suppressions_about: &'static str,
+    pub(in crate::http) suppressions_direct: &'static str,
     pub(in crate::http) no_suppressions: &'static str,
     pub(in crate::http) no_suppressions_more: &'static str,
     pub(in crate::http) no_suppression_matches: &'static str,

@@ -2,7 +2,7 @@
 
 -- The addresses that get no mail.
 CREATE TABLE suppressions (
-    mailbox TEXT    NOT NULL PRIMARY KEY,  -- what all spellings of the address have in common
+    mailbox TEXT    NOT NULL PRIMARY KEY,  -- what all spellings of the address have in common, whatever their case
     address TEXT    NOT NULL,              -- as it was given
     reason  TEXT    NOT NULL,
     note    TEXT,

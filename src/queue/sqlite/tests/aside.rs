@@ -72,3 +72,23 @@ async fn a_daemon_knows_of_the_command_lines_entries_before_the_next_message_is_
     store.sweep(std::time::Duration::MAX, std::time::Duration::MAX, at(3)).await.unwrap();
     assert!(!store.suppressions().is_empty(), "also without messages, after a while");
 }
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_is_one_nevertheless() {
+    let (_folder, path) = place();
+    let store = daemon(&path);
+    for address in ["ada@example.net", "bob@example.net"] {
+        let entry = suppression(address, SuppressionReason::Manual, 1);
+        store.suppressions().add(entry).await.unwrap();
+    }
+    reach(&store, |connection| {
+        let change = "UPDATE suppressions SET reason = 'later' WHERE mailbox LIKE 'ada@%'";
+        assert_eq!(connection.execute(change, []).unwrap(), 1);
+    })
+    .await;
+    let asked = ["Ada@example.net", "bob@example.net", "eve@example.net"];
+    let asked = asked.iter().map(|address| address.parse().unwrap()).collect();
+    let found = store.suppressions().among(asked).await.unwrap();
+    let found: Vec<&str> = found.iter().map(|entry| entry.address.as_str()).collect();
+    assert_eq!(found, ["Ada@example.net", "bob@example.net"]);
+}
