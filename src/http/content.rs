@@ -10,7 +10,7 @@ use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::error;
 use utoipa::ToSchema;
 
@@ -28,7 +28,7 @@ const SOURCE_MAX: usize = 1024 * 1024;
 /// Nothing may run in what a stranger has written, whatever a browser takes it for.
 const DOWNLOAD_POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
 /// Likewise, in a frame of our page.
-const TEXT_POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'self'";
+pub(super) const TEXT_POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'self'";
 
 /// `GET /api/v1/messages/{id}/raw`
 #[utoipa::path(
@@ -115,9 +115,10 @@ pub(super) async fn part(
 /// `GET /messages/{id}/text`: the plain text, whole.
 pub(super) async fn text(Shared(context): Shared<Arc<Context>>, id: IdPath) -> Response {
     let text = async {
+        let place = showing(&context).await?;
         let text = read(&context, parse_id(id)?, view::text).await?;
         let missing = || Problem::new(StatusCode::NOT_FOUND, "no_text", "the mail has no text");
-        text.ok_or_else(missing)
+        Ok(held(text.ok_or_else(missing)?, place))
     };
     plain(text.await)
 }
@@ -125,6 +126,7 @@ pub(super) async fn text(Shared(context): Shared<Arc<Context>>, id: IdPath) -> R
 /// `GET /messages/{id}/headers`: the header fields, one on each line, decoded.
 pub(super) async fn headers(Shared(context): Shared<Arc<Context>>, id: IdPath) -> Response {
     let lines = async {
+        let place = showing(&context).await?;
         let headers = read(&context, parse_id(id)?, view::headers).await?;
         let mut lines = String::new();
         for field in &headers.fields {
@@ -134,7 +136,7 @@ pub(super) async fn headers(Shared(context): Shared<Arc<Context>>, id: IdPath) -
         if headers.left_out > 0 {
             lines.push_str(&format!("… {}\n", headers.left_out));
         }
-        Ok(lines)
+        Ok(held(lines, place))
     };
     plain(lines.await)
 }
@@ -143,11 +145,12 @@ pub(super) async fn headers(Shared(context): Shared<Arc<Context>>, id: IdPath) -
 pub(super) async fn source(Shared(context): Shared<Arc<Context>>, id: IdPath) -> Response {
     let source = async {
         let id = parse_id(id)?;
+        let place = showing(&context).await?;
         let (mut source, cut) = source_of(&context, id).await?;
         if cut {
             source.push_str(&format!("\n\n… /api/v1/messages/{id}/raw\n"));
         }
-        Ok(source)
+        Ok(held(source, place))
     };
     plain(source.await)
 }
@@ -176,10 +179,7 @@ pub(super) async fn read<T: Send + 'static>(
     id: QueueId,
     work: impl FnOnce(&[u8]) -> T + Send + 'static,
 ) -> Result<T, Problem> {
-    let turn = Arc::clone(&context.views).acquire_owned();
-    let Ok(Ok(turn)) = tokio::time::timeout(STORE_TIMEOUT, turn).await else {
-        return Err(Problem::too_many("too many messages are being read", 1));
-    };
+    let turn = place_among(&context.views).await?;
     let raw = kept(context, id).await?;
     let working = tokio::task::spawn_blocking(move || {
         // Until the work is done, though nobody may wait for it any more.
@@ -191,6 +191,24 @@ pub(super) async fn read<T: Send + 'static>(
         let message = "reading the message failed by a fault of mailferry; see the log";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
     })
+}
+
+/// A place for what is shown of a message. It is taken before there is anything to hold.
+pub(super) async fn showing(context: &Context) -> Result<OwnedSemaphorePermit, Problem> {
+    place_among(&context.shown).await
+}
+
+async fn place_among(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
+    let place = tokio::time::timeout(STORE_TIMEOUT, Arc::clone(places).acquire_owned()).await;
+    let Ok(Ok(place)) = place else {
+        return Err(Problem::too_many("too many messages are being read", 1));
+    };
+    Ok(place)
+}
+
+/// What is shown of a message, with its place.
+pub(super) fn held(shown: String, place: OwnedSemaphorePermit) -> Bytes {
+    Bytes::from_owner(Download { bytes: shown.into(), _place: place })
 }
 
 /// The parts of a message.
@@ -222,7 +240,7 @@ impl From<PartView> for PartJson {
 }
 
 /// Text of a stranger, for a person.
-fn plain(text: Result<String, Problem>) -> Response {
+fn plain(text: Result<Bytes, Problem>) -> Response {
     const HEADERS: [(HeaderName, &str); 2] =
         [(CONTENT_TYPE, "text/plain; charset=utf-8"), (CONTENT_SECURITY_POLICY, TEXT_POLICY)];
     match text {

@@ -7,14 +7,17 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State as Shared};
-use axum::http::HeaderName;
-use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
+use axum::body::Body;
+use axum::extract::{RawQuery, Request, State as Shared};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use url::form_urlencoded;
 
 use super::api::{IdPath, parse_id};
 use super::content;
+use super::error::Problem;
 use super::page;
 use super::side::Context;
 use crate::message::view::{self, Remote};
@@ -44,10 +47,12 @@ pub(super) async fn frame(
     let remote = remote(query.as_deref().unwrap_or(""));
     let frame = async {
         let id = parse_id(id)?;
-        content::read(&context, id, move |raw| view::frame(raw, remote)).await
+        let place = content::showing(&context).await?;
+        let frame = content::read(&context, id, move |raw| view::frame(raw, remote)).await?;
+        Ok(content::held(frame.document, place))
     };
     match frame.await {
-        Ok(frame) => {
+        Ok(document) => {
             let headers = [
                 (CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
                 (CONTENT_SECURITY_POLICY, policy(remote)),
@@ -56,11 +61,34 @@ pub(super) async fn frame(
                 // Names in links would be looked up, and that can be seen from outside.
                 (HeaderName::from_static("x-dns-prefetch-control"), "off".to_owned()),
             ];
-            (headers, frame.document).into_response()
+            (headers, document).into_response()
         }
         Err(problem) => page::problem(&problem),
     }
 }
+
+/// Stands around the frame and its door. What goes wrong is told within the frame: the page that tells of problems
+/// otherwise, and the one to log in by, may not be framed, and a browser would show an error of its own in their place.
+pub(super) async fn in_a_frame(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    // A person who opens it in a window is led to the way in, as everywhere.
+    let in_window = parts.headers.get(SEC_FETCH_DEST).is_some_and(|place| place == "document");
+    let mut response = next.run(Request::from_parts(parts.clone(), body)).await;
+    if response.status() == StatusCode::SEE_OTHER && !in_window {
+        let ended = "the session has ended; load the page again";
+        response = page::problem(&Problem::unauthorized(ended, false));
+    }
+    let Some(told) = page::told_in_words(&parts, &mut response) else { return response };
+    let length = HeaderValue::from(told.len());
+    *response.body_mut() = Body::from(told);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_LENGTH, length);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(content::TEXT_POLICY));
+    response
+}
+
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 fn remote(query: &str) -> Remote {
     let asked = form_urlencoded::parse(query.as_bytes())

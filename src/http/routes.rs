@@ -65,7 +65,6 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/messages/{id}", get(page::message))
         .route("/messages/{id}/retry", post(page::retry))
         .route("/messages/{id}/cancel", post(page::cancel))
-        .route("/messages/{id}/html", get(html::frame))
         .route("/messages/{id}/text", get(content::text))
         .route("/messages/{id}/headers", get(content::headers))
         .route("/messages/{id}/source", get(content::source))
@@ -74,8 +73,13 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/send", get(page::send_form).post(page::send))
         .route("/logout", post(login::log_out))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&context), door::of_pages));
+    let frame = Router::new()
+        .route("/messages/{id}/html", get(html::frame))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&context), door::of_pages))
+        .route_layer(middleware::from_fn(html::in_a_frame));
     open.merge(api)
         .merge(pages)
+        .merge(frame)
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_MAX))

@@ -85,6 +85,10 @@ const DOWNLOADS_MAX: usize = 4;
 /// Messages read for their content at the same time: each holds its bytes, and what they are decoded to.
 const VIEWS_MAX: usize = 2;
 
+/// What was made of messages and is on its way to a reader, at the same time; each may be some times as large as the largest
+/// message. A reader may be slow, so these are not the places of those who only wait for the processor.
+const SHOWN_MAX: usize = 4;
+
 /// How long a page or an API call waits for the store, its turn included.
 pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -103,9 +107,10 @@ pub(super) struct Context {
     /// Messages that callers hand in, and have tried again.
     submissions: Limiter,
     /// Places for large messages that are being handed in.
-    pub(super) large: Semaphore,
+    pub(super) large: Arc<Semaphore>,
     pub(super) downloads: Arc<Semaphore>,
     pub(super) views: Arc<Semaphore>,
+    pub(super) shown: Arc<Semaphore>,
     pub(super) live: Live,
     reads: Semaphore,
     held_back: Semaphore,
@@ -140,10 +145,11 @@ impl Context {
             rules: ArcSwap::from_pointee(rules),
             memory,
             submissions: Limiter::default(),
-            large: Semaphore::new(LARGE_MAX),
+            large: Arc::new(Semaphore::new(LARGE_MAX)),
             test_mails: Limiter::default(),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
             views: Arc::new(Semaphore::new(VIEWS_MAX)),
+            shown: Arc::new(Semaphore::new(SHOWN_MAX)),
             live: Live::new(shutdown),
             reads: Semaphore::new(STORE_READS_MAX),
             held_back: Semaphore::new(HELD_BACK_MAX),

@@ -87,20 +87,24 @@ pub(super) async fn submit(
     let large = if is_small(request.headers()) {
         None
     } else {
-        let place = context.large.try_acquire();
+        let place = Arc::clone(&context.large).try_acquire_owned();
         Some(place.map_err(|_| Problem::too_many("large messages are being handed in", 1))?)
     };
     let body = body::read_up_to(request, limit).await?;
     let once = key.map(|key| once(&key, &body, context.now()));
     let (now, ip) = (context.now(), peer.ip());
-    // Large bodies take their time to be read.
-    let composing = tokio::task::spawn_blocking(move || compose(&body, &rules, now));
-    let submission = composing.await.map_err(|_| Problem::internal())??;
-    drop(large);
-    let submission = Submission { peer: Some(ip), ..submission };
+    // Large bodies take their time to be read. The place goes where the message goes: this work, and that below, is done to
+    // its end though the caller may have hung up.
+    let composing = tokio::task::spawn_blocking(move || (compose(&body, &rules, now), large));
+    let (submission, large) = composing.await.map_err(|_| Problem::internal())?;
+    let submission = Submission { peer: Some(ip), ..submission? };
     // A task of its own: a caller that hangs up must not leave a message half handed over.
     let task = Arc::clone(&context);
-    let handing = tokio::spawn(async move { hand_over(&task, submission, once).await });
+    let handing = tokio::spawn(async move {
+        let answer = hand_over(&task, submission, once).await;
+        drop(large);
+        answer
+    });
     handing.await.map_err(|_| Problem::internal())?
 }
 

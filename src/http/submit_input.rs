@@ -20,13 +20,20 @@ const HEADERS_MAX: usize = 100;
 const ATTACHMENTS_MAX: usize = 500;
 const REPLY_TO_MAX: usize = 50;
 
+/// All values of a body besides the recipients, with room for what is told by the limit it is over. Nothing but their number
+/// bounds the memory that small ones take.
+const FURTHER_VALUES_MAX: usize =
+    2 * ((1 + ATTACHMENT_FIELDS.len()) * ATTACHMENTS_MAX + 2 * HEADERS_MAX + 3 * REPLY_TO_MAX);
+
 /// Reads `body`; From is the configured sender unless the body names one.
 pub(super) fn parse(
     body: &[u8],
     sender: &SenderConfig,
     recipients_max: usize,
 ) -> Result<Draft, Problem> {
-    let mut fields = fields::read(body, &FIELDS)?;
+    // A mailbox is a list's object of a name and an address.
+    let values_max = recipients_max.saturating_mul(3).saturating_add(FURTHER_VALUES_MAX);
+    let mut fields = fields::read(body, &FIELDS, values_max)?;
     let mut lists = [Vec::new(), Vec::new(), Vec::new()];
     let mut recipients = 0;
     for (list, name) in lists.iter_mut().zip(["to", "cc", "bcc"]) {
@@ -232,6 +239,23 @@ mod tests {
     }
 
     #[test]
+    fn as_much_as_may_be_said_is_read() {
+        let mailbox = |n: usize| json!({ "name": "A", "address": format!("a{n}@example.org") });
+        let mailboxes = |count| (0..count).map(mailbox).collect::<Vec<_>>();
+        let file = json!({
+            "filename": "a", "content": "", "content_type": "a/b", "content_id": "a", "inline": true,
+        });
+        let draft = read(&json!({
+            "from": mailbox(0), "to": mailboxes(4), "reply_to": mailboxes(REPLY_TO_MAX),
+            "subject": "", "text": "", "html": "",
+            "headers": { "X-A": vec!["b"; HEADERS_MAX] },
+            "attachments": vec![file; ATTACHMENTS_MAX],
+        }))
+        .unwrap();
+        assert_eq!((draft.attachments.len(), draft.headers.len()), (ATTACHMENTS_MAX, HEADERS_MAX));
+    }
+
+    #[test]
     fn little_is_enough() {
         let draft = read(&json!({ "to": "ada@example.org", "text": "Hello" })).unwrap();
         assert_eq!(draft.from.address, "app@example.org");
@@ -311,6 +335,9 @@ mod tests {
             let problem = read(&body).unwrap_err();
             assert!(problem.message.contains(words), "{body}: {}", problem.message);
         }
+        let zeros = format!("{{\"to\": [], \"attachments\": [{}?", "0,".repeat(100_000));
+        let problem = parse(zeros.as_bytes(), &sender(), 4).unwrap_err();
+        assert!(problem.message.starts_with("\"attachments\" has more in it"), "{problem:?}");
         for body in ["", "[", "[]", "\"x\"", "{\"to\": \"\\ud800\"}"] {
             assert!(parse(body.as_bytes(), &sender(), 4).is_err(), "{body}");
         }

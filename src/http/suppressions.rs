@@ -160,9 +160,11 @@ pub(super) async fn add(
     Ok((status, Json(SuppressionJson::from(entry))).into_response())
 }
 
+const FIELDS: [&str; 3] = ["address", "reason", "note"];
+
 /// Reads an entry that an operator gives.
 pub(super) fn read_entry(body: &[u8], now: Timestamp) -> Result<Suppression, Problem> {
-    let fields = fields::read(body, &["address", "reason", "note"])?;
+    let fields = fields::read(body, &FIELDS, 2 * FIELDS.len())?;
     let address = fields::text(&fields, "address")?
         .ok_or_else(|| fields::invalid("\"address\" is missing"))?;
     let address = read_address(address).map_err(fields::invalid)?;

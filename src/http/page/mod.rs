@@ -36,7 +36,7 @@ pub(super) use list::messages;
 pub(super) use login::login;
 pub(super) use message::message;
 pub(super) use overview::overview;
-pub(super) use problem::{lost, problem, tell};
+pub(super) use problem::{lost, problem, tell, told_in_words};
 pub(super) use send::{send, show as send_form};
 pub(super) use suppressions::{add as suppress, remove as unsuppress, show as suppressions};
 use visit::Visit;

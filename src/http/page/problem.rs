@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::extract::Request;
 use axum::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -52,6 +53,15 @@ pub(in crate::http) async fn tell(request: Request, next: Next) -> Response {
         }
     }
     page
+}
+
+/// A problem that was found and is still to be told, as a few lines of text in the visitor's language; it is then told. For
+/// places where the page has no room.
+pub(in crate::http) fn told_in_words(parts: &Parts, response: &mut Response) -> Option<String> {
+    let found = response.extensions_mut().remove::<Told>()?;
+    let ProblemPage { title, told, message, .. } =
+        ProblemPage::new(&Visit::of(parts), response.status(), found);
+    Some(format!("{title}\n\n{}\n", told.unwrap_or(&message)))
 }
 
 #[derive(Debug, Template)]

@@ -20,11 +20,13 @@ enum Door {
     Api,
     /// Told to people.
     Page,
+    /// Told to people, within a frame of the page.
+    Frame,
     /// A form of a page.
     Form,
 }
 
-use Door::{Api, Form, Open, OpenForm, Page};
+use Door::{Api, Form, Frame, Open, OpenForm, Page};
 
 /// Every endpoint. One that is missing here fails [`the_table_has_every_endpoint`].
 const ENDPOINTS: &[(&str, &str, Door)] = &[
@@ -59,7 +61,7 @@ const ENDPOINTS: &[(&str, &str, Door)] = &[
     ("GET", "/overview", Page),
     ("GET", "/messages", Page),
     ("GET", "/messages/{id}", Page),
-    ("GET", "/messages/{id}/html", Page),
+    ("GET", "/messages/{id}/html", Frame),
     ("GET", "/messages/{id}/text", Page),
     ("GET", "/messages/{id}/headers", Page),
     ("GET", "/messages/{id}/source", Page),
@@ -142,7 +144,7 @@ async fn expect(
                 headers.push(("content-type", "application/json".to_owned()));
                 body.push_str("{}");
             }
-            Api | Open | Page => {}
+            Api | Open | Page | Frame => {}
         }
         let (address, expected) = (server.address, expected(method, *door));
         let request = request(address, method, path, &headers, &body);
@@ -208,7 +210,7 @@ async fn with_a_token() -> Running {
 fn as_a_stranger(_: &str, door: Door) -> Fate {
     match door {
         Open | OpenForm => Fate::Through,
-        Api => Fate::Unknown,
+        Api | Frame => Fate::Unknown,
         Page | Form => Fate::ToLogin,
     }
 }
@@ -217,7 +219,7 @@ fn as_a_stranger(_: &str, door: Door) -> Fate {
 fn only_open(_: &str, door: Door) -> Fate {
     match door {
         Open | OpenForm => Fate::Through,
-        Api | Page | Form => Fate::Forbidden,
+        Api | Page | Frame | Form => Fate::Forbidden,
     }
 }
 
@@ -225,14 +227,14 @@ fn only_open(_: &str, door: Door) -> Fate {
 fn from_elsewhere(_: &str, door: Door) -> Fate {
     match door {
         Open => Fate::Through,
-        OpenForm | Api | Page | Form => Fate::Forbidden,
+        OpenForm | Api | Page | Frame | Form => Fate::Forbidden,
     }
 }
 
 /// What somebody gets to who may do all, but does not bring back the token of a form.
 fn all_but_forms(_: &str, door: Door) -> Fate {
     match door {
-        Open | OpenForm | Api | Page => Fate::Through,
+        Open | OpenForm | Api | Page | Frame => Fate::Through,
         Form => Fate::Forbidden,
     }
 }
@@ -250,7 +252,7 @@ async fn strangers_see_what_is_open_and_the_login() {
     let wrong = [("authorization", "Bearer wrong")];
     expect(&server, "a wrong token", &wrong, "", |_, door| match door {
         Open | OpenForm => Fate::Through,
-        Api | Page | Form => Fate::Unknown,
+        Api | Page | Frame | Form => Fate::Unknown,
     })
     .await;
 }
@@ -278,7 +280,7 @@ async fn a_cookie_opens_all_to_the_page_and_nothing_to_other_sites() {
     let cookie = ("cookie", cookie.as_str());
     let csrf = server.csrf(&[cookie]);
     expect(&server, "the cookie alone", &[cookie], "", |method, door| match door {
-        Open | OpenForm | Page => Fate::Through,
+        Open | OpenForm | Page | Frame => Fate::Through,
         Api if method == "GET" => Fate::Through,
         Api | Form => Fate::Forbidden,
     })

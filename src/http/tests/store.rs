@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use crate::clock::Timestamp;
 use crate::message::QueueId;
@@ -24,6 +25,8 @@ pub(super) struct FakeStore {
     pub(super) refusal: Option<StoreError>,
     /// What was to be done.
     pub(super) acts: Arc<Mutex<Vec<Act>>>,
+    /// How many messages were to be kept.
+    pub(super) inserts: Arc<watch::Sender<usize>>,
     /// A list looks at so many messages and leaves the rest to the next page.
     pub(super) reach: Option<usize>,
     /// A retry of all that failed does not come to its end.
@@ -92,6 +95,8 @@ impl Store for FakeStore {
     }
 
     async fn insert(&self, _: Entry) -> Result<(), StoreError> {
+        self.inserts.send_modify(|inserts| *inserts += 1);
+        self.look().await?;
         not_here()
     }
 

@@ -1,10 +1,14 @@
 //! Messages that are handed in as JSON.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-use super::client::Answer;
+use super::client::{Answer, ask};
+use super::store::{FakeStore, Fault};
 use super::{Running, Setup};
 use crate::queue::{Filter, MemoryStore, Store};
 
@@ -143,4 +147,32 @@ async fn strangers_and_other_sites_hand_nothing_in() {
     assert_eq!((answer.status, answer.code()), (403, "cross_site".to_owned()));
     assert_eq!(count(&queue).await, 0);
     assert_eq!(server.submit(&[right], &letter()).await.status, 202);
+}
+
+/// Large messages are in memory until the queue has them, whether or not their callers wait for that.
+#[tokio::test]
+async fn a_large_message_has_its_place_until_the_queue_has_it() {
+    let silent = FakeStore { fault: Fault::Silent, ..FakeStore::default() };
+    let mut inserts = silent.inserts.subscribe();
+    let queue: Option<Arc<dyn Store>> = Some(Arc::new(silent));
+    let server = Setup { queue, ..Setup::default() }.start().await;
+    let mut large = letter();
+    large["text"] = json!("x".repeat(300 * 1024));
+    let large = large.to_string();
+    let mut callers = JoinSet::new();
+    for _ in 0..2 {
+        let (address, body) = (server.address, large.clone());
+        callers.spawn(async move {
+            ask(address, "POST", "/api/v1/messages", &[JSON], body.as_bytes()).await
+        });
+    }
+    let both = timeout(Duration::from_secs(60), inserts.wait_for(|inserts| *inserts == 2));
+    drop(both.await.expect("both are given to the queue").unwrap());
+    let length = ("Content-Length", "300000");
+    let answer = server.post("/api/v1/messages", &[JSON, length], b"").await;
+    assert_eq!((answer.status, answer.code()), (429, "too_many_requests".to_owned()));
+    // The callers go. What they have handed over stays, and so does its place.
+    callers.shutdown().await;
+    let answer = server.post("/api/v1/messages", &[JSON, length], b"").await;
+    assert_eq!((answer.status, answer.code()), (429, "too_many_requests".to_owned()));
 }

@@ -10,7 +10,7 @@ use url::Url;
 
 use super::images::{Images, plain};
 use super::tags::{ATTRIBUTES, BACKED, DROPPED, KEPT, VOID};
-use super::tidy::Tidy;
+use super::tidy::{Tidy, is_costly};
 use super::{Remote, css, text};
 use crate::message::Email;
 
@@ -18,6 +18,8 @@ use crate::message::Email;
 const LINK_MAX: usize = 16 * 1024;
 /// How much of a link's address its title shows, characters.
 const TITLE_MAX: usize = 300;
+/// The most that writing a value may cost: its length, for each of its costly characters.
+const COST_MAX: usize = 4 * 1024 * 1024;
 /// What addresses in links may begin with.
 const LINKS: [&str; 4] = ["http", "https", "mailto", "tel"];
 
@@ -98,7 +100,7 @@ fn sanitiser(images: &Arc<Images>) -> Builder<'static> {
         .set_tag_attribute_value("a", "target", "_blank")
         .strip_comments(true)
         .attribute_filter(move |element, attribute, value| {
-            filtered(element, attribute, value, &images)
+            filtered(element, attribute, value, &images).filter(|value| is_cheap(value))
         });
     builder
 }
@@ -120,6 +122,12 @@ fn filtered<'a>(
         (_, "style" | "href" | "src") => None,
         (_, _) => Some(value.into()),
     }
+}
+
+/// Whether a value is written in little time.
+fn is_cheap(value: &str) -> bool {
+    let costly = value.chars().filter(|c| is_costly(*c)).count();
+    costly.saturating_mul(value.len()) <= COST_MAX
 }
 
 /// A link that may be followed, as browsers would read it.

@@ -67,12 +67,12 @@ impl Images {
         let scheme = address.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
         match scheme.as_deref() {
             Some("cid") => {
-                let shown = self.part(&address).filter(|shown| tally.has_room_for(shown));
+                let shown = self.part(&address).and_then(|bytes| tally.inline(bytes));
                 tally.left_out += usize::from(shown.is_none());
                 shown
             }
             Some("data") => {
-                let shown = embedded(&address).filter(|shown| tally.has_room_for(shown));
+                let shown = embedded(&address).and_then(|bytes| tally.inline(&bytes));
                 tally.left_out += usize::from(shown.is_none());
                 shown
             }
@@ -85,13 +85,12 @@ impl Images {
         }
     }
 
-    fn part(&self, address: &str) -> Option<String> {
+    /// The content of the part that is meant.
+    fn part(&self, address: &str) -> Option<&Bytes> {
         let (_, id) = address.split_once(':')?;
         let id = transfer::hex_escapes(id.as_bytes(), b'%');
         let id = String::from_utf8_lossy(&id);
-        let bytes = self.by_id.get(id.trim().trim_matches(['<', '>']))?;
-        let kind = raster(bytes).filter(|_| bytes.len() <= INLINE_MAX)?;
-        Some(format!("data:{kind};base64,{}", STANDARD.encode(bytes)))
+        self.by_id.get(id.trim().trim_matches(['<', '>']))
     }
 
     fn distant(&self, address: &str, tally: &mut Tally) -> Option<String> {
@@ -103,12 +102,16 @@ impl Images {
 }
 
 impl Tally {
-    fn has_room_for(&mut self, address: &str) -> bool {
-        let fits = self.inline + address.len() <= INLINE_MAX;
-        if fits {
-            self.inline += address.len();
-        }
-        fits
+    /// The image as a `data:` address, if it is one and there is room. It is asked for as often as the mail names it: how
+    /// long it would be is known before it is written, so one that has no room costs nothing.
+    fn inline(&mut self, bytes: &[u8]) -> Option<String> {
+        let head = format!("data:{};base64,", raster(bytes)?);
+        let length = head.len() + base64::encoded_len(bytes.len(), true)?;
+        self.inline = self.inline.checked_add(length).filter(|all| *all <= INLINE_MAX)?;
+        let mut address = head;
+        address.reserve_exact(length - address.len());
+        STANDARD.encode_string(bytes, &mut address);
+        Some(address)
     }
 }
 
@@ -118,8 +121,8 @@ pub(super) fn plain(address: &str) -> String {
     inner.chars().filter(|c| !matches!(c, '\t' | '\n' | '\r')).collect()
 }
 
-/// An image within the HTML itself, written anew with the type that its content has.
-fn embedded(address: &str) -> Option<String> {
+/// The content of what stands within the HTML itself: it is written anew with the type that it has.
+fn embedded(address: &str) -> Option<Vec<u8>> {
     let (head, content) = address.split_once(',')?;
     let base64 = head.to_ascii_lowercase().ends_with(";base64");
     if !base64 || content.len() > INLINE_MAX {
@@ -127,8 +130,7 @@ fn embedded(address: &str) -> Option<String> {
     }
     let content = transfer::hex_escapes(content.as_bytes(), b'%');
     let (bytes, _) = transfer::base64(&content);
-    let kind = raster(&bytes)?;
-    Some(format!("data:{kind};base64,{}", STANDARD.encode(&bytes)))
+    Some(bytes)
 }
 
 /// The type of a raster image, by its first octets. What a part says of itself counts for nothing; SVG is a document and
@@ -215,5 +217,15 @@ mod tests {
         assert_eq!(octets.len(), 3);
         assert!(octets.iter().sum::<usize>() <= INLINE_MAX);
         assert_eq!(images.tally().left_out, 7);
+    }
+    /// Written each time to see that it is too long, it would take hours.
+    #[test]
+    fn a_part_without_room_is_not_written_for_each_of_its_names() {
+        let bytes: &'static [u8] = Box::leak([GIF, &vec![0; 4 * 1024 * 1024]].concat().into());
+        let small = part("b@x", GIF);
+        let images = Images::of(&[part("a@x", bytes), small], Remote::Blocked);
+        assert!((0..50_000).all(|_| images.shown("cid:a@x").is_none()));
+        assert_eq!(images.tally().left_out, 50_000);
+        assert!(images.shown("cid:b@x").is_some(), "what does not fit takes no room");
     }
 }

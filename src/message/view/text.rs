@@ -53,9 +53,12 @@ fn push_line(line: &str, links: &mut usize, out: &mut String) {
     escape(rest, out);
 }
 
-/// What stands before the next address in `text`, and the address.
+/// What stands before the next address in `text`, and the address. It reads every octet a fixed number of times, whatever
+/// the text: where a run of characters ends that an address may have is found once for all addresses in it, and a run is
+/// looked at for its last marks only where it is short, and where it then becomes a link.
 fn next_link(text: &str) -> Option<(&str, &str)> {
     let mut from = 0;
+    let mut run_end = 0;
     while let Some(at) = text.get(from..)?.find("://") {
         let mark = from + at;
         from = mark + 3;
@@ -66,34 +69,48 @@ fn next_link(text: &str) -> Option<(&str, &str)> {
         });
         let Some(start) = start else { continue };
         let apart = text.get(..start)?.chars().next_back().is_none_or(|c| !c.is_alphanumeric());
-        let tail = text.get(from..)?;
-        let length = from + address_length(tail) - start;
-        if apart && length > mark + 3 - start && length <= LINK_MAX {
-            return Some((text.get(..start)?, text.get(start..start + length)?));
+        if !apart {
+            continue;
+        }
+        if run_end <= from {
+            let tail = text.get(from..)?;
+            run_end = from + tail.find(ends).unwrap_or(tail.len());
+        }
+        // Cut in the middle it would lead to somewhere else.
+        if run_end - start > LINK_MAX {
+            continue;
+        }
+        let length = address_length(text.get(from..run_end)?);
+        if length > 0 {
+            return Some((text.get(..start)?, text.get(start..from + length)?));
         }
     }
     None
 }
 
-/// How much of a text behind `://` belongs to the address: marks at its end belong to the sentence.
-fn address_length(tail: &str) -> usize {
-    let ends = |c: char| {
-        c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | '"' | '`') || turns(c)
-    };
-    let mut address = tail.get(..tail.find(ends).unwrap_or(tail.len())).unwrap_or_default();
-    loop {
-        let shorter = match address.chars().next_back() {
-            Some('.' | ',' | ';' | ':' | '!' | '?' | '\'' | '*' | '_' | '。' | '、') => true,
-            Some(')') => address.matches(')').count() > address.matches('(').count(),
-            Some(']') => !address.contains('['),
-            Some('}') => !address.contains('{'),
-            Some(_) | None => false,
-        };
-        match address.char_indices().next_back() {
-            Some((last, _)) if shorter => address = address.get(..last).unwrap_or_default(),
-            Some(_) | None => return address.len(),
+/// Characters that no address has.
+fn ends(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | '"' | '`') || turns(c)
+}
+
+/// How much of a run behind `://` belongs to the address: marks at its end belong to the sentence.
+fn address_length(run: &str) -> usize {
+    let count = |mark: char| run.matches(mark).count();
+    // What opens is never taken off.
+    let (opened, square, curly) = (count('('), run.contains('['), run.contains('{'));
+    let mut closed = count(')');
+    let mut length = run.len();
+    for c in run.chars().rev() {
+        match c {
+            '.' | ',' | ';' | ':' | '!' | '?' | '\'' | '*' | '_' | '。' | '、' => {}
+            ')' if closed > opened => closed -= 1,
+            ']' if !square => {}
+            '}' if !curly => {}
+            _other => break,
         }
+        length -= c.len_utf8();
     }
+    length
 }
 
 /// Characters that turn the direction of writing, with which an address can be made to look like another.
@@ -151,6 +168,33 @@ mod tests {
         {
             assert!(!html(text).contains("<a "), "{}", html(text));
         }
+    }
+
+    #[test]
+    fn an_address_that_is_too_long_is_no_link_and_one_behind_it_is() {
+        let path = "a".repeat(LINK_MAX);
+        assert!(!html(&format!("http://{path}")).contains("<a "));
+        assert!(!html(&format!("http://{}.{path}", "x".repeat(9))).contains("<a "));
+        let both = html(&format!("http://{path}/http://x.example/b_(c)))]."));
+        assert!(both.contains("/<a href=\"http://x.example/b_(c)\" "), "{both}");
+        let longest = html(&format!("http://{}", "a".repeat(LINK_MAX - 7)));
+        assert!(longest.contains("<a "), "{longest}");
+    }
+
+    /// Read again for every mark or every address in it, each of these would take minutes to hours.
+    #[test]
+    fn a_text_is_read_once_whatever_is_in_it() {
+        let whole = |start: &str, piece: &str| {
+            let text = start.to_owned() + &piece.repeat(SHOWN_MAX / piece.len());
+            html(&text).matches("<a ").count()
+        };
+        for mark in [")", "]", "}", ".", "。", "()", ")("] {
+            assert!(whole("http://x", mark) <= 1, "{mark}");
+        }
+        for piece in ["http://", "http://)", "xhttp://", "https://a", "://", "(http://a"] {
+            assert!(whole("", piece) <= 1, "{piece}");
+        }
+        assert_eq!(whole("", "http://) "), 0);
     }
 
     #[test]

@@ -14,8 +14,12 @@ use super::tags::{ATTRIBUTES, BACKED, Kind, Tag, kind};
 const DEPTH_MAX: usize = 256;
 /// How many elements are shown.
 const ELEMENTS_MAX: usize = 50_000;
+/// How many tags are read. Each is compared with the elements that are open, also where it opens and closes none.
+const TAGS_MAX: usize = 4 * ELEMENTS_MAX;
 /// How much is written, octets: room for images within the HTML.
 const OUT_MAX: usize = 8 * 1024 * 1024;
+/// How many [costly](is_costly) characters stand in one text.
+const COSTLY_MAX: usize = 256;
 /// How many elements are opened again after one that was closed out of order.
 const REOPENED_MAX: usize = 8;
 
@@ -38,6 +42,8 @@ impl Tidy {
             out: Self::default(),
             open: Vec::new(),
             elements: 0,
+            tags: 0,
+            costly: 0,
             unclosed: HashMap::new(),
         };
         reader.run();
@@ -58,6 +64,9 @@ struct Reader<'a> {
     out: Tidy,
     open: Vec<Open>,
     elements: usize,
+    tags: usize,
+    /// Costly characters in texts.
+    costly: usize,
     /// Names of elements of which no end follows any more.
     unclosed: HashMap<&'static str, ()>,
 }
@@ -65,7 +74,8 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn run(&mut self) {
         while !self.rest.is_empty() {
-            if self.out.html.len() > OUT_MAX || self.elements > ELEMENTS_MAX {
+            let full = self.out.html.len() > OUT_MAX || self.elements > ELEMENTS_MAX;
+            if full || self.tags > TAGS_MAX {
                 self.out.cut = true;
                 break;
             }
@@ -88,6 +98,13 @@ impl<'a> Reader<'a> {
             Some(_) | None => text,
         };
         for c in text.chars() {
+            if is_costly(c) {
+                self.costly += 1;
+                // An element, since texts grow together again over all else. Here it ends no character reference early.
+                if self.costly.is_multiple_of(COSTLY_MAX) {
+                    self.out.html.push_str("<wbr>");
+                }
+            }
             match c {
                 '<' => self.out.html.push_str("&lt;"),
                 '\0' => {}
@@ -136,6 +153,7 @@ impl<'a> Reader<'a> {
             return;
         };
         self.rest = rest;
+        self.tags += 1;
         if tag.name == "plaintext" && !tag.closing {
             self.text(rest);
             self.rest = "";
@@ -145,7 +163,10 @@ impl<'a> Reader<'a> {
         if tag.closing {
             match kind {
                 Kind::Kept => self.end(name),
-                Kind::Void if name == "br" => self.out.html.push_str("<br>"),
+                Kind::Void if name == "br" => {
+                    self.elements += 1;
+                    self.out.html.push_str("<br>");
+                }
                 Kind::Void | Kind::Dropped | Kind::Style | Kind::Text | Kind::Unwrapped => {}
             }
             return;
@@ -319,6 +340,12 @@ impl<'a> Reader<'a> {
             self.open.push(Open { name, tag: start..self.out.html.len() });
         }
     }
+}
+
+/// Characters for each of which the writer of HTML behind the sanitiser looks through the whole rest of a text or a value:
+/// those that it escapes, but `<` and `>`, and those that begin with the same octet as one of them.
+pub(super) fn is_costly(c: char) -> bool {
+    matches!(c, '&' | '\u{80}'..='\u{bf}')
 }
 
 /// Before these, a paragraph ends.

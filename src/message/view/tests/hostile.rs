@@ -7,6 +7,7 @@ use scraper::{Html, Node};
 
 use super::harmless::assert_harmless;
 use super::mail;
+use crate::message::view::tidy::Tidy;
 use crate::message::view::{self, Frame, Remote, View};
 
 /// What a frame may have at most, whatever the message: octets, elements, depth. Somewhat more than the sanitiser is given,
@@ -159,6 +160,7 @@ fn a_message_of_any_size_makes_a_frame_of_a_bounded_one() {
         endless("<a href='", MANY),
         endless("<", MANY),
         endless("&", MANY),
+        endless("\u{a0}", MANY),
         endless("<select><option>", MANY),
         numbered("<b id=", ">") + endless("<p>x", MANY / 4).as_str(),
         numbered("<font a", "=1></p>"),
@@ -176,6 +178,40 @@ fn a_message_of_any_size_makes_a_frame_of_a_bounded_one() {
         let frame = view::frame(&mail(&html), Remote::Allowed);
         assert_harmless(&frame.document, Remote::Allowed);
         assert_bounded(&frame);
+    }
+}
+
+#[test]
+fn tags_that_open_and_close_nothing_are_counted_too() {
+    // More than are read, all within as many elements as may be open.
+    let depth = "<div>".repeat(256);
+    for piece in ["</i>", "<b>", "</td>", "<o:p>", "</br>"] {
+        let html = format!("<p>first</p>{depth}{}<p>last</p>", piece.repeat(250_000));
+        let tidy = Tidy::read(&html);
+        assert!(tidy.cut, "{piece}");
+        assert!(tidy.html.starts_with("<p>first</p>") && !tidy.html.contains("last"), "{piece}");
+        assert!(tidy.html.matches('<').count() <= 2 * ELEMENTS_MAX, "{piece}");
+    }
+}
+
+/// Whoever writes the HTML looks through the rest of a text for each of these characters: a megabyte of them would take
+/// most of an hour here, and in a release some minutes. So many do not, with or without it.
+#[test]
+fn texts_and_values_of_what_is_escaped_stay_short() {
+    const MANY: usize = 16 * 1024;
+    let longest = |document: &str, start: &str| {
+        let pieces = document.split(start).skip(1);
+        pieces.map(|it| it.split(['<', '"']).next().unwrap_or_default().len()).max()
+    };
+    for piece in ["&", "&amp;", "&nbsp;", "\u{a0}", "\u{ad}", "&<tr>", "&</td><!-- -->"] {
+        for around in ["<p>", "<table>"] {
+            let html = format!("{around}{}", endless(piece, MANY));
+            let document = view::frame(&mail(&html), Remote::Blocked).document;
+            assert!(longest(&document, ">") <= Some(8 * 1024), "{around} {piece}");
+        }
+        let html = format!("<p>x</p><p title='{}'>", endless(piece, MANY - 1));
+        let document = view::frame(&mail(&html), Remote::Blocked).document;
+        assert!(longest(&document, "title=\"") <= Some(8 * 1024), "{piece}");
     }
 }
 
