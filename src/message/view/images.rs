@@ -67,12 +67,12 @@ impl Images {
         let scheme = address.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
         match scheme.as_deref() {
             Some("cid") => {
-                let shown = self.part(&address).filter(|shown| tally.has_room_for(shown));
+                let shown = self.part(&address, &mut tally);
                 tally.left_out += usize::from(shown.is_none());
                 shown
             }
             Some("data") => {
-                let shown = embedded(&address).filter(|shown| tally.has_room_for(shown));
+                let shown = embedded(&address).filter(|shown| tally.has_room_for(shown.len()));
                 tally.left_out += usize::from(shown.is_none());
                 shown
             }
@@ -85,13 +85,15 @@ impl Images {
         }
     }
 
-    fn part(&self, address: &str) -> Option<String> {
+    /// A part of the message. A mail may name a large one very often: it is written only where there is room for it.
+    fn part(&self, address: &str, tally: &mut Tally) -> Option<String> {
         let (_, id) = address.split_once(':')?;
         let id = transfer::hex_escapes(id.as_bytes(), b'%');
         let id = String::from_utf8_lossy(&id);
         let bytes = self.by_id.get(id.trim().trim_matches(['<', '>']))?;
-        let kind = raster(bytes).filter(|_| bytes.len() <= INLINE_MAX)?;
-        Some(format!("data:{kind};base64,{}", STANDARD.encode(bytes)))
+        let head = format!("data:{};base64,", raster(bytes)?);
+        let length = base64::encoded_len(bytes.len(), true)?.checked_add(head.len())?;
+        tally.has_room_for(length).then(|| head + &STANDARD.encode(bytes))
     }
 
     fn distant(&self, address: &str, tally: &mut Tally) -> Option<String> {
@@ -103,10 +105,11 @@ impl Images {
 }
 
 impl Tally {
-    fn has_room_for(&mut self, address: &str) -> bool {
-        let fits = self.inline + address.len() <= INLINE_MAX;
+    /// Takes so many octets of the room for images, if they are left.
+    fn has_room_for(&mut self, octets: usize) -> bool {
+        let fits = octets <= INLINE_MAX - self.inline;
         if fits {
-            self.inline += address.len();
+            self.inline += octets;
         }
         fits
     }
@@ -215,5 +218,14 @@ mod tests {
         assert_eq!(octets.len(), 3);
         assert!(octets.iter().sum::<usize>() <= INLINE_MAX);
         assert_eq!(images.tally().left_out, 7);
+    }
+
+    #[test]
+    fn a_large_image_is_not_written_where_there_is_no_room_for_it() {
+        let bytes: &'static [u8] = Box::leak([GIF, &vec![0; 3 * 1024 * 1024]].concat().into());
+        let images = Images::of(&[part("a@x", bytes)], Remote::Blocked);
+        // Were each written, this would be a hundred gigabytes.
+        let shown = (0..25_000).filter_map(|_| images.shown("cid:a@x")).count();
+        assert_eq!((shown, images.tally().left_out), (1, 24_999));
     }
 }

@@ -174,6 +174,15 @@ const ATTRIBUTES_MAX: usize = 64;
 /// The longest value of an attribute, octets; an image that stands in `src` may be longer.
 const VALUE_MAX: usize = 32 * 1024;
 
+/// The most laborious characters in one text or one value of an attribute.
+pub(super) const LABOUR_MAX: usize = 1_000;
+
+/// Characters for each of which the sanitiser looks through all the rest of the text that they are in: those that it
+/// writes as references, or whose first octet is that of such a one.
+pub(super) fn is_laborious(c: char) -> bool {
+    matches!(c, '&' | '\u{80}'..='\u{bf}')
+}
+
 /// By the name, in lower case.
 pub(super) fn kind(name: &str) -> (Kind, &'static str) {
     let among = |list: &'static [&'static str]| list.iter().find(|known| **known == name).copied();
@@ -225,7 +234,8 @@ impl<'a> Tag<'a> {
             let (name, value, behind) = attribute(rest)?;
             rest = behind;
             let name = name.to_ascii_lowercase();
-            let long = value.len() > VALUE_MAX && name != "src";
+            let labour = value.chars().filter(|c| is_laborious(*c)).count();
+            let long = labour > LABOUR_MAX || (value.len() > VALUE_MAX && name != "src");
             let known = attributes.iter().any(|(known, _)| *known == name);
             if !closing && !long && !known && attributes.len() < ATTRIBUTES_MAX {
                 attributes.push((name, value));

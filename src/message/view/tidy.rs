@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::tags::{ATTRIBUTES, BACKED, Kind, Tag, kind};
+use super::tags::{ATTRIBUTES, BACKED, Kind, LABOUR_MAX, Tag, is_laborious, kind};
 
 /// How deep elements may stand in each other. The tags of deeper ones are left out.
 const DEPTH_MAX: usize = 256;
@@ -38,6 +38,7 @@ impl Tidy {
             out: Self::default(),
             open: Vec::new(),
             elements: 0,
+            labour: 0,
             unclosed: HashMap::new(),
         };
         reader.run();
@@ -58,6 +59,8 @@ struct Reader<'a> {
     out: Tidy,
     open: Vec<Open>,
     elements: usize,
+    /// Laborious characters since texts were last kept apart.
+    labour: usize,
     /// Names of elements of which no end follows any more.
     unclosed: HashMap<&'static str, ()>,
 }
@@ -91,8 +94,24 @@ impl<'a> Reader<'a> {
             match c {
                 '<' => self.out.html.push_str("&lt;"),
                 '\0' => {}
-                c => self.out.html.push(c),
+                c => {
+                    if is_laborious(c) {
+                        self.keep_apart();
+                    }
+                    self.out.html.push(c);
+                }
             }
+        }
+    }
+
+    /// Puts an empty element between texts, in front of a character that is laborious. Tags do not count as that: text
+    /// between the rows of a table is moved in front of it, and is one.
+    fn keep_apart(&mut self) {
+        self.labour += 1;
+        if self.labour > LABOUR_MAX {
+            self.labour = 1;
+            self.elements += 1;
+            self.out.html.push_str("<span></span>");
         }
     }
 

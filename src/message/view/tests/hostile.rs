@@ -7,6 +7,7 @@ use scraper::{Html, Node};
 
 use super::harmless::assert_harmless;
 use super::mail;
+use crate::message::view::tags::{LABOUR_MAX, is_laborious};
 use crate::message::view::{self, Frame, Remote, View};
 
 /// What a frame may have at most, whatever the message: octets, elements, depth. Somewhat more than the sanitiser is given,
@@ -54,6 +55,10 @@ fn assert_bounded(frame: &Frame) {
         if count % 97 == 0 {
             deepest = deepest.max(element.ancestors().count());
         }
+    }
+    for text in html.tree.nodes().filter_map(|node| node.value().as_text()) {
+        let labour = text.chars().filter(|c| is_laborious(*c)).count();
+        assert!(labour <= LABOUR_MAX, "{labour} laborious characters in one text");
     }
     assert!(count <= ELEMENTS_MAX, "{count} elements");
     assert!(deepest <= DEPTH_MAX, "{deepest} deep");
@@ -159,6 +164,11 @@ fn a_message_of_any_size_makes_a_frame_of_a_bounded_one() {
         endless("<a href='", MANY),
         endless("<", MANY),
         endless("&", MANY),
+        endless("&amp;", MANY),
+        endless("\u{a3}", MANY),
+        endless("&<!---->", MANY),
+        format!("<table>{}", endless("&<tr></tr>", MANY)),
+        format!("<p class='{}'>", endless("&", MANY / 2)),
         endless("<select><option>", MANY),
         numbered("<b id=", ">") + endless("<p>x", MANY / 4).as_str(),
         numbered("<font a", "=1></p>"),
