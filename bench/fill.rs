@@ -2,13 +2,15 @@
 //!
 //!     bench-fill STORE COUNT OCTETS
 //!
-//! The store has one message already: the others go by the same way and wait as long. They come from 50 senders. Uses the
-//! library's own store, whose group commit makes a million in a minute or so; the daemon must not run.
+//! The store has one message already: the others go by the same way and came before it, one in each millisecond. They
+//! come from 50 senders. Uses the library's own store, whose group commit makes a million in a minute or so; the daemon
+//! must not run.
 
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use mailferry::message::{Envelope, IndexFields, Message, QueueId};
@@ -41,7 +43,8 @@ async fn main() -> Result<(), Fault> {
                     if number >= count {
                         return Ok::<_, Fault>(());
                     }
-                    let message = Arc::new(message(&model, number, content.clone())?);
+                    let before = Duration::from_millis(count - number);
+                    let message = Arc::new(message(&model, before, number, content.clone())?);
                     let way = model.way.clone();
                     store.insert(Entry { way, ..Entry::waiting(message) }).await?;
                 }
@@ -54,9 +57,9 @@ async fn main() -> Result<(), Fault> {
     Ok(())
 }
 
-/// Like the model, from another sender, a moment later.
-fn message(model: &Summary, number: u64, raw: Bytes) -> Result<Message, Fault> {
-    let received_at = model.received_at;
+/// Like the model, from another sender, so long before it.
+fn message(model: &Summary, before: Duration, number: u64, raw: Bytes) -> Result<Message, Fault> {
+    let received_at = model.received_at - before;
     let sender = format!("app{}@waiting.example", number % SENDERS).parse()?;
     Ok(Message {
         id: QueueId::new(received_at),
