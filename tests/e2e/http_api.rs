@@ -271,7 +271,7 @@ async fn the_page_lists_messages_and_never_runs_what_they_contain() {
     let (_fake, relay) = scene().await;
     let id = smtp::submit(relay.smtp, &Mail::about("<script>alert(1)</script>")).await;
     relay.http.until_message_is(&id, "delivered").await;
-    let page = relay.http.get("/").await;
+    let page = relay.http.get("/messages").await;
     assert_eq!(page.status, 200);
     assert!(page.content_type.starts_with("text/html"), "{}", page.content_type);
     assert!(page.text().contains("alert(1)"), "the message is not listed");
