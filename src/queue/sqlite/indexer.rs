@@ -253,14 +253,16 @@ fn write(connection: &Connection, row: i64) -> rusqlite::Result<usize> {
     while let Some(row) = found.next()? {
         describe(connection, row, &mut text)?;
     }
-    if text.as_str().is_empty() {
+    if text.len() == 0 {
         connection.prepare_cached("DELETE FROM search WHERE rowid = ?1")?.execute([row])?;
     } else {
         connection
-            .prepare_cached("INSERT OR REPLACE INTO search (rowid, text) VALUES (?1, ?2)")?
-            .execute(params![row, text.as_str()])?;
+            .prepare_cached(
+                "INSERT OR REPLACE INTO search (rowid, text, names) VALUES (?1, ?2, ?3)",
+            )?
+            .execute(params![row, text.texts(), text.names()])?;
     }
-    Ok(text.as_str().len())
+    Ok(text.len())
 }
 
 /// Adds what a message is found by.

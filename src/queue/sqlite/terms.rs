@@ -3,6 +3,8 @@
 //! The index knows parts of three characters, and folds their case further than a search does: what it finds is looked at
 //! again, what it does not find is not there. Marks that no text has tell whole names, providers and states from texts.
 
+use aws_lc_rs::digest;
+
 use crate::message::QueueId;
 use crate::queue::State;
 
@@ -13,12 +15,13 @@ const REST: u32 = 65;
 const PROVIDER: char = '\u{1}';
 /// Encloses the state.
 const STATE: char = '\u{2}';
-/// Encloses each name of the message.
-const NAME: char = '\u{3}';
 /// Stands between other texts, and for control characters in all of them.
-const GAP: char = '\u{4}';
+const GAP: char = '\u{3}';
 
-/// Parts of a text that are asked for at the most: more would hardly narrow it down.
+/// The first of the characters that stand for whole names; no text has them, but for private ones.
+const NAMES: u32 = 0xF_0000;
+
+/// Parts of a text that are asked for at the most: more would hardly narrow it down, and each is one more list to read.
 const PARTS_MAX: usize = 32;
 
 /// The number of the row in the index that this message is in.
@@ -45,7 +48,10 @@ pub(super) fn id(number: u128) -> QueueId {
 
 /// What is written into the index, put together piece by piece.
 #[derive(Debug, Default)]
-pub(super) struct Text(String);
+pub(super) struct Text {
+    texts: String,
+    names: String,
+}
 
 impl Text {
     pub(super) fn state(&mut self, state: State) {
@@ -56,25 +62,36 @@ impl Text {
         self.enclosed(PROVIDER, provider);
     }
 
+    /// A name, which is found as a whole, and in parts like any text.
     pub(super) fn name(&mut self, name: &str) {
-        self.enclosed(NAME, name);
+        self.names.push_str(&of_name(name));
+        self.text(name);
     }
 
     pub(super) fn text(&mut self, text: &str) {
         self.enclosed(GAP, text);
     }
 
-    pub(super) fn as_str(&self) -> &str {
-        &self.0
+    pub(super) fn texts(&self) -> &str {
+        &self.texts
+    }
+
+    pub(super) fn names(&self) -> &str {
+        &self.names
+    }
+
+    /// Octets.
+    pub(super) fn len(&self) -> usize {
+        self.texts.len() + self.names.len()
     }
 
     fn enclosed(&mut self, mark: char, text: &str) {
         // One mark stands for the end of one and the beginning of the next.
-        if !self.0.ends_with(mark) {
-            self.0.push(mark);
+        if !self.texts.ends_with(mark) {
+            self.texts.push(mark);
         }
-        self.0.extend(text.chars().map(|c| if is_mark(c) { GAP } else { c }));
-        self.0.push(mark);
+        self.texts.extend(text.chars().map(|c| if is_mark(c) { GAP } else { c }));
+        self.texts.push(mark);
     }
 }
 
@@ -95,8 +112,9 @@ impl Terms {
         self.enclosed(PROVIDER, provider);
     }
 
+    /// A whole name.
     pub(super) fn name(&mut self, name: &str) {
-        self.enclosed(NAME, name);
+        self.0.push(of_name(name));
     }
 
     pub(super) fn text(&mut self, text: &str) {
@@ -135,6 +153,16 @@ impl Terms {
     }
 }
 
+/// What stands for a whole name: one part, which hardly any other name has. The thirty parts of a Message-ID are in very
+/// many messages each.
+fn of_name(name: &str) -> String {
+    let hash = digest::digest(&digest::SHA256, name.as_bytes());
+    let pairs = hash.as_ref().chunks_exact(2).take(3);
+    let number = |pair: &[u8]| pair.iter().fold(0, |number, octet| number << 8 | u32::from(*octet));
+    // 15 bits: all of them are characters.
+    pairs.filter_map(|pair| char::from_u32(NAMES + (number(pair) & 0x7FFF))).collect()
+}
+
 fn is_mark(c: char) -> bool {
     c < ' '
 }
@@ -171,6 +199,20 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_name_is_one_part_that_other_names_do_not_have() {
+        let (mut text, mut terms) = (Text::default(), Terms::default());
+        let names: Vec<String> = (0..10_000).map(|n| format!("<{n}@example.org>")).collect();
+        names.iter().for_each(|name| text.name(name));
+        terms.name(&names[7]);
+        let [part] = terms.0.as_slice() else { panic!("{terms:?}") };
+        assert_eq!(part.chars().count(), 3);
+        assert_eq!(text.names().matches(part.as_str()).count(), 1);
+        assert_eq!(text.names().chars().count(), 3 * names.len());
+        // It is in files: another hash would be another index.
+        assert_eq!(of_name("<a@example.org>"), "\u{F48CA}\u{F6375}\u{F6F05}");
+    }
+
+    #[test]
     fn the_parts_of_a_long_text_are_spread_over_it() {
         for (length, parts) in [(0, 0), (2, 0), (3, 1), (4, 2), (34, 32), (35, 32), (1_000, 32)] {
             let text: String = ('\u{1000}'..).take(length).collect();
@@ -187,15 +229,15 @@ mod tests {
     fn a_question_is_made_of_parts_that_the_text_has() {
         let mut terms = Terms::default();
         terms.text("a\"b\"");
-        terms.name("x");
+        terms.provider("x");
         terms.text("주문");
         terms.text("with\ttab");
-        assert_eq!(terms.query(), "\"a\"\"b\" AND \"\"\"b\"\"\" AND \"\u{3}x\u{3}\"");
+        assert_eq!(terms.query(), "\"a\"\"b\" AND \"\"\"b\"\"\" AND \"\u{1}x\u{1}\"");
 
         let mut text = Text::default();
         text.state(State::Sending);
-        text.name("a\u{3}b");
+        text.text("a\u{1}b");
         text.name("c");
-        assert_eq!(text.as_str(), "\u{2}o\u{2}\u{3}a\u{4}b\u{3}c\u{3}");
+        assert_eq!(text.texts(), "\u{2}o\u{2}\u{3}a\u{3}b\u{3}c\u{3}");
     }
 }

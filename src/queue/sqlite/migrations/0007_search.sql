@@ -1,6 +1,7 @@
 -- What messages are found by: parts of their texts, three characters each. A row is of all messages whose ids begin with
--- the same 63 bits, which are its number: of one, but for chance. The text itself is not kept a second time.
-CREATE VIRTUAL TABLE search USING fts5(text, content='', contentless_delete=1, detail=none, tokenize='trigram');
+-- the same 63 bits, which are its number: of one, but for chance. The text itself is not kept a second time. `names` has
+-- three characters for each whole name, so that a name needs no more than one part to be found.
+CREATE VIRTUAL TABLE search USING fts5(text, names, content='', contentless_delete=1, detail=none, tokenize='trigram');
 
 -- How far the index has come: messages before this id are in it.
 CREATE TABLE indexed (
