@@ -26,6 +26,7 @@ mod json;
 mod limiter;
 mod live;
 mod login;
+mod mailbox;
 mod metrics;
 mod openapi;
 mod page;

@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::error::Problem;
 use super::fields::{self, Fields, LINE_MAX, invalid, line, text};
+use super::mailbox;
 use crate::config::SenderConfig;
-use crate::message::{Address, Attachment, Draft, Mailbox};
+use crate::message::{Attachment, Draft, Mailbox};
 
 const FIELDS: [&str; 10] =
     ["from", "to", "cc", "bcc", "reply_to", "subject", "text", "html", "headers", "attachments"];
@@ -55,8 +56,8 @@ pub(super) fn parse(
         return Err(invalid(format!("\"reply_to\" has more than {REPLY_TO_MAX} addresses")));
     }
     let from = match fields.get("from") {
-        None | Some(Value::Null) => default_from(sender)?,
-        Some(value) => mailbox("from", value)?,
+        None | Some(Value::Null) => mailbox::of_sender(sender)?,
+        Some(value) => one_mailbox("from", value)?,
     };
     let subject = line("subject", text(&fields, "subject")?.unwrap_or_default())?;
     let headers = headers(&fields)?;
@@ -73,64 +74,25 @@ pub(super) fn parse(
 fn mailboxes(fields: &Fields, field: &str) -> Result<Vec<Mailbox>, Problem> {
     match fields.get(field) {
         None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Array(many)) => many.iter().map(|one| mailbox(field, one)).collect(),
-        Some(one) => Ok(vec![mailbox(field, one)?]),
+        Some(Value::Array(many)) => many.iter().map(|one| one_mailbox(field, one)).collect(),
+        Some(one) => Ok(vec![one_mailbox(field, one)?]),
     }
 }
 
 /// An address, `Name <address>`, or `{"name", "address"}`.
-fn mailbox(field: &str, value: &Value) -> Result<Mailbox, Problem> {
+fn one_mailbox(field: &str, value: &Value) -> Result<Mailbox, Problem> {
     match value {
-        Value::String(text) => read_mailbox(field, text),
+        Value::String(text) => mailbox::read(field, text),
         Value::Object(parts) => {
             fields::only(parts, &MAILBOX_FIELDS, &format!(" in \"{field}\""))?;
             let address = text(parts, "address")?
                 .ok_or_else(|| invalid(format!("\"{field}\" has no \"address\"")))?;
             let name = text(parts, "name")?.unwrap_or_default();
-            named(field, name.trim(), address.trim())
+            mailbox::named(field, name.trim(), address.trim())
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => Err(invalid(format!(
             "\"{field}\" must be an address, {{\"name\", \"address\"}}, or a list of them"
         ))),
-    }
-}
-
-/// An address, or `Name <address>`.
-pub(super) fn read_mailbox(field: &str, text: &str) -> Result<Mailbox, Problem> {
-    let text = text.trim();
-    let (name, address) = match text.strip_suffix('>').and_then(|rest| rest.split_once('<')) {
-        Some((name, address)) => (name.trim(), address),
-        None => ("", text),
-    };
-    let name = name.strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap_or(name);
-    named(field, name, address)
-}
-
-fn named(field: &str, name: &str, address: &str) -> Result<Mailbox, Problem> {
-    match address.parse::<Address>() {
-        Ok(address) => Ok(Mailbox { name: line(field, name)?, address: address.to_string() }),
-        Err(error) => {
-            let hint = if address.contains([',', ';']) {
-                "; several addresses are given as a list"
-            } else {
-                ""
-            };
-            let shown: String = error.to_string().chars().take(LINE_MAX).collect();
-            Err(invalid(format!("\"{field}\": {shown}{hint}")))
-        }
-    }
-}
-
-/// The configured From.
-pub(super) fn default_from(sender: &SenderConfig) -> Result<Mailbox, Problem> {
-    match &sender.address {
-        Some(address) => {
-            Ok(Mailbox { name: sender.name.clone(), address: address.as_str().to_owned() })
-        }
-        None => Err(invalid(
-            "\"from\" is missing and no default is set: name it here, or set sender.address \
-             (SMTP_FROM_ADDRESS)",
-        )),
     }
 }
 

@@ -1,16 +1,18 @@
 //! The body of `POST /send-test-email`, read field by field so that every complaint names its field.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::error::Problem;
+use super::fields::{self, Fields, invalid, line, text};
+use super::mailbox;
 use crate::config::SenderConfig;
-use crate::message::{Address, Draft, Mailbox};
+use crate::message::{Draft, Mailbox};
 
 /// Recipients of one test mail.
 const RECIPIENTS_MAX: usize = 50;
 
-/// The longest subject, display name and provider name, characters.
-const LINE_MAX: usize = 500;
+/// Values of one body: each field, and the recipients.
+const VALUES_MAX: usize = 2 * RECIPIENTS_MAX;
 
 const FIELDS: [&str; 5] = ["to", "subject", "content", "from", "provider"];
 
@@ -25,28 +27,13 @@ pub(super) struct TestMail {
 impl TestMail {
     /// Reads `body`; From is the configured sender unless the body names one.
     pub(super) fn parse(body: &[u8], sender: &SenderConfig) -> Result<Self, Problem> {
-        let value = serde_json::from_slice(body).map_err(|error| {
-            Problem::bad_input("malformed_json", format!("the body is not valid JSON: {error}"))
-        })?;
-        let Value::Object(fields) = value else {
-            return Err(invalid(
-                "the body must be a JSON object: {\"to\", \"subject\", \"content\"}",
-            ));
-        };
-        if let Some(unknown) = fields.keys().find(|name| !FIELDS.contains(&name.as_str())) {
-            let unknown: String = unknown.chars().take(LINE_MAX).collect();
-            let known = FIELDS.join(", ");
-            return Err(Problem::bad_input(
-                "unknown_field",
-                format!("there is no field {unknown:?}; there are {known}"),
-            ));
-        }
+        let fields = fields::read(body, &FIELDS, VALUES_MAX)?;
         let to = recipients(&fields)?;
         let subject = line("subject", required(text(&fields, "subject")?, "subject")?)?;
         let content = required(text(&fields, "content")?, "content")?;
         let from = match text(&fields, "from")? {
-            Some(from) => mailbox("from", from)?,
-            None => default_from(sender)?,
+            Some(from) => mailbox::read("from", from)?,
+            None => mailbox::of_sender(sender)?,
         };
         let provider = match text(&fields, "provider")? {
             Some(name) => Some(line("provider", required(Some(name), "provider")?)?),
@@ -64,7 +51,7 @@ impl TestMail {
 }
 
 /// One address as a text, or several as a list.
-fn recipients(fields: &Map<String, Value>) -> Result<Vec<Mailbox>, Problem> {
+fn recipients(fields: &Fields) -> Result<Vec<Mailbox>, Problem> {
     let texts: Vec<&str> = match fields.get("to") {
         None | Some(Value::Null) => return Err(missing("to")),
         Some(Value::String(one)) => vec![one],
@@ -82,47 +69,7 @@ fn recipients(fields: &Map<String, Value>) -> Result<Vec<Mailbox>, Problem> {
     if texts.len() > RECIPIENTS_MAX {
         return Err(invalid(format!("\"to\" has more than {RECIPIENTS_MAX} addresses")));
     }
-    texts.into_iter().map(|text| mailbox("to", text)).collect()
-}
-
-/// An address, or `Name <address>`.
-fn mailbox(field: &str, text: &str) -> Result<Mailbox, Problem> {
-    let text = text.trim();
-    let (name, address) = match text.strip_suffix('>').and_then(|rest| rest.split_once('<')) {
-        Some((name, address)) => (name.trim(), address),
-        None => ("", text),
-    };
-    let name = name.strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap_or(name);
-    match address.parse::<Address>() {
-        Ok(address) => Ok(Mailbox { name: line(field, name)?, address: address.to_string() }),
-        Err(error) if address.contains([',', ';']) => {
-            Err(invalid(format!("\"{field}\": {error}; several addresses are given as a list")))
-        }
-        Err(error) => Err(invalid(format!("\"{field}\": {error}"))),
-    }
-}
-
-fn default_from(sender: &SenderConfig) -> Result<Mailbox, Problem> {
-    match &sender.address {
-        Some(address) => {
-            Ok(Mailbox { name: sender.name.clone(), address: address.as_str().to_owned() })
-        }
-        None => Err(invalid(
-            "\"from\" is missing and no default is set: name it here, or set sender.address \
-             (SMTP_FROM_ADDRESS)",
-        )),
-    }
-}
-
-/// A text field; `null` counts as absent.
-fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, Problem> {
-    match fields.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
-            Err(invalid(format!("\"{name}\" must be a text")))
-        }
-    }
+    texts.into_iter().map(|text| mailbox::read("to", text)).collect()
 }
 
 fn required<'a>(text: Option<&'a str>, name: &str) -> Result<&'a str, Problem> {
@@ -133,25 +80,8 @@ fn required<'a>(text: Option<&'a str>, name: &str) -> Result<&'a str, Problem> {
     }
 }
 
-/// A text that goes into one header line: a line break in it could start another header.
-fn line(name: &str, text: &str) -> Result<String, Problem> {
-    if text.chars().any(char::is_control) {
-        return Err(invalid(format!(
-            "\"{name}\" must not contain line breaks or control characters"
-        )));
-    }
-    if text.chars().count() > LINE_MAX {
-        return Err(invalid(format!("\"{name}\" is longer than {LINE_MAX} characters")));
-    }
-    Ok(text.to_owned())
-}
-
 fn missing(name: &str) -> Problem {
     invalid(format!("\"{name}\" is missing; a test mail needs to, subject and content"))
-}
-
-fn invalid(message: impl Into<String>) -> Problem {
-    Problem::bad_input("invalid_field", message)
 }
 
 /// The elements that mail is written with. Others are taken for text: in "Dear <name>" nothing must get lost.
