@@ -351,6 +351,7 @@ fn delivered(claim: &Claim) -> Settlement {
             provider_message_id: Some("49a3999c-0ce1-4ea6-ab68-afcd6dc2e794".to_owned()),
             latency_ms: 120,
             recipients: Vec::new(),
+            together: Some(1),
             losses: Vec::new(),
         }],
         recipients,

@@ -211,6 +211,7 @@ impl Engine {
             latency_ms: 0,
             recipients: Vec::new(),
             losses,
+            together: None,
         });
     }
 }

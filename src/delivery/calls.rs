@@ -39,6 +39,8 @@ pub(super) struct Lane<'a> {
 pub(super) struct Timing {
     pub(super) at: Timestamp,
     latency_ms: u64,
+    /// Calls that the request carried.
+    together: u32,
 }
 
 impl Engine {
@@ -116,7 +118,7 @@ impl Engine {
         let anew = job.times_anew(addressings.iter().flat_map(Addressing::recipients));
         let key = IdempotencyKey::of(job.claim.message.id, &joined).anew(anew);
         let (timing, result) =
-            self.timed(lane.provider.send_joined(&joined, calls.len(), &key)).await;
+            self.timed(calls.len(), lane.provider.send_joined(&joined, calls.len(), &key)).await;
         leave.used(job, lane.name, served_of_joined(lane.provider, &result, addressings));
         match result {
             Ok(mut results) => {
@@ -160,7 +162,7 @@ impl Engine {
             self.leave(lane.lane, std::slice::from_ref(addressing)).map_err(Obstacle::Stopped)?;
         let anew = job.times_anew(addressing.recipients());
         let key = IdempotencyKey::of(job.claim.message.id, call).anew(anew);
-        let (timing, result) = self.timed(lane.provider.send(call, &key)).await;
+        let (timing, result) = self.timed(1, lane.provider.send(call, &key)).await;
         leave.used(job, lane.name, served(lane.provider, &result, addressing));
         let answer = match &result {
             Ok(_) => {
@@ -176,12 +178,18 @@ impl Engine {
         self.record(lane, job, call, addressing, result, timing)
     }
 
-    pub(super) async fn timed<T>(&self, request: impl Future<Output = T>) -> (Timing, T) {
+    /// Makes a request of so many calls.
+    pub(super) async fn timed<T>(
+        &self,
+        calls: usize,
+        request: impl Future<Output = T>,
+    ) -> (Timing, T) {
         let at = self.now();
         let begun = Instant::now();
         let result = request.await;
         let latency_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        (Timing { at, latency_ms }, result)
+        let together = u32::try_from(calls).unwrap_or(u32::MAX);
+        (Timing { at, latency_ms, together }, result)
     }
 
     /// What one answer about several calls says of the provider: not more than one success and one fault.
@@ -259,6 +267,7 @@ impl Engine {
             latency_ms: timing.latency_ms,
             recipients,
             losses: call.losses.clone(),
+            together: Some(timing.together),
         };
         match result {
             Ok(Receipt { provider_message_id, left_out }) => {
@@ -339,6 +348,7 @@ impl Engine {
             latency_ms: timing.latency_ms,
             recipients,
             losses: Vec::new(),
+            together: Some(timing.together),
         });
     }
 

@@ -75,7 +75,7 @@ impl Engine {
                 crew.calls.iter_mut().for_each(|call| call.body = Bytes::new());
                 let key = IdempotencyKey::of(batch.0, &joined);
                 let sending = caught(provider.send_joined(&joined, crew.jobs.len(), &key));
-                let (timing, result) = self.timed(sending).await;
+                let (timing, result) = self.timed(crew.jobs.len(), sending).await;
                 let result = result.unwrap_or_else(|| Err(of_a_panic(&name)));
                 if let Some(first) = crew.jobs.first_mut() {
                     let served = served_of_joined(&*provider, &result, &crew.addressings);

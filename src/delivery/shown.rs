@@ -16,7 +16,6 @@ use super::brought::Way;
 use super::engine::Engine;
 use super::job::Job;
 use super::lane::LaneId;
-use super::memory::is_large;
 use crate::clock::Timestamp;
 use crate::config::SenderConfig;
 use crate::message::{Address, Addressing, Envelope, Message};
@@ -65,8 +64,8 @@ pub enum Note {
     Time,
     /// The mail server's answer to EHLO decides about parameters.
     Offer,
-    /// It may have been an entry of a list.
-    Batch,
+    /// It was an entry in a list of so many, or may have been in one where the record does not say.
+    Batch(Option<u32>),
     /// The record does not say for whom each request was: an operator has changed the recipients since, or has had it sent
     /// anew.
     Recipients,
@@ -84,7 +83,7 @@ impl Note {
             | Self::Settings { .. }
             | Self::Time
             | Self::Offer
-            | Self::Batch
+            | Self::Batch(_)
             | Self::Recipients
             | Self::None(_) => true,
             Self::More => false,
@@ -109,7 +108,12 @@ impl fmt::Display for Note {
             Self::Offer => f.write_str(
                 "what the mail server offers decides about parameters and about content that is not 7-bit",
             ),
-            Self::Batch => f.write_str(
+            Self::Batch(Some(together)) => write!(
+                f,
+                "it travelled in a batch of {together}: what is shown is its entry in a list, which had another address \
+                 and key",
+            ),
+            Self::Batch(None) => f.write_str(
                 "it may have travelled together with other messages, or its own requests in one: then the body is its \
                  entry in a list, under another address and key",
             ),
@@ -168,7 +172,7 @@ impl Delivery {
         }
         let since = engine.settings_since.load(Ordering::Relaxed);
         let since = Timestamp::from_millisecond(since).unwrap_or_default();
-        let asked = details.attempts.iter().filter(|it| it.provider == chosen.name);
+        let asked = calls_of(details, &chosen.name);
         if asked.clone().any(|attempt| attempt.at < since) {
             notes.push(Note::Settings { since });
         }
@@ -181,14 +185,7 @@ impl Delivery {
             notes.push(Note::More);
         }
         notes.extend(unfit.map(Note::None));
-        // With others only what is not large; its own travel together whatever their size.
-        let joins = calls.len() > 1 || more || !is_large(message.raw.len());
-        if joins
-            && engine.policy().batch_max.get() > 1
-            && calls.iter().any(|(call, _)| chosen.provider.can_join(call))
-        {
-            notes.push(Note::Batch);
-        }
+        notes.extend(batch(asked, &*chosen.provider));
         let mut shown = Vec::with_capacity(calls.len());
         for (call, recipients) in calls {
             let key = IdempotencyKey::of(message.id, &call).anew(times_anew(details, &recipients));
@@ -311,14 +308,19 @@ fn prepare(
     Prepared { calls, more, unfit }
 }
 
+/// The attempts at which this provider was really asked.
+fn calls_of<'a>(
+    details: &'a Details,
+    provider: &'a str,
+) -> impl Iterator<Item = &'a Attempt> + Clone {
+    let is_asked = move |it: &&Attempt| it.provider == provider && it.outcome != Outcome::Unfit;
+    details.attempts.iter().filter(is_asked)
+}
+
 /// Whom each call of this provider was for, each of them once; empty when it made none.
 fn groups(details: &Details, provider: &str) -> Vec<Vec<Address>> {
     let mut groups: Vec<Vec<Address>> = Vec::new();
-    let called = details
-        .attempts
-        .iter()
-        .filter(|attempt| attempt.provider == provider && attempt.outcome != Outcome::Unfit);
-    for attempt in called {
+    for attempt in calls_of(details, provider) {
         let group = match attempt.recipients.as_slice() {
             [] => details.summary.recipients.iter().map(|it| it.address.clone()).collect(),
             named => named.to_vec(),
@@ -330,11 +332,23 @@ fn groups(details: &Details, provider: &str) -> Vec<Vec<Address>> {
     groups
 }
 
+/// Whether one of these attempts of the provider was an entry in a list.
+fn batch<'a>(
+    mut asked: impl Iterator<Item = &'a Attempt> + Clone,
+    provider: &dyn Provider,
+) -> Option<Note> {
+    provider.capabilities().batch?;
+    let most = asked.clone().filter_map(|attempt| attempt.together).max();
+    match most.filter(|together| *together > 1) {
+        None if asked.all(|attempt| attempt.together.is_some()) => None,
+        together => Some(Note::Batch(together)),
+    }
+}
+
 /// True when a request of this provider may have had other recipients than those that are shown for it, or another key.
 fn has_other_recipients(details: &Details, provider: &str) -> bool {
     let recipients = &details.summary.recipients;
-    let of_provider = |it: &&Attempt| it.provider == provider && it.outcome != Outcome::Unfit;
-    let mut called = details.attempts.iter().filter(of_provider).peekable();
+    let mut called = calls_of(details, provider).peekable();
     if called.peek().is_none() {
         return false;
     }

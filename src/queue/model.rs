@@ -203,6 +203,10 @@ pub struct Attempt {
     /// What this provider could not carry.
     #[serde(default)]
     pub losses: Vec<Loss>,
+    /// How many calls its request carried, this one among them: one, unless they were joined. Not known where no request
+    /// was made, and of attempts from before it was recorded.
+    #[serde(default)]
+    pub together: Option<u32>,
 }
 
 /// Names a way that messages go: a route, or an account that its client brought. Messages of one way wait for the same

@@ -199,6 +199,7 @@ fn settlement(message: &Message, at: Timestamp, end: &End) -> Settlement {
             provider_message_id: id,
             latency_ms,
             recipients: Vec::new(),
+            together: Some(1),
             losses: Vec::new(),
         };
     let id = || Some(format!("{:x}", message.received_at.as_millisecond()));

@@ -11,9 +11,7 @@ use crate::support::smtp::{self, Mail};
 async fn the_request_is_shown_as_the_service_got_it_but_for_the_key() {
     let fake = FakeProvider::resend().await;
     let other = FakeProvider::start(Service::SendGrid).await;
-    // Where messages may travel together it cannot be known that one went alone.
-    let setup = Setup::resend(&fake).and_sendgrid(&other).set("delivery.batch_max", "1");
-    let relay = setup.start().await;
+    let relay = Setup::resend(&fake).and_sendgrid(&other).start().await;
     let id = smtp::submit(relay.smtp, &Mail::with_text("tea", "안녕하세요")).await;
     relay.http.until_message_is(&id, "delivered").await;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::scripted::{Scripted, World, rules, settings};
+use super::together::with_backlog;
 use crate::delivery::{Note, Settings, ShownCall, ShownRequest};
 use crate::message::QueueId;
 use crate::provider::Shown;
@@ -33,17 +34,17 @@ fn request(notes: Vec<Note>) -> ShownRequest {
 #[test]
 fn what_may_have_been_otherwise_is_not_exact() {
     assert!(request(vec![Note::More]).is_exact());
-    for note in [Note::Batch, Note::Recipients, Note::NotAsked] {
+    for note in [Note::Batch(None), Note::Batch(Some(2)), Note::Recipients, Note::NotAsked] {
         assert!(!request(vec![note.clone()]).is_exact(), "{note}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_may_have_been_in_a_batch_is_told() {
+async fn a_call_that_was_in_a_batch_is_told() {
     // One call, and several of one message.
     let many: &[&str] = &["a@example.net", "b@example.net", "c@example.net"];
-    for recipients in [&many[..1], many] {
-        for (calls_max, own_max, told) in [(10, 100, true), (10, 1, false)] {
+    for (recipients, together) in [(&many[..1], None), (many, Some(3))] {
+        for (calls_max, own_max, together) in [(10, 100, together), (10, 1, None)] {
             let provider = Arc::new(Scripted::with_batches(calls_max));
             let batch_max = NonZeroUsize::new(own_max).unwrap();
             let settings = Settings { batch_max, ..settings(&[("resend", &provider)], rules()) };
@@ -51,8 +52,34 @@ async fn a_call_that_may_have_been_in_a_batch_is_told() {
             let id = world.submit(recipients).await;
             world.until(id, State::Delivered).await;
             let notes = notes(&world, id).await;
-            assert_eq!(notes.contains(&Note::Batch), told, "{notes:?}");
+            let told = notes.iter().find(|note| matches!(note, Note::Batch(_)));
+            assert_eq!(told, together.map(|it| Note::Batch(Some(it))).as_ref(), "{notes:?}");
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_that_went_in_one_request_say_with_how_many() {
+    let provider = Arc::new(Scripted::with_batches(10));
+    let (world, ids) = with_backlog(30, settings(&[("resend", &provider)], rules())).await;
+    for id in ids {
+        world.until(id, State::Delivered).await;
+        assert!(notes(&world, id).await.contains(&Note::Batch(Some(10))));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_older_records_a_batch_is_not_known() {
+    for (provider, told) in [(Scripted::with_batches(10), true), (Scripted::new(), false)] {
+        let provider = Arc::new(provider);
+        let world = World::new(&[("resend", &provider)]);
+        let id = world.submit(&["a@example.net"]).await;
+        world.until(id, State::Delivered).await;
+        let mut details = world.show(id).await;
+        details.attempts[0].together = None;
+        let content = world.store.content(id).await.unwrap().unwrap();
+        let shown = world.delivery.show_request(&details, content, None).await.unwrap();
+        assert_eq!(shown.notes.contains(&Note::Batch(None)), told);
     }
 }
 

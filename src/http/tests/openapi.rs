@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::client::ask;
 use super::{Running, Setup};
+use crate::queue::{Outcome, State};
 
 /// Where the API is; everything else is the page's.
 fn is_described(path: &str) -> bool {
@@ -91,4 +92,18 @@ async fn what_needs_trust_says_so_and_what_is_open_does_not() {
             assert!(operation["summary"].as_str().is_some_and(|it| !it.is_empty()), "{path}");
         }
     }
+}
+
+/// Those enumerations stand twice: as they are, and as the description tells them.
+#[tokio::test]
+async fn what_a_state_or_an_outcome_may_be_is_described() {
+    let server = Setup::default().start().await;
+    let document = document(&server).await;
+    let described = |schema: &str| -> BTreeSet<String> {
+        let names = document["components"]["schemas"][schema]["enum"].as_array();
+        names.unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+    };
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    assert_eq!(described("StateJson"), names(&State::ALL.map(State::name)));
+    assert_eq!(described("OutcomeJson"), names(&Outcome::ALL.map(Outcome::name)));
 }

@@ -56,6 +56,7 @@ pub(in crate::http) fn failed() -> Details {
         provider_message_id: None,
         latency_ms: 87,
         recipients: Vec::new(),
+        together: Some(1),
         losses: vec![Loss::slight("header X-Odd", "not taken by this API")],
     };
     Details { summary, attempts: vec![attempt], dsn: None, smtp_utf8: false, may_steer: true }

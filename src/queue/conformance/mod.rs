@@ -246,6 +246,7 @@ pub(super) fn attempt(provider: &str, outcome: Outcome, seconds: i64) -> Attempt
         latency_ms: 120,
         recipients: Vec::new(),
         losses: Vec::new(),
+        together: Some(1),
     }
 }
 

@@ -108,9 +108,10 @@ pub(in crate::queue) async fn attempts_are_kept_whole_and_in_order(open: Open) {
         latency_ms: 30_001,
         recipients: vec![first.recipients[1].address.clone()],
         losses: vec![Loss::slight("header X-A", "not taken")],
+        together: Some(100),
         ..attempt("resend", Outcome::Throttled, 7)
     };
-    let plain = attempt("ses", Outcome::Unknown, 6);
+    let plain = Attempt { together: None, ..attempt("ses", Outcome::Unknown, 6) };
     let next = Next::Queue { due: at(9), error: None, deferred: true };
     let mut twice = settlement(&first, next, 8);
     twice.attempts = vec![full.clone(), plain.clone()];

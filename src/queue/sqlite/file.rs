@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_turns.sql"),
     include_str!("migrations/0006_aside.sql"),
     include_str!("migrations/0007_search.sql"),
+    include_str!("migrations/0008_together.sql"),
 ];
 
 /// The mark of our files: `PRAGMA application_id`, set by the first migration.

@@ -74,7 +74,7 @@ pub(super) fn wishes(row: &Row<'_>) -> Option<Box<Dsn>> {
 
 /// The columns that [`attempt`] reads, in its order.
 pub(super) const ATTEMPT_COLUMNS: &str =
-    "at, provider, outcome, error, provider_message_id, latency_ms, recipients, losses";
+    "at, provider, outcome, error, provider_message_id, latency_ms, recipients, losses, together";
 
 /// One recorded call.
 pub(super) fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
@@ -87,6 +87,7 @@ pub(super) fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
         latency_ms: unsigned(row, 5)?,
         recipients: json_or_empty(row, 6)?,
         losses: json_or_empty(row, 7)?,
+        together: row.get(8)?,
     })
 }
 

@@ -88,9 +88,9 @@ fn record(connection: &Connection, id: QueueId, attempt: &Attempt) -> rusqlite::
     connection
         .prepare_cached(
             "INSERT INTO attempts (message, n, at, provider, outcome, error, provider_message_id, latency_ms, \
-             recipients, losses) VALUES (?1, \
+             recipients, losses, together) VALUES (?1, \
              (SELECT coalesce(max(n), 0) + 1 FROM attempts WHERE message = ?1), \
-             ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+             ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             Id(id),
@@ -102,6 +102,7 @@ fn record(connection: &Connection, id: QueueId, attempt: &Attempt) -> rusqlite::
             rows::signed(attempt.latency_ms),
             rows::list_json(&attempt.recipients)?,
             rows::list_json(&attempt.losses)?,
+            attempt.together,
         ])?;
     Ok(())
 }

@@ -123,6 +123,7 @@ impl Store for OneMessage {
             provider_message_id: None,
             latency_ms: 87,
             recipients: Vec::new(),
+            together: Some(1),
             losses: vec![Loss::slight("header X", "reserved")],
         }];
         let bob = "bob@example.com".parse::<Address>().unwrap();

@@ -109,7 +109,8 @@ async fn the_index_goes_on_after_a_restart_and_in_an_older_file() {
     Connection::open(&path)
         .unwrap()
         .execute_batch(
-            "DROP TABLE search; DROP TABLE indexed; DROP TABLE unindexed; PRAGMA user_version = 6",
+            "ALTER TABLE attempts DROP COLUMN together; DROP TABLE search; DROP TABLE indexed; \
+             DROP TABLE unindexed; PRAGMA user_version = 6",
         )
         .unwrap();
 
