@@ -46,6 +46,7 @@ FIGURES = {
     "state": ("list, a state that no message has", 10),
     "deep": ("list, from the middle on", 10),
     "hit": ("search, one message of all", 10),
+    "name": ("search, a Message-ID", 10),
     "common": ("search, what every message has", 10),
     "miss": ("search, what no message has", None),
     "detail": ("one message", 10),
@@ -61,13 +62,15 @@ PAGES = {"overview page": "/", "messages page": "/messages"}
 
 def questions(asked: "Asker", count: int) -> dict[str, str]:
     sought = f"/api/v1/messages?q={quote(f'user{count // 2}@rcpt.example')}"
-    middle = json.loads(asked.get(sought))["messages"][0]["id"]
+    found = json.loads(asked.get(sought))["messages"][0]
+    middle = found["id"]
     return {
         "floor": "/icon.svg",
         "list": "/api/v1/messages",
         "state": "/api/v1/messages?state=failed",
         "deep": f"/api/v1/messages?before={middle}",
         "hit": sought,
+        "name": f"/api/v1/messages?q={quote(found['message_id'])}",
         "common": "/api/v1/messages?q=waiting.example",
         "miss": "/api/v1/messages?q=nobody-has-written-this",
         "detail": f"/api/v1/messages/{middle}",

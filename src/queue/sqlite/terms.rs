@@ -22,7 +22,7 @@ const GAP: char = '\u{3}';
 const NAMES: u32 = 0xF_0000;
 
 /// Parts of a text that are asked for at the most: more would hardly narrow it down, and each is one more list to read.
-const PARTS_MAX: usize = 32;
+const PARTS_MAX: usize = 16;
 
 /// The number of the row in the index that this message is in.
 pub(super) fn row(id: u128) -> i64 {
@@ -140,9 +140,10 @@ impl Terms {
         if all.iter().any(is_unknown) {
             return;
         }
-        // Spread over all of it: texts that begin alike differ somewhere, often near the end.
+        // Spread over all of it: texts that begin alike differ somewhere, often near the end. Every second one has every
+        // character of a short text.
         let last = all.len().saturating_sub(3);
-        let few = last.min(PARTS_MAX - 1);
+        let few = last.div_ceil(2).min(PARTS_MAX - 1);
         for n in (0..=few).filter(|_| all.len() >= 3) {
             let at = n * last / few.max(1);
             let part: String = all[at..at + 3].iter().collect();
@@ -214,7 +215,7 @@ mod tests {
 
     #[test]
     fn the_parts_of_a_long_text_are_spread_over_it() {
-        for (length, parts) in [(0, 0), (2, 0), (3, 1), (4, 2), (34, 32), (35, 32), (1_000, 32)] {
+        for (length, parts) in [(0, 0), (2, 0), (3, 1), (4, 2), (5, 2), (6, 3), (32, 16), (1_000, 16)] {
             let text: String = ('\u{1000}'..).take(length).collect();
             let mut terms = Terms::default();
             terms.text(&text);
