@@ -4,7 +4,7 @@
 use std::iter::Peekable;
 
 use rusqlite::types::ToSql;
-use rusqlite::{Connection, Row, Statement};
+use rusqlite::{Connection, OptionalExtension as _, Row, Statement};
 
 use super::fault::is_index_damaged;
 use super::indexer;
@@ -148,7 +148,8 @@ impl<'c, 'a> Walk<'c, 'a> {
         let mut changed = connection.prepare_cached(
             "SELECT message FROM unindexed WHERE message <= ?1 ORDER BY message DESC",
         )?;
-        let named = search.query_map((self.wanted.terms.query(), terms::row(high)), number)?;
+        let query = self.wanted.terms.query(|part| how_new(connection, part, terms::row(high)))?;
+        let named = search.query_map((query, terms::row(high)), number)?;
         let changed = changed.query_map([Id(terms::id(high))], |row| {
             Ok(terms::row(terms::number(rows::id(row, 0)?)))
         })?;
@@ -164,6 +165,17 @@ impl<'c, 'a> Walk<'c, 'a> {
         }
         Ok(End::Tired(last))
     }
+}
+
+/// How far up those are that have this part, by the last of the first few; nothing when there are not so many.
+fn how_new(connection: &Connection, part: &str, high: i64) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached(
+            "SELECT rowid FROM search WHERE search MATCH ?1 AND rowid <= ?2 ORDER BY rowid DESC \
+             LIMIT 1 OFFSET 63",
+        )?
+        .query_row((part, high), number)
+        .optional()
 }
 
 fn number(row: &Row<'_>) -> rusqlite::Result<i64> {

@@ -21,6 +21,9 @@ const GAP: char = '\u{3}';
 /// The first of the characters that stand for whole names; no text has them, but for private ones.
 const NAMES: u32 = 0xF_0000;
 
+/// Parts of a question that the index is asked for.
+const RAREST: usize = 6;
+
 /// Parts of a text that are asked for at the most: more would hardly narrow it down, and each is one more list to read.
 const PARTS_MAX: usize = 16;
 
@@ -121,11 +124,21 @@ impl Terms {
         self.parts(text, |c| is_mark(*c));
     }
 
-    /// In the language of the index.
-    pub(super) fn query(&self) -> String {
-        let quoted: Vec<String> =
-            self.0.iter().map(|part| format!("\"{}\"", part.replace('"', "\"\""))).collect();
-        quoted.join(" AND ")
+    /// In the language of the index. Of many parts the rarest only, as `newest` tells them: how new the messages are that
+    /// have the part, nothing when there are few. What everybody has narrows nothing down, and is a long list to read.
+    pub(super) fn query<E>(
+        &self,
+        newest: impl Fn(&str) -> Result<Option<i64>, E>,
+    ) -> Result<String, E> {
+        let mut parts: Vec<String> = self.0.iter().map(|part| quoted(part)).collect();
+        if parts.len() > RAREST {
+            let known: Result<Vec<_>, E> =
+                parts.into_iter().map(|part| Ok((newest(&part)?, part))).collect();
+            let mut known = known?;
+            known.sort();
+            parts = known.into_iter().take(RAREST).map(|(_, part)| part).collect();
+        }
+        Ok(parts.join(" AND "))
     }
 
     fn enclosed(&mut self, mark: char, text: &str) {
@@ -152,6 +165,11 @@ impl Terms {
             }
         }
     }
+}
+
+/// A part in the language of the index.
+fn quoted(part: &str) -> String {
+    format!("\"{}\"", part.replace('"', "\"\""))
 }
 
 /// What stands for a whole name: one part, which hardly any other name has. The thirty parts of a Message-ID are in very
@@ -215,7 +233,9 @@ mod tests {
 
     #[test]
     fn the_parts_of_a_long_text_are_spread_over_it() {
-        for (length, parts) in [(0, 0), (2, 0), (3, 1), (4, 2), (5, 2), (6, 3), (32, 16), (1_000, 16)] {
+        for (length, parts) in
+            [(0, 0), (2, 0), (3, 1), (4, 2), (5, 2), (6, 3), (32, 16), (1_000, 16)]
+        {
             let text: String = ('\u{1000}'..).take(length).collect();
             let mut terms = Terms::default();
             terms.text(&text);
@@ -227,13 +247,30 @@ mod tests {
     }
 
     #[test]
+    fn of_many_parts_the_rarest_are_asked_for() {
+        let mut terms = Terms::default();
+        terms.text("kim@shop.example");
+        assert_eq!(terms.0.len(), 8);
+        let newest = |part: &str| match part {
+            "\"kim\"" => Ok(None),
+            "\"@sh\"" => Ok(Some(7)),
+            _ => Ok::<_, ()>(Some(100_000)),
+        };
+        let query = terms.query(newest).unwrap();
+        assert!(query.starts_with("\"kim\" AND \"@sh\" AND "), "{query}");
+        assert_eq!(query.matches(" AND ").count(), RAREST - 1, "{query}");
+        assert_eq!(terms.query(|_| Err("the store is away")), Err("the store is away"));
+    }
+
+    #[test]
     fn a_question_is_made_of_parts_that_the_text_has() {
         let mut terms = Terms::default();
         terms.text("a\"b\"");
         terms.provider("x");
         terms.text("주문");
         terms.text("with\ttab");
-        assert_eq!(terms.query(), "\"a\"\"b\" AND \"\"\"b\"\"\" AND \"\u{1}x\u{1}\"");
+        let query = terms.query(|_| Err("few are not chosen from"));
+        assert_eq!(query.unwrap(), "\"a\"\"b\" AND \"\"\"b\"\"\" AND \"\u{1}x\u{1}\"");
 
         let mut text = Text::default();
         text.state(State::Sending);
