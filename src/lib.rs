@@ -21,6 +21,7 @@ pub mod secret;
 pub mod shutdown;
 pub mod signature;
 pub mod smtp;
+mod stranger;
 pub mod systemd;
 pub mod telemetry;
 mod whole_file;

@@ -43,7 +43,8 @@ const ALLOWED: [(&str, &[&str]); 15] = [
 ];
 
 /// What any module may use. The whole [`Config`](WHOLE_CONFIG) is not for everybody.
-const COMMON: [&str; 6] = ["clock", "secret", "signature", "whole_file", "config", "metrics"];
+const COMMON: [&str; 7] =
+    ["clock", "secret", "signature", "stranger", "whole_file", "config", "metrics"];
 
 /// The type that holds all sections: stations take their own section only.
 const WHOLE_CONFIG: &str = "Config";

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::network;
 use super::reply::Reply;
+use crate::stranger::network;
 
 /// One seat in so many is kept for trusted networks. An app opens a handful of connections, seldom a hundred: a quarter of
 /// the usual thousand is ample for it, and leaves the most to users who log in from elsewhere.
@@ -49,7 +49,7 @@ enum Client {
 
 impl Client {
     fn new(address: IpAddr, trusted: bool) -> Self {
-        if trusted { Self::Trusted(address) } else { Self::Stranger(network::of(address)) }
+        if trusted { Self::Trusted(address) } else { Self::Stranger(network(address)) }
     }
 }
 

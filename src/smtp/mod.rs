@@ -1,6 +1,6 @@
 //! The SMTP station: takes messages from apps and hands them to an [`Intake`](crate::queue::Intake).
 //!
-//! `command`, `path`, `parameters`, `dsn`, `reply`, `session`, `input`, `body`, `network` and all but one function of
+//! `command`, `path`, `parameters`, `dsn`, `reply`, `session`, `input`, `body` and all but one function of
 //! `proxy` are pure: no socket, no clock, nothing async. They decide, and are tested as dialogues in memory. `listener`,
 //! `control`, `sockets`, `door`, `admission`, `connection`, `auth`, `tls`, `timer`, `memory` and `occasional` act.
 //!
@@ -18,7 +18,6 @@ mod dsn;
 mod input;
 mod listener;
 mod memory;
-mod network;
 mod occasional;
 mod parameters;
 mod path;

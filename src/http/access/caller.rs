@@ -12,10 +12,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::time::Instant;
 
-use super::super::limiter::network;
 use super::guesses::{Guesser, Guesses};
 use super::sessions::{SessionName, Sessions};
 use super::{Access, Denied, cookie, host};
+use crate::stranger::network;
 
 /// Carries the token of a form where a script of ours asks.
 const X_CSRF_TOKEN: HeaderName = HeaderName::from_static("x-csrf-token");

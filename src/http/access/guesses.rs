@@ -8,31 +8,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::limiter::network;
-
-/// Failures of one client after which nothing more of it is compared.
-const FAILURES_MAX: u32 = 20;
+use crate::stranger::{FAILURES_MAX, FORGOTTEN_AFTER, Failures, delay, network};
 
 /// Failures of all whom one proxy speaks for. Whoever is in a trusted network may say that it is a proxy, and name another
 /// client with each guess.
 const FAILURES_OF_PROXY_MAX: u32 = 200;
 
-/// How long it takes until one failure is forgotten.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+/// How long it takes until one of these is forgotten.
 const FORGOTTEN_OF_PROXY_AFTER: Duration = Duration::from_secs(6);
 
-/// How long the answer to the first failure is held back. It doubles with each.
-const DELAY_MIN: Duration = Duration::from_millis(250);
-const DELAY_MAX: Duration = Duration::from_secs(15);
-
-/// Clients and proxies that are remembered: less than a megabyte.
+/// Clients and proxies that are remembered: about a megabyte.
 const RECORDS_MAX: usize = 8192;
-
-/// How long the answer to the last of so many failures is held back.
-fn delay(failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(16);
-    (DELAY_MIN * (1 << doublings)).min(DELAY_MAX)
-}
 
 /// Whose guess it is: the client's that it is counted for, and the TCP peer's.
 #[derive(Clone, Copy, Debug)]
@@ -82,56 +68,17 @@ pub(in crate::http) struct Guesses {
 
 #[derive(Debug)]
 struct Record {
-    whom: Whom,
-    failures: u32,
-    /// Since when `failures` is right: one less for each `forgotten_after` since then.
-    since: Instant,
+    failures: Failures,
     /// The hash of the last wrong token. A program with an old token, which sends it again and again, learns nothing by
     /// that, and must not lock out the person behind the same address.
     last: u64,
-}
-
-impl Record {
-    fn failures(&self, now: Instant) -> u32 {
-        let passed = now.saturating_duration_since(self.since).as_secs();
-        let forgotten = passed / self.whom.forgotten_after().as_secs();
-        self.failures.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
-    }
-
-    /// Brings `failures` up to date; what has passed of the time of the next stays passed.
-    fn forget(&mut self, now: Instant) {
-        let left = self.failures(now);
-        if left == 0 {
-            self.since = now;
-        } else {
-            self.since += self.whom.forgotten_after() * (self.failures - left);
-        }
-        self.failures = left;
-    }
-
-    fn count(&mut self) {
-        self.failures = (self.failures + 1).min(self.whom.failures_max());
-    }
-
-    /// Seconds until it is one failure below the most.
-    fn wait(&self, now: Instant) -> Option<u64> {
-        let max = self.whom.failures_max();
-        if self.failures(now) < max {
-            return None;
-        }
-        let passed = now.saturating_duration_since(self.since).as_secs();
-        // As many steps as failures are too many, less what has passed of them.
-        let surplus = u64::from(self.failures.saturating_sub(max)) + 1;
-        let step = self.whom.forgotten_after().as_secs();
-        Some((surplus * step).saturating_sub(passed).max(1))
-    }
 }
 
 impl Guesses {
     /// How many seconds this client must wait before a token of its is looked at. `None`: not at all.
     pub(in crate::http) fn wait(&self, guesser: Guesser, now: Instant) -> Option<u64> {
         let records = self.records();
-        let of = |whom: Whom| records.get(&whom)?.wait(now);
+        let of = |whom: Whom| records.get(&whom)?.failures.wait(now, whom.failures_max());
         of(guesser.client).max(guesser.proxy.and_then(of))
     }
 
@@ -140,14 +87,14 @@ impl Guesses {
         let last = self.hasher.hash_one(token);
         let mut records = self.records();
         let record = record(&mut records, guesser.client, now);
-        let counts = record.failures == 0 || record.last != last;
+        let counts = record.failures.count(now) == 0 || record.last != last;
         if counts {
-            record.count();
+            record.failures.add(now, guesser.client.failures_max());
             record.last = last;
         }
-        let delay = delay(record.failures);
+        let delay = delay(record.failures.count(now));
         if counts && let Some(proxy) = guesser.proxy {
-            self::record(&mut records, proxy, now).count();
+            self::record(&mut records, proxy, now).failures.add(now, proxy.failures_max());
         }
         delay
     }
@@ -158,23 +105,22 @@ impl Guesses {
     }
 }
 
-/// The record of `whom`, brought up to date.
+/// The record of `whom`.
 fn record(records: &mut HashMap<Whom, Record>, whom: Whom, now: Instant) -> &mut Record {
     if records.len() >= RECORDS_MAX && !records.contains_key(&whom) {
         make_room(records, now);
     }
-    let record = records.entry(whom).or_insert(Record { whom, failures: 0, since: now, last: 0 });
-    record.forget(now);
-    record
+    let none = || Failures::none(now, whom.forgotten_after());
+    records.entry(whom).or_insert_with(|| Record { failures: none(), last: 0 })
 }
 
 /// Lets go of all who have nothing to be remembered, else of the one with the fewest failures.
 fn make_room(records: &mut HashMap<Whom, Record>, now: Instant) {
-    records.retain(|_, record| record.failures(now) > 0);
+    records.retain(|_, record| record.failures.count(now) > 0);
     if records.len() < RECORDS_MAX {
         return;
     }
-    let mildest = records.iter().min_by_key(|(_, record)| record.failures(now));
+    let mildest = records.iter().min_by_key(|(_, record)| record.failures.count(now));
     if let Some(whom) = mildest.map(|(whom, _)| *whom) {
         records.remove(&whom);
     }
@@ -204,7 +150,7 @@ mod tests {
         let delays = (0..8).map(|n| guesses.failed(address("192.0.2.1"), &n.to_string(), now));
         let delays: Vec<u128> = delays.map(|delay| delay.as_millis()).collect();
         assert_eq!(delays, [250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000]);
-        assert_eq!(guess(&guesses, "192.0.2.2", 1, now), DELAY_MIN, "another client");
+        assert_eq!(guess(&guesses, "192.0.2.2", 1, now), delay(1), "another client");
     }
 
     #[test]
@@ -223,7 +169,7 @@ mod tests {
     fn a_program_with_an_old_token_locks_nobody_out() {
         let (guesses, now) = (Guesses::default(), Instant::now());
         for _ in 0..1000 {
-            assert_eq!(guesses.failed(address("192.0.2.1"), "old", now), DELAY_MIN);
+            assert_eq!(guesses.failed(address("192.0.2.1"), "old", now), delay(1));
         }
         assert_eq!(guesses.wait(address("192.0.2.1"), now), None);
     }

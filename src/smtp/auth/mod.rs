@@ -13,7 +13,7 @@ mod throttle;
 pub use authenticator::{Authentication, Authenticator};
 pub use exchange::{Exchange, Mechanism, Progress};
 pub use password::Password;
-pub(super) use throttle::{Guesser, delay};
+pub(super) use throttle::Guesser;
 
 use std::fmt;
 use std::sync::Arc;

@@ -4,35 +4,17 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::smtp::network;
 use crate::smtp::session::Peer;
-
-/// Failures after which a client must wait. An app with a wrong password that sends a burst of mail gets there, and so
-/// does whoever guesses.
-const FAILURES_MAX: u32 = 20;
-
-/// How long it takes until one failure is forgotten.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
-
-/// How long the first failure is held back. It doubles with each.
-const DELAY_MIN: Duration = Duration::from_millis(250);
-const DELAY_MAX: Duration = Duration::from_secs(15);
+use crate::stranger::{FAILURES_MAX, FORGOTTEN_AFTER, Failures, network};
 
 /// Clients that are remembered: some megabytes.
 const CLIENTS_MAX: usize = 20_000;
 
 /// Users of one client that are remembered to have logged in.
 const USERS_MAX: usize = 16;
-
-/// How long the answer to the last of so many failures is held back.
-pub(in crate::smtp) fn delay(failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(16);
-    (DELAY_MIN * (1 << doublings)).min(DELAY_MAX)
-}
 
 /// Whom failures are counted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,31 +36,10 @@ pub(super) struct Throttle {
 /// What is known of one client.
 #[derive(Debug)]
 struct Record {
-    failures: u32,
-    /// Since when `failures` is right: one less for each [`FORGOTTEN_AFTER`] since then.
-    since: Instant,
+    failures: Failures,
     /// Hashes of the names of those who have logged in from here, and not failed since. An app with a wrong password
     /// must not lock out its neighbours behind the same address; who guesses a known name loses it by the first try.
     known: Vec<u64>,
-}
-
-impl Record {
-    fn failures(&self, now: Instant) -> u32 {
-        let forgotten =
-            now.saturating_duration_since(self.since).as_secs() / FORGOTTEN_AFTER.as_secs();
-        self.failures.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
-    }
-
-    /// Brings `failures` up to date; what has passed of the next minute stays passed.
-    fn forget(&mut self, now: Instant) {
-        let left = self.failures(now);
-        if left == 0 {
-            self.since = now;
-        } else {
-            self.since += FORGOTTEN_AFTER * (self.failures - left);
-        }
-        self.failures = left;
-    }
 }
 
 impl Throttle {
@@ -87,7 +48,7 @@ impl Throttle {
         if peer.trusted {
             Guesser::Trusted(peer.address, self.hash(username))
         } else {
-            Guesser::Stranger(network::of(peer.address))
+            Guesser::Stranger(network(peer.address))
         }
     }
 
@@ -96,21 +57,21 @@ impl Throttle {
         let name = self.hash(username);
         let records = self.records();
         records.get(&guesser).is_some_and(|record| {
-            record.failures(Instant::now()) >= FAILURES_MAX && !record.known.contains(&name)
+            record.failures.count(Instant::now()) >= FAILURES_MAX && !record.known.contains(&name)
         })
     }
 
     /// The failures of this client that are not forgotten yet.
     pub(super) fn failures(&self, guesser: Guesser) -> u32 {
         let records = self.records();
-        records.get(&guesser).map_or(0, |record| record.failures(Instant::now()))
+        records.get(&guesser).map_or(0, |record| record.failures.count(Instant::now()))
     }
 
     /// Counts a failure.
     pub(super) fn failed(&self, guesser: Guesser, username: &str) {
         let name = self.hash(username);
         self.with_record(guesser, |record| {
-            record.failures = record.failures.saturating_add(1).min(2 * FAILURES_MAX);
+            record.failures.add(Instant::now(), 2 * FAILURES_MAX);
             record.known.retain(|known| *known != name);
         });
     }
@@ -134,11 +95,9 @@ impl Throttle {
             make_room(&mut records, now);
         }
         let record = records.entry(guesser).or_insert_with(|| Record {
-            failures: 0,
-            since: now,
+            failures: Failures::none(now, FORGOTTEN_AFTER),
             known: Vec::new(),
         });
-        record.forget(now);
         change(record);
     }
 
@@ -156,13 +115,14 @@ impl Throttle {
 /// Drops a tenth of the clients, those with the fewest failures first: whoever has many addresses pushes out records
 /// with as few failures as its own, and not those of persistent guessers.
 fn make_room(records: &mut HashMap<Guesser, Record>, now: Instant) {
-    let mut failures: Vec<u32> = records.values().map(|record| record.failures(now)).collect();
+    let mut failures: Vec<u32> =
+        records.values().map(|record| record.failures.count(now)).collect();
     let tenth = failures.len() / 10;
     let (_, most, _) = failures.select_nth_unstable(tenth);
     let most = *most;
     let mut left = tenth.max(1);
     records.retain(|_, record| {
-        let goes = left > 0 && record.failures(now) <= most;
+        let goes = left > 0 && record.failures.count(now) <= most;
         left -= usize::from(goes);
         !goes
     });
@@ -171,6 +131,7 @@ fn make_room(records: &mut HashMap<Guesser, Record>, now: Instant) {
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::time::Duration;
 
     use super::*;
 
@@ -185,14 +146,6 @@ mod tests {
         for _ in 0..times {
             throttle.failed(guesser, "ada");
         }
-    }
-
-    #[test]
-    fn the_delay_doubles_up_to_a_limit() {
-        let delays: Vec<u128> = (1..=8).map(|failures| delay(failures).as_millis()).collect();
-        assert_eq!(delays, [250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000]);
-        assert_eq!(delay(u32::MAX), DELAY_MAX);
-        assert_eq!(delay(0), DELAY_MIN);
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,7 +6,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{debug, warn};
 
 use super::{Connection, End};
-use crate::smtp::auth::{Authentication, Authenticator, Credentials, Guesser, delay};
+use crate::smtp::auth::{Authentication, Authenticator, Credentials, Guesser};
+use crate::stranger::delay;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     /// Has credentials checked, and says what came of it.
