@@ -55,6 +55,9 @@ impl Look {
     }
 }
 
+/// How often chromedriver is started until it has a port.
+const STARTS_MAX: usize = 5;
+
 /// A running browser with one window. It is killed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Browser {
@@ -281,8 +284,20 @@ impl Drop for Browser {
 }
 
 impl Processes {
-    /// Starts chromedriver; where it listens.
+    /// Starts chromedriver; where it listens. It chooses a port and then takes it on two addresses: in between somebody
+    /// else may have it on one of them.
     async fn start() -> (Self, u16) {
+        for _ in 1..STARTS_MAX {
+            match Self::try_start().await {
+                Err(said) if said.contains("Address already in use") => {}
+                started => return started.unwrap_or_else(|said| panic!("{said}")),
+            }
+        }
+        Self::try_start().await.unwrap_or_else(|said| panic!("{said}"))
+    }
+
+    /// The error is what it said when it ended.
+    async fn try_start() -> Result<(Self, u16), String> {
         let home = tempfile::Builder::new().prefix("mailferry-browser-").tempdir().unwrap();
         let log = home.path().join("chromedriver.log");
         let output = std::fs::File::create(&log).unwrap();
@@ -293,13 +308,16 @@ impl Processes {
         let driver = command.process_group(0).spawn().unwrap();
         let mut started = Self { driver, home };
         let port = wait::until("chromedriver listens", async || {
+            let ended = started.driver.try_wait().unwrap().is_some();
             let said = std::fs::read_to_string(&log).unwrap();
-            assert!(started.driver.try_wait().unwrap().is_none(), "chromedriver ended: {said}");
+            if ended {
+                return Some(Err(format!("chromedriver ended: {said}")));
+            }
             let port = said.split("started successfully on port ").nth(1)?;
-            port.split_once('.')?.0.parse().ok()
+            port.split_once('.')?.0.parse().ok().map(Ok)
         })
         .await;
-        (started, port)
+        port.map(|port| (started, port))
     }
 }
 
