@@ -124,6 +124,27 @@ async fn the_index_goes_on_after_a_restart_and_in_an_older_file() {
 }
 
 #[tokio::test]
+async fn a_long_text_is_found_by_few_of_its_parts() {
+    let (_folder, path) = place();
+    let store = daemon(&path);
+    let mut ids = Vec::new();
+    for n in 0..300 {
+        ids.push(queued(&store, n).await);
+    }
+    index_all(&store).await;
+    assert_eq!(rows_of_index(&path), 300);
+    // Rare, and what nobody and everybody has. A whole Message-ID would be answered as the name that it is.
+    let few = [217, 117, 17].map(|n| ids[n]);
+    assert_eq!(all(&store, &text("17@app.example.or")).await, few);
+    assert_eq!(all(&store, &text("117@APP.example.org")).await, [ids[117]]);
+    assert_eq!(all(&store, &text("301@app.example.org")).await, []);
+    let waiting = Filter { state: Some(State::Queued), ..text("17@app.example.or") };
+    assert_eq!(all(&store, &waiting).await, few);
+    ids.reverse();
+    assert_eq!(all(&store, &text("@app.example.org")).await, ids);
+}
+
+#[tokio::test]
 async fn what_is_removed_leaves_the_index() {
     let (_folder, path) = place();
     let store = daemon(&path);
