@@ -11,8 +11,8 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::rules;
 use super::{
-    Claim, Counts, Details, Entry, Filter, Lease, Page, Portion, Retried, Retry, Settlement, Start,
-    State, Statistics, Store, StoreError, Suppressions, Usage,
+    Claim, Counts, Details, Entry, Filter, Lease, Page, Portion, Retried, Retry, Settlement,
+    Shared, Start, State, Statistics, Store, StoreError, Suppressions, Usage,
 };
 use crate::clock::Timestamp;
 use crate::message::QueueId;
@@ -134,6 +134,10 @@ impl Store for Watched {
 
     fn statistics(&self) -> &dyn Statistics {
         self.store.statistics()
+    }
+
+    fn shared(&self) -> Option<&dyn Shared> {
+        self.store.shared()
     }
 
     async fn insert(&self, entry: Entry) -> Result<(), StoreError> {

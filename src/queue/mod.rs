@@ -1,7 +1,7 @@
 //! The durable home of accepted messages.
 //!
 //! [`Store`] is the promise in words; `conformance` is the suite that keeps it. [`SqliteStore`] keeps messages in a
-//! file, [`MemoryStore`] for as long as the process lives.
+//! file, [`PostgresStore`] in a database that several instances share, [`MemoryStore`] for as long as the process lives.
 
 #[cfg(test)]
 mod conformance;
@@ -10,9 +10,12 @@ mod intake;
 mod memory;
 mod model;
 mod once;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod retention;
 mod round;
 mod rules;
+mod shared;
 mod sqlite;
 mod statistics;
 mod store;
@@ -28,8 +31,14 @@ pub use model::{
     WayKey,
 };
 pub use once::{Once, REMEMBERED, Seen};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresSettings, PostgresStore};
 pub use retention::Retention;
 pub use rules::is_only_suppressed;
+pub use shared::{
+    AccountStanding, CallsWanted, Condition, News, Presence, Quota, RecipientsWanted, Reserved,
+    Shared,
+};
 pub use sqlite::SqliteStore;
 pub use statistics::{Grain, Sample, Spread, Statistics};
 pub use store::{LARGE, Lease, Portion, Store, StoreError};

@@ -11,6 +11,7 @@ use super::model::{
     Claim, Counts, Details, Entry, Filter, Page, Retried, Retry, Settlement, Start, Usage, WayKey,
 };
 use super::once::Seen;
+use super::shared::Shared;
 use super::statistics::Statistics;
 use super::suppression::Suppressions;
 use crate::clock::Timestamp;
@@ -59,6 +60,11 @@ pub trait Store: Send + Sync {
 
     /// The counters over time.
     fn statistics(&self) -> &dyn Statistics;
+
+    /// What several instances have in common; `None` where there can be only one.
+    fn shared(&self) -> Option<&dyn Shared> {
+        None
+    }
 
     /// Keeps a message. Returns only when it would survive a power cut. With [`Entry::once`](super::Entry), what was taken
     /// before under the same key is [`StoreError::Seen`], and nothing is written.

@@ -1,0 +1,1 @@
+-- What is kept beside the messages. Times are milliseconds since 1970, unless said otherwise.

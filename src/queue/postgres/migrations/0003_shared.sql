@@ -1,0 +1,1 @@
+-- What the instances have in common beside the messages.
