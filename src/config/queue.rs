@@ -16,6 +16,8 @@ use crate::secret::Secret;
 pub struct QueueConfig {
     /// Which store.
     pub url: QueueUrl,
+    /// Of the database; the URL has it as well.
+    pub password: Secret,
     /// How many open messages it may hold.
     pub max_messages: u64,
     /// How long a finished message's record stays.
@@ -138,6 +140,7 @@ impl QueueConfig {
     pub(super) fn read(reader: &mut Reader) -> Self {
         let mut config = Self {
             url: reader.get("queue.url"),
+            password: reader.get("queue.password"),
             max_messages: reader.get("queue.max_messages"),
             keep_delivered: reader.get("queue.keep_delivered"),
             keep_bodies: reader.get("queue.keep_bodies"),
@@ -150,16 +153,15 @@ impl QueueConfig {
         if !TAKEOVER.contains(&config.takeover_after) {
             reader.fault("queue.takeover_after", "must be from 1s to 10m");
         }
-        let password: Secret = reader.get("queue.password");
         match &mut config.url {
-            _ if password.is_empty() => {}
+            QueueUrl::Sqlite(_) | QueueUrl::Postgres(_) if config.password.is_empty() => {}
             QueueUrl::Sqlite(_) => {
                 reader.warn(
                     "queue.password is for a PostgreSQL queue, and queue.url names a file"
                         .to_owned(),
                 );
             }
-            QueueUrl::Postgres(url) => url.password = password,
+            QueueUrl::Postgres(url) => url.password = config.password.clone(),
         }
         config
     }

@@ -4,12 +4,13 @@
 mod server;
 
 use super::*;
+use crate::config::DatabaseUrl;
 
 #[tokio::test]
 async fn the_schema_is_made_once() {
     let server = server::common();
-    let url = Secret::new(server.url(&server.database()));
+    let url: DatabaseUrl = server.url(&server.database()).parse().unwrap();
     for _ in 0..2 {
-        PostgresStore::open(PostgresSettings { url: url.clone(), messages_max: 10 }).await.unwrap();
+        PostgresStore::open(PostgresSettings::new(url.clone())).await.unwrap();
     }
 }
