@@ -25,7 +25,7 @@ mod turn;
 
 pub use feed::{Change, Feed, Listener, Watched};
 pub use intake::{AccountCheck, Accounts, Intake, Refusal};
-pub use memory::MemoryStore;
+pub use memory::{MemoryInstance, MemoryStore};
 pub use model::{
     Attempt, BatchId, Claim, Counts, Details, Doubt, Entry, Filter, Next, Outcome, Page, Place,
     RecipientState, RecipientStatus, Retried, Retry, Settlement, Start, State, Summary, Usage,

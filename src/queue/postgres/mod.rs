@@ -3,6 +3,9 @@
 mod connect;
 mod fault;
 mod migrate;
+mod paces;
+mod shared;
+mod standings;
 #[cfg(test)]
 mod tests;
 
@@ -12,9 +15,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use self::connect::Connections;
+use self::shared::Common;
 use super::{
-    Claim, Counts, Details, Entry, Filter, Lease, Page, Portion, Retried, Retry, Settlement, Start,
-    Statistics, Store, StoreError, Suppressions, Usage,
+    Claim, Counts, Details, Entry, Filter, Lease, Page, Portion, Retried, Retry, Settlement,
+    Shared, Start, Statistics, Store, StoreError, Suppressions, Usage,
 };
 use crate::clock::Timestamp;
 use crate::message::QueueId;
@@ -34,6 +38,7 @@ pub struct PostgresSettings {
 pub struct PostgresStore {
     connections: Connections,
     messages_max: u64,
+    common: Common,
 }
 
 impl PostgresStore {
@@ -41,7 +46,8 @@ impl PostgresStore {
     pub async fn open(settings: PostgresSettings) -> Result<Self, StoreError> {
         let connections = Connections::new(&settings)?;
         migrate::migrate(&mut connections.alone().await?).await?;
-        Ok(Self { connections, messages_max: settings.messages_max })
+        let common = Common::new(connections.clone());
+        Ok(Self { connections, messages_max: settings.messages_max, common })
     }
 }
 
@@ -59,8 +65,13 @@ impl Store for PostgresStore {
         unreachable!()
     }
 
+    fn shared(&self) -> Option<&dyn Shared> {
+        Some(&self.common)
+    }
+
     async fn insert(&self, _entry: Entry) -> Result<(), StoreError> {
         let _ = (&self.connections, self.messages_max);
+        self.common.due();
         not_yet()
     }
 
