@@ -112,10 +112,7 @@ pub(super) fn way(row: &Row, column: usize) -> Result<WayKey, Unreadable> {
 
 pub(super) fn state(row: &Row, column: usize) -> Result<State, Unreadable> {
     let number: i16 = get(row, column)?;
-    u8::try_from(number)
-        .ok()
-        .and_then(columns::state)
-        .ok_or_else(|| unreadable("a state", number))
+    u8::try_from(number).ok().and_then(columns::state).ok_or_else(|| unreadable("a state", number))
 }
 
 pub(super) fn outcome(name: &str) -> Result<Outcome, Unreadable> {

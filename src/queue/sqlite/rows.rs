@@ -92,8 +92,7 @@ pub(super) fn way(row: &Row<'_>, column: usize) -> rusqlite::Result<WayKey> {
 
 pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
     let number: u8 = row.get(column)?;
-    columns::state(number)
-        .ok_or_else(|| unreadable(column, "a state", number))
+    columns::state(number).ok_or_else(|| unreadable(column, "a state", number))
 }
 
 pub(super) fn outcome(row: &Row<'_>, column: usize) -> rusqlite::Result<Outcome> {
