@@ -3,6 +3,8 @@
 #[path = "../../../../tests/support/postgres.rs"]
 mod server;
 
+mod paces;
+
 use super::*;
 
 #[tokio::test]
