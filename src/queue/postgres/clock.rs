@@ -156,7 +156,8 @@ mod tests {
         clock.measured(answer("2026-11-22T10:00:00Z", 2));
         let before = clock.now();
         // Taken at the end of the way instead of in its middle.
-        let late = Reading { doubt: Duration::from_millis(150), ..answer("2026-11-22T10:00:00.100Z", 0) };
+        let late =
+            Reading { doubt: Duration::from_millis(150), ..answer("2026-11-22T10:00:00.100Z", 0) };
         clock.measured(late);
         assert_eq!(clock.now(), before);
     }

@@ -20,8 +20,8 @@ use tokio_postgres::Client;
 use self::dial::{Dialer, Manner};
 use self::gate::Gate;
 use self::keeper::Heard;
-use self::pool::{Held, Pool};
 pub(super) use self::pool::Pooled;
+use self::pool::{Held, Pool};
 use super::clock::{DatabaseClock, Reading};
 use super::fault::{Fault, unavailable};
 use super::{PostgresSettings, migrate, survey};
@@ -31,8 +31,7 @@ use crate::queue::StoreError;
 /// Connections for reading, and for short changes.
 const POOL_MAX: usize = 6;
 /// What a statement on one of them may take.
-const POOLED: Manner =
-    Manner { name: "pool", statement: Some(Duration::from_secs(20)) };
+const POOLED: Manner = Manner { name: "pool", statement: Some(Duration::from_secs(20)) };
 /// How long somebody may have one.
 const LENT_MAX: Duration = Duration::from_secs(60);
 /// How often the database's clock is looked at, and how often each time.
@@ -217,11 +216,7 @@ impl Connections {
 
 impl Inner {
     /// A connection, and what came of the try for those who come later.
-    async fn dialled(
-        &self,
-        manner: Manner,
-        heard: Option<Heard>,
-    ) -> Result<dial::Dialled, Fault> {
+    async fn dialled(&self, manner: Manner, heard: Option<Heard>) -> Result<dial::Dialled, Fault> {
         match self.dialer.dial(manner, heard).await {
             Ok(dialled) => {
                 if self.gate.opened() {

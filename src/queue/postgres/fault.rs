@@ -132,7 +132,9 @@ pub(super) fn of_io(error: &io::Error) -> String {
         return of_tls(error);
     }
     let known = match error.kind() {
-        io::ErrorKind::ConnectionRefused => "nothing answers at the database's address: is it running?",
+        io::ErrorKind::ConnectionRefused => {
+            "nothing answers at the database's address: is it running?"
+        }
         io::ErrorKind::TimedOut => "the database does not answer",
         io::ErrorKind::NotFound => "the database's socket is not there: is it running?",
         io::ErrorKind::ConnectionReset
@@ -188,7 +190,12 @@ fn is_refusal(error: &Error) -> bool {
         Some(cause) => cause
             .get_ref()
             .and_then(|cause| cause.downcast_ref::<rustls::Error>())
-            .is_some_and(|error| matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_))),
+            .is_some_and(|error| {
+                matches!(
+                    error,
+                    rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_)
+                )
+            }),
         // What the client itself refuses: no password, no TLS, an unknown way to log in.
         None => !error.is_closed(),
     }

@@ -1,5 +1,6 @@
 //! The store in a PostgreSQL database, which several instances share.
 
+mod clock;
 mod connect;
 mod counted;
 mod fault;
@@ -13,21 +14,24 @@ mod settings;
 mod shared;
 mod standings;
 mod suppressed;
+mod survey;
 mod sweep;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use self::connect::{Connections, Role};
+use self::connect::Connections;
 use self::counted::Counters;
 pub use self::settings::PostgresSettings;
 use self::shared::Common;
 use self::suppressed::List;
+pub use self::survey::Survey;
 use super::{
     Claim, Counts, Details, Entry, Filter, Lease, Page, Portion, Retried, Retry, Settlement,
     Shared, Start, Statistics, Store, StoreError, Suppressions, Usage,
@@ -48,8 +52,8 @@ pub struct PostgresStore {
 impl PostgresStore {
     /// Connects, and brings the schema up to date.
     pub async fn open(settings: PostgresSettings) -> Result<Self, StoreError> {
-        let connections = Connections::new(&settings)?;
-        migrate::migrate(&mut connections.alone(Role::Schema).await?).await?;
+        let connections = Connections::new(&settings);
+        connections.start().await?;
         let common = Common::new(connections.clone());
         Ok(Self {
             list: List::new(connections.clone()),

@@ -77,9 +77,8 @@ impl Survey {
             );
         }
         if !self.fsync {
-            warnings.push(
-                "fsync is off: after a power cut the whole database may be lost".to_owned(),
-            );
+            warnings
+                .push("fsync is off: after a power cut the whole database may be lost".to_owned());
         }
         if !self.full_page_writes {
             warnings.push(

@@ -32,7 +32,10 @@ pub(super) fn connector(tls: &DatabaseTls) -> Result<MakeRustlsConnect, String> 
         (Some(certificate), Some(key)) => {
             let chain = certificates(certificate, "sslcert")?;
             let key = PrivateKeyDer::from_pem_file(key).map_err(|error| {
-                format!("sslkey: no private key in {}, or it has a passphrase: {error}", key.display())
+                format!(
+                    "sslkey: no private key in {}, or it has a passphrase: {error}",
+                    key.display()
+                )
             })?;
             builder
                 .with_client_auth_cert(chain, key)
@@ -121,7 +124,10 @@ impl ServerCertVerifier for Verifier {
         let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
         if self.pinned.iter().any(|pinned| pinned == certificate) {
             if self.name {
-                rustls::client::verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                rustls::client::verify_server_name(
+                    &ParsedCertificate::try_from(certificate)?,
+                    name,
+                )?;
             }
             return Ok(ServerCertVerified::assertion());
         }

@@ -17,7 +17,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::keeper::{Heard, Keeper, Running};
 use super::line::{Beat, Duplex, Line};
-use crate::config::{ChannelBinding, DatabaseHost, DatabasePlace, DatabaseUrl, SessionTarget, SslMode};
+use crate::config::{
+    ChannelBinding, DatabaseHost, DatabasePlace, DatabaseUrl, SessionTarget, SslMode,
+};
 use crate::queue::postgres::fault::{Fault, of_io};
 use crate::queue::postgres::tls;
 
@@ -59,7 +61,11 @@ impl Dialer {
     }
 
     /// Tries the hosts one after the other.
-    pub(super) async fn dial(&self, manner: Manner, heard: Option<Heard>) -> Result<Dialled, Fault> {
+    pub(super) async fn dial(
+        &self,
+        manner: Manner,
+        heard: Option<Heard>,
+    ) -> Result<Dialled, Fault> {
         let last = self.last.load(Ordering::Relaxed);
         let mut order: Vec<usize> = (0..self.url.hosts.len()).collect();
         order.sort_by_key(|at| *at != last);
@@ -144,14 +150,11 @@ impl Dialer {
             let line = Line::new(stream, Arc::clone(&beat));
             let config = self.config(host, mode, manner);
             let silence = manner.statement.map(|longest| longest + Duration::from_secs(1));
-            let keeper = Keeper {
-                beat: Arc::clone(&beat),
-                silence,
-                heard,
-                given_up: self.given_up.clone(),
-            };
+            let keeper =
+                Keeper { beat: Arc::clone(&beat), silence, heard, given_up: self.given_up.clone() };
             let (client, running) = if mode == config::SslMode::Disable {
-                let (client, connection) = config.connect_raw(line, NoTls).await.map_err(Refusal::plain)?;
+                let (client, connection) =
+                    config.connect_raw(line, NoTls).await.map_err(Refusal::plain)?;
                 (client, keeper.keep(connection))
             } else {
                 let connector = self.connector().await.map_err(Fault::refused)?;
@@ -181,7 +184,9 @@ impl Dialer {
                 stream.set_nodelay(true).map_err(unreachable)?;
                 let socket = SockRef::from(&stream);
                 #[cfg(target_os = "linux")]
-                socket.set_tcp_user_timeout(Some(self.url.tcp_user_timeout)).map_err(unreachable)?;
+                socket
+                    .set_tcp_user_timeout(Some(self.url.tcp_user_timeout))
+                    .map_err(unreachable)?;
                 if let Some(ask) = self.url.keepalive {
                     let ask = TcpKeepalive::new()
                         .with_time(ask.idle)
@@ -255,7 +260,9 @@ impl Dialer {
             () = &mut running => return Err(Fault::away("the connection to the database was lost")),
         };
         let row = answer.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some((row.get(0) == Some("t"), row.get(1) == Some("on"))),
+            SimpleQueryMessage::Row(row) => {
+                Some((row.get(0) == Some("t"), row.get(1) == Some("on")))
+            }
             _ => None,
         });
         let (standby, read_only) = row.unwrap_or_default();
@@ -279,8 +286,7 @@ fn named(mut connector: MakeRustlsConnect, host: &DatabaseHost) -> Result<Named,
         DatabasePlace::Network { name, .. } => name.as_str(),
         DatabasePlace::Socket(_) => "localhost",
     };
-    MakeTlsConnect::<Line>::make_tls_connect(&mut connector, name)
-        .map_err(|never| match never {})
+    MakeTlsConnect::<Line>::make_tls_connect(&mut connector, name).map_err(|never| match never {})
 }
 
 /// Why one try failed.
@@ -330,7 +336,8 @@ async fn addresses(host: &DatabaseHost, patience: Duration) -> Result<Vec<Addres
             Ok(vec![Address::Network(SocketAddr::new(*address, host.port))])
         }
         DatabasePlace::Network { name, address: None } => {
-            let asked = timeout(patience, tokio::net::lookup_host((name.as_str(), host.port))).await;
+            let asked =
+                timeout(patience, tokio::net::lookup_host((name.as_str(), host.port))).await;
             let Ok(Ok(found)) = asked else {
                 return Err(Fault::away("the name of the database's host cannot be resolved"));
             };
