@@ -7,6 +7,8 @@ mod gate;
 mod keeper;
 mod line;
 mod pool;
+#[cfg(test)]
+mod tests;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
 
 use self::dial::{Dialer, Manner};
@@ -37,8 +39,9 @@ const LENT_MAX: Duration = Duration::from_secs(60);
 /// How often the database's clock is looked at, and how often each time.
 const CLOCK_EVERY: Duration = Duration::from_secs(2);
 const CLOCK_SAMPLES: usize = 3;
+const CLOCK_TIME: Duration = Duration::from_secs(6);
 /// News that nobody has fetched yet.
-const HEARD_MAX: usize = 1_024;
+const HEARD_MAX: usize = 4_096;
 
 /// What a connection of its own is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,16 +54,13 @@ pub(super) enum Role {
     Settlements,
     /// Hands out what is due.
     Claims,
-    /// Says that this instance lives.
-    Presence,
-    /// Hears what the others tell.
+    /// Hears what the others tell, and says that this instance lives.
     Listener,
 }
 
 /// All roles but that of the start: that one has ended when the others begin.
 #[cfg(test)]
-const LASTING: [Role; 5] =
-    [Role::Inserts, Role::Settlements, Role::Claims, Role::Presence, Role::Listener];
+const LASTING: [Role; 4] = [Role::Inserts, Role::Settlements, Role::Claims, Role::Listener];
 
 /// So many connections at the most has an instance.
 #[cfg(test)]
@@ -78,7 +78,6 @@ impl Role {
             Self::Inserts => ("inserts", Some(10)),
             Self::Settlements => ("settlements", Some(10)),
             Self::Claims => ("claims", Some(10)),
-            Self::Presence => ("presence", Some(5)),
             Self::Listener => ("listener", Some(5)),
         };
         Manner { name, statement: seconds.map(Duration::from_secs) }
@@ -145,14 +144,16 @@ impl Connections {
 
     /// One of its own, for somebody who keeps it. Tries once.
     pub(super) async fn alone(&self, role: Role) -> Result<Client, StoreError> {
-        let held = self.lone(role, None).await?;
-        Ok(held)
+        Ok(self.lone(role, None).await?)
     }
 
     /// One of its own that hears what is told by NOTIFY, until it ends.
-    pub(super) async fn listening(&self) -> Result<(Client, mpsc::Receiver<String>), StoreError> {
+    pub(super) async fn listening(
+        &self,
+        role: Role,
+    ) -> Result<(Client, mpsc::Receiver<String>), StoreError> {
         let (hands_on, heard) = mpsc::channel(HEARD_MAX);
-        Ok((self.lone(Role::Listener, Some(hands_on)).await?, heard))
+        Ok((self.lone(role, Some(hands_on)).await?, heard))
     }
 
     /// The database's time.
@@ -202,7 +203,7 @@ impl Connections {
             if let Ok(shows) = Timestamp::from_microsecond(row.get(0)) {
                 self.0.clock.measured(Reading::new(asked, answered, shows));
             }
-            if row.get(1) {
+            if row.get(1) && self.0.dialer.wants_changes() {
                 tracing::warn!(
                     "the database takes no changes any more: looking for the one that does"
                 );
@@ -291,8 +292,12 @@ async fn keep_time(inner: Weak<Inner>) {
         sleep(CLOCK_EVERY).await;
         let Some(inner) = inner.upgrade() else { return };
         let connections = Connections(inner);
-        if let Err(fault) = connections.measure().await {
-            tracing::debug!(reason = fault.text(), "the database's clock cannot be read");
+        match timeout(CLOCK_TIME, connections.measure()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(fault)) => {
+                tracing::debug!(reason = fault.text(), "the database's clock cannot be read");
+            }
+            Err(_) => tracing::debug!("the database's clock does not answer"),
         }
     }
 }

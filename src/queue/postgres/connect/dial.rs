@@ -60,6 +60,11 @@ impl Dialer {
         Self { url, last: AtomicUsize::new(0), given_up }
     }
 
+    /// Whether a server that takes no changes is the wrong one.
+    pub(super) fn wants_changes(&self) -> bool {
+        self.url.target != SessionTarget::Any
+    }
+
     /// Tries the hosts one after the other.
     pub(super) async fn dial(
         &self,

@@ -2,7 +2,7 @@
 
 mod paces;
 #[path = "../../../../tests/support/postgres.rs"]
-mod server;
+pub(super) mod server;
 
 use std::sync::Arc;
 
