@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 use uuid::Uuid;
 
@@ -16,11 +17,10 @@ use crate::clock::Timestamp;
 use crate::message::{Envelope, IndexFields, Message, QueueId, SealedAccount};
 use crate::queue::round::Rounds;
 use crate::queue::rules::HISTORY_MAX;
-use crate::queue::{
-    BatchId, Claim, Doubt, Lease, Place, Portion, RecipientStatus, StoreError,
-};
+use crate::queue::{BatchId, Claim, Doubt, Lease, Place, Portion, RecipientStatus, StoreError};
 
 /// A question about what is due.
+#[derive(Debug)]
 pub(super) enum Wanted {
     Claim { portion: Portion, now: Timestamp, lease: Lease, answer: Answer<Vec<Claim>> },
     NextDue { portion: Portion, answer: Answer<Option<Timestamp>> },
@@ -94,8 +94,6 @@ const LET_GO: &str = "UPDATE messages SET due_at = $4 WHERE id = ANY($1::uuid[])
 impl Trade for Claims {
     type Job = Wanted;
     type Tools = Tools;
-
-    const NAME: &'static str = "claims";
 
     async fn prepare(client: &Client) -> Result<Tools, Error> {
         let (walk, take, commit, next_due) = tokio::join!(
@@ -174,8 +172,9 @@ impl Claims {
         let taking = Taking { ids, owner: Arc::clone(&lease.owner), expires, now: millis(now) };
         let ids = &self.taking.insert(taking).ids;
         let history = signed(HISTORY_MAX);
+        let parameters: [&(dyn ToSql + Sync); 4] = [ids, &expires, &owner, &history];
         let (taken, commit) = tokio::join!(
-            client.query(&tools.take, &[ids, &expires, &owner, &history]),
+            client.query(&tools.take, &parameters),
             client.execute(&tools.commit, &[]),
         );
         let taken = taken?;
@@ -217,9 +216,9 @@ fn read(id: QueueId, row: &Row) -> Result<Claim, Unreadable> {
     let raw: Option<&[u8]> = get(row, 23)?;
     let size = rows::unsigned(row, 13)?;
     // A message of which a piece is missing must not go out as if it were the message.
-    let raw = raw.filter(|raw| raw.len() as u64 == size).ok_or_else(|| {
-        Unreadable::new("its content is missing in the queue, or a part of it")
-    })?;
+    let raw = raw
+        .filter(|raw| raw.len() as u64 == size)
+        .ok_or_else(|| Unreadable::new("its content is missing in the queue, or a part of it"))?;
     read_record(id, row, Bytes::copy_from_slice(raw))
         .map_err(|error| Unreadable::new(format!("its record cannot be read: {error}")))
 }

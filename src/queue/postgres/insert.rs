@@ -16,6 +16,7 @@ use crate::message::{Address, QueueId};
 use crate::queue::{Entry, Once, REMEMBERED, State, StoreError, Turn};
 
 /// One message that wants to be kept.
+#[derive(Debug)]
 pub(super) struct Insert {
     pub(super) entry: Entry,
     pub(super) answer: Answer<()>,
@@ -101,8 +102,6 @@ const FORGET: &str = "WITH gone AS (DELETE FROM messages AS m USING unnest($1::u
 impl Trade for Inserts {
     type Job = Insert;
     type Tools = Tools;
-
-    const NAME: &'static str = "inserts";
 
     async fn prepare(client: &Client) -> Result<Tools, Error> {
         let sql = insert_sql();
@@ -257,10 +256,32 @@ async fn insert(
         .query(
             statement,
             &[
-                &c.id, &c.state, &c.due_at, &c.lease, &c.lease_owner, &c.received_at, &c.sender,
-                &c.recipients, &c.smtp_utf8, &c.header_from, &c.subject, &c.message_id, &c.size,
-                &c.user, &c.dsn, &c.account, &c.may_steer, &c.way, &c.bulk, &c.share, &c.begun_by,
-                &c.raw, &messages_max, &c.key, &c.request, &c.asked_at,
+                &c.id,
+                &c.state,
+                &c.due_at,
+                &c.lease,
+                &c.lease_owner,
+                &c.received_at,
+                &c.sender,
+                &c.recipients,
+                &c.smtp_utf8,
+                &c.header_from,
+                &c.subject,
+                &c.message_id,
+                &c.size,
+                &c.user,
+                &c.dsn,
+                &c.account,
+                &c.may_steer,
+                &c.way,
+                &c.bulk,
+                &c.share,
+                &c.begun_by,
+                &c.raw,
+                &messages_max,
+                &c.key,
+                &c.request,
+                &c.asked_at,
             ],
         )
         .await?;

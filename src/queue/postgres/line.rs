@@ -81,7 +81,7 @@ impl<J> Line<J> {
     }
 
     /// A panic elsewhere leaves the list as it was: no step here can be half done.
-    fn waiting(&self) -> MutexGuard<'_', Waiting<J>> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting<J>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

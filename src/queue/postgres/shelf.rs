@@ -196,8 +196,11 @@ impl Shelf for HeldShelf {
     fn first(&mut self, way: &WayKey, bulk: bool, share: u16) -> Result<Option<Head>, Missing> {
         let mut at = u32::from(share);
         let strip = self.strips.get(&(way.clone(), bulk));
-        let mut read = strip.iter().flat_map(|strip| &strip.read);
-        while let Some(range) = read.find(|range| range.contains(&at)) {
+        let read = |at| {
+            let mut read = strip.iter().flat_map(|strip| &strip.read);
+            read.find(|range| range.contains(&at))
+        };
+        while let Some(range) = read(at) {
             let groups = strip.iter().flat_map(|it| &it.groups);
             let heads = groups
                 .filter(|(share, _)| (at..range.end).contains(&u32::from(**share)))
@@ -209,7 +212,6 @@ impl Shelf for HeldShelf {
                 return Ok(None);
             }
             at = range.end;
-            read = strip.iter().flat_map(|strip| &strip.read);
         }
         let share = u16::try_from(at).unwrap_or_default();
         self.miss(Missing::Groups { way: way.clone(), bulk, share })

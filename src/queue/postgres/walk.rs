@@ -148,10 +148,12 @@ impl Walk<'_> {
     async fn begin(&mut self) -> Result<(), Error> {
         let limit = self.portion.messages().min(HEADS_AT_ONCE) + PASSED_OVER_MAX;
         let (now, limit, at_once) = (millis(self.now), signed(limit), ways_at_once());
+        let first: [&(dyn ToSql + Sync); 2] = [&now, &limit];
+        let second: [&(dyn ToSql + Sync); 2] = [&"", &at_once];
         let (transaction, expired, ways) = tokio::join!(
             self.client.execute(&self.tools.transaction, &[]),
-            self.client.query(&self.tools.expired, &[&now, &limit]),
-            self.client.query(&self.tools.ways, &[&"", &at_once]),
+            self.client.query(&self.tools.expired, &first),
+            self.client.query(&self.tools.ways, &second),
         );
         transaction?;
         for row in expired? {
@@ -202,7 +204,8 @@ impl Walk<'_> {
             for way in next.take(STRIPS_AT_ONCE) {
                 let (prompt, later) = rounds.next_shares(way);
                 for (bulk, share) in [(false, prompt), (true, later)] {
-                    if !self.shelf.has_strip(way, bulk) && (way, bulk) != (&asked[0].0, asked[0].1) {
+                    if !self.shelf.has_strip(way, bulk) && (way, bulk) != (&asked[0].0, asked[0].1)
+                    {
                         asked.push((way.clone(), bulk, share));
                     }
                 }

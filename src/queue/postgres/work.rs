@@ -11,6 +11,7 @@ use crate::message::QueueId;
 use crate::queue::{Settlement, Start, StoreError};
 
 /// Something to be noted.
+#[derive(Debug)]
 pub(super) enum Note {
     Begin { start: Start, answer: Answer<()> },
     Settle { settlements: Vec<Settlement>, answer: Answer<Vec<Result<(), StoreError>>> },
@@ -59,8 +60,6 @@ pub(super) struct Tools {
 impl Trade for Notes {
     type Job = Note;
     type Tools = Tools;
-
-    const NAME: &'static str = "settlements";
 
     async fn prepare(client: &Client) -> Result<Tools, Error> {
         let (transaction, commit, begin, settle) = tokio::join!(

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::error::{Severity, SqlState};
 use tokio_postgres::{Client, Error};
 
-use super::connect::Connections;
+use super::connect::{Connections, Role};
 use super::fault::unavailable;
 use super::line::{Answer, Job, Line, stopped};
 use crate::queue::StoreError;
@@ -48,9 +48,6 @@ pub(super) trait Trade: Send + 'static {
     /// The statements, prepared on a connection.
     type Tools: Send + Sync;
 
-    /// For the log.
-    const NAME: &'static str;
-
     /// Prepares the statements.
     fn prepare(client: &Client) -> impl Future<Output = Result<Self::Tools, Error>> + Send;
 
@@ -73,6 +70,15 @@ pub(super) trait Trade: Send + 'static {
     fn mend(&mut self, client: &mut Client) -> impl Future<Output = Result<(), Error>> + Send;
 }
 
+/// Who writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Is connected all the time.
+    Daemon,
+    /// Connects when there is something to do.
+    Visitor,
+}
+
 /// The way to a writer.
 #[derive(Debug)]
 pub(super) struct Desk<J> {
@@ -81,15 +87,16 @@ pub(super) struct Desk<J> {
 }
 
 impl<J: Job> Desk<J> {
-    /// Begins to write. A visitor connects when there is something to do.
+    /// Begins to write.
     pub(super) fn start<T: Trade<Job = J>>(
         connections: Connections,
+        role: Role,
         trade: T,
-        is_visitor: bool,
+        purpose: Purpose,
     ) -> Self {
         let line = Arc::new(Line::new());
         let writer =
-            Writer { line: Arc::clone(&line), connections, trade, is_visitor, last: None };
+            Writer { line: Arc::clone(&line), connections, role, trade, purpose, last: None };
         let task = tokio::spawn(writer.run());
         Self { line, task: Mutex::new(Some(task)) }
     }
@@ -136,8 +143,9 @@ struct Seat<T> {
 struct Writer<T: Trade> {
     line: Arc<Line<T::Job>>,
     connections: Connections,
+    role: Role,
     trade: T,
-    is_visitor: bool,
+    purpose: Purpose,
     /// Who worked for the last connection.
     last: Option<Backend>,
 }
@@ -163,7 +171,7 @@ impl<T: Trade> Writer<T> {
     /// Works until the line is closed and empty.
     async fn run(mut self) {
         let _abandon = Abandon(Arc::clone(&self.line));
-        if self.is_visitor {
+        if self.purpose == Purpose::Visitor {
             self.line.arrival().await;
         }
         while let Some(seat) = self.connect().await {
@@ -243,6 +251,7 @@ impl<T: Trade> Writer<T> {
     /// Connects, as long as it takes; meanwhile nobody waits for long. `None` when the line is closed.
     async fn connect(&mut self) -> Option<Seat<T::Tools>> {
         let line = Arc::clone(&self.line);
+        let role = self.role;
         let mut backoff = BACKOFF_MIN;
         let mut is_known = false;
         loop {
@@ -254,7 +263,7 @@ impl<T: Trade> Writer<T> {
                         seat = &mut seat => match seat {
                             Ok(seat) => {
                                 if is_known {
-                                    tracing::info!(work = T::NAME, "the database is back");
+                                    tracing::info!(work = role.name(), "the database is back");
                                 }
                                 return Some(seat);
                             }
@@ -265,7 +274,7 @@ impl<T: Trade> Writer<T> {
                 }
             };
             if !is_known {
-                tracing::warn!(work = T::NAME, %error, "the database cannot be used");
+                tracing::warn!(work = role.name(), %error, "the database cannot be used");
             }
             is_known = true;
             line.refuse(&error);
@@ -291,7 +300,7 @@ impl<T: Trade> Writer<T> {
 
     /// Connects once, makes sure that nothing of the last connection is running any more, and puts right what it has left.
     async fn seat(&mut self) -> Result<Seat<T::Tools>, StoreError> {
-        let mut client = self.connections.alone().await?;
+        let mut client = self.connections.alone(self.role).await?;
         let set_up = async {
             client.batch_execute(SESSION).await?;
             if let Some(last) = self.last {
