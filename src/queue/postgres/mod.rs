@@ -1,14 +1,17 @@
 //! The store in a PostgreSQL database, which several instances share.
 
+mod change;
 mod connect;
 mod counted;
 mod fault;
 mod list;
 mod migrate;
+mod once;
 mod operator;
 mod paces;
 mod read;
 mod rows;
+mod search;
 mod shared;
 mod standings;
 mod suppressed;
@@ -26,6 +29,7 @@ use self::connect::Connections;
 use self::counted::Counters;
 use self::shared::Common;
 use self::suppressed::List;
+use self::sweep::Sweeper;
 use super::{
     Claim, Counts, Details, Entry, Filter, Lease, Page, Portion, Retried, Retry, Settlement,
     Shared, Start, Statistics, Store, StoreError, Suppressions, Usage,
@@ -51,6 +55,7 @@ pub struct PostgresStore {
     common: Common,
     list: List,
     counters: Counters,
+    sweeper: Sweeper,
 }
 
 impl PostgresStore {
@@ -62,6 +67,7 @@ impl PostgresStore {
         Ok(Self {
             list: List::new(connections.clone()),
             counters: Counters::new(connections.clone()),
+            sweeper: Sweeper::default(),
             connections,
             messages_max: settings.messages_max,
             common,
@@ -159,6 +165,6 @@ impl Store for PostgresStore {
         keep_bodies: Duration,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        sweep::sweep(&self.connections, keep_records, keep_bodies, now).await
+        self.sweeper.sweep(&self.connections, keep_records, keep_bodies, now).await
     }
 }
