@@ -4,6 +4,7 @@
 //! [`insert`], [`work`] (what is begun and settled) and [`claim`]. Everything else is done on connections of a pool.
 
 mod begin;
+mod change;
 mod claim;
 mod connect;
 mod counted;
@@ -13,10 +14,12 @@ mod insert;
 mod line;
 mod list;
 mod migrate;
+mod once;
 mod operator;
 mod paces;
 mod read;
 mod rows;
+mod search;
 mod served;
 mod settings;
 mod settle;
@@ -45,6 +48,7 @@ use self::insert::{Insert, Inserts};
 pub use self::settings::PostgresSettings;
 use self::shared::Common;
 use self::suppressed::List;
+use self::sweep::Sweeper;
 use self::work::{Note, Notes};
 use self::writer::{Desk, Purpose};
 use super::{
@@ -66,6 +70,7 @@ pub struct PostgresStore {
     common: Arc<Common>,
     list: List,
     counters: Counters,
+    sweeper: Sweeper,
 }
 
 impl PostgresStore {
@@ -99,6 +104,7 @@ impl PostgresStore {
             claims: Desk::start(to.clone(), Role::Claims, Claims::default(), purpose),
             list: List::new(connections.clone()),
             counters: Counters::new(connections.clone()),
+            sweeper: Sweeper::default(),
             connections,
             common,
         }
@@ -199,6 +205,6 @@ impl Store for PostgresStore {
         keep_bodies: Duration,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        sweep::sweep(&self.connections, keep_records, keep_bodies, now).await
+        self.sweeper.sweep(&self.connections, keep_records, keep_bodies, now).await
     }
 }
