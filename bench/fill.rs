@@ -33,7 +33,9 @@ async fn main() -> Result<(), Fault> {
     let (count, octets): (u64, usize) = (count.parse()?, octets.parse()?);
     let store: Arc<dyn Store> = if place.starts_with("postgres:") {
         let settings = PostgresSettings::new(place.parse()?);
-        Arc::new(PostgresStore::open(PostgresSettings { messages_max: u64::MAX, ..settings }).await?)
+        Arc::new(
+            PostgresStore::open(PostgresSettings { messages_max: u64::MAX, ..settings }).await?,
+        )
     } else {
         Arc::new(SqliteStore::open(Path::new(place), u64::MAX)?)
     };
