@@ -15,6 +15,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use deadpool_postgres::ClientWrapper;
+use jiff::SignedDuration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
@@ -25,7 +26,7 @@ use self::keeper::Heard;
 pub(super) use self::pool::Pooled;
 use self::pool::{Held, Pool};
 use super::clock::{DatabaseClock, Reading};
-use super::fault::{Fault, unavailable};
+use super::fault::Fault;
 use super::{PostgresSettings, migrate, survey};
 use crate::clock::{SharedClock, SystemClock, Timestamp};
 use crate::queue::StoreError;
@@ -59,11 +60,9 @@ pub(super) enum Role {
 }
 
 /// All roles but that of the start: that one has ended when the others begin.
-#[cfg(test)]
 const LASTING: [Role; 4] = [Role::Inserts, Role::Settlements, Role::Claims, Role::Listener];
 
 /// So many connections at the most has an instance.
-#[cfg(test)]
 pub(super) const CONNECTIONS_MAX: usize = POOL_MAX + LASTING.len();
 
 impl Role {
@@ -161,6 +160,16 @@ impl Connections {
         Arc::<DatabaseClock>::clone(&self.0.clock)
     }
 
+    /// One of its own for somebody who only looks, whatever the schema is.
+    pub(super) async fn visit(&self) -> Result<Client, Fault> {
+        self.0.dial(Role::Schema.manner(), None).await
+    }
+
+    /// How far the machine's clock is ahead, where the database's was looked at.
+    pub(super) fn machine_ahead(&self) -> Option<SignedDuration> {
+        self.0.clock.machine_ahead()
+    }
+
     async fn pooled(&self) -> Result<Pooled, Fault> {
         let inner = &self.0;
         if !inner.is_ready.load(Ordering::Acquire) {
@@ -193,10 +202,15 @@ impl Connections {
     /// Looks at the database's clock, and whether it still takes changes.
     async fn measure(&self) -> Result<(), Fault> {
         let client = self.pooled().await?;
+        self.look_at_clock(&client).await
+    }
+
+    /// The same by this connection.
+    pub(super) async fn look_at_clock(&self, client: &Client) -> Result<(), Fault> {
+        let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, \
+                   current_setting('transaction_read_only') = 'on'";
+        let statement = client.prepare(sql).await.map_err(|it| Fault::of(&it))?;
         for _ in 0..CLOCK_SAMPLES {
-            let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, \
-                       current_setting('transaction_read_only') = 'on'";
-            let statement = client.prepare_cached(sql).await.map_err(|it| Fault::of(&it))?;
             let asked = Instant::now();
             let row = client.query_one(&statement, &[]).await.map_err(|it| Fault::of(&it))?;
             let answered = Instant::now();

@@ -34,3 +34,17 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), StoreError> {
     };
     step.await.map_err(|error| unavailable(&error))
 }
+
+/// The version that this program works with.
+pub(super) fn newest() -> i32 {
+    i32::try_from(MIGRATIONS.len()).unwrap_or(i32::MAX)
+}
+
+/// The version of the tables; `None`: there are none. Changes nothing.
+pub(super) async fn version(client: &Client) -> Result<Option<i32>, tokio_postgres::Error> {
+    let there = client.query_one("SELECT to_regclass('mailferry_schema') IS NOT NULL", &[]).await?;
+    if !there.get::<_, bool>(0) {
+        return Ok(None);
+    }
+    Ok(client.query_one("SELECT max(version) FROM mailferry_schema", &[]).await?.get(0))
+}
