@@ -206,9 +206,10 @@ impl Suppressions for List {
     }
 
     async fn add(&self, entry: Suppression) -> Result<bool, StoreError> {
-        // Before the commit: afterwards nobody here may think that the list is empty.
+        let is_new = self.write(&entry).await;
+        // Whether or not it is known that it is there: a look that began before must not say that there is nothing.
         self.known.add();
-        self.write(&entry).await
+        is_new
     }
 
     async fn remove(&self, address: &Address) -> Result<bool, StoreError> {

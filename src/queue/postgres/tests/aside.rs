@@ -51,7 +51,7 @@ async fn counts_are_exact_whoever_changes_what_at_the_same_time() {
             let _ = store.retry(failed, Retry::default(), at(seconds)).await;
             let _ = store.retry_failed(None, at(seconds)).await.unwrap();
             let owner = Lease { owner: number.to_string().into(), expires: at(50_000) };
-            let claims = store.claim(up_to(4), at(10_000), owner).await.unwrap();
+            let claims = store.claim(up_to(4), at(590), owner).await.unwrap();
             for (n, claim) in claims.iter().enumerate() {
                 let settlement = match n % 3 {
                     0 => delivered(claim, "resend", 10_000),
@@ -70,7 +70,7 @@ async fn counts_are_exact_whoever_changes_what_at_the_same_time() {
     let tasks: Vec<_> = (0..9)
         .map(|n| {
             let store = Arc::clone(&stores[n % 3]);
-            tokio::spawn(async move { work(store, n as i64).await })
+            tokio::spawn(async move { work(store, n.try_into().unwrap()).await })
         })
         .collect();
     for task in tasks {
@@ -185,7 +185,7 @@ async fn all_instances_know_whether_somebody_is_suppressed() {
 async fn several_sweep_at_once_and_everything_goes_once() {
     let (stores, database) = instances(3).await;
     for n in 0..40 {
-        in_state(&*stores[n % 3], n as i64, State::Delivered).await;
+        in_state(&*stores[n % 3], n.try_into().unwrap(), State::Delivered).await;
     }
     let tasks: Vec<_> = stores
         .iter()
@@ -253,8 +253,10 @@ async fn a_search_finds_what_the_store_in_memory_finds() {
         let mut one = message(n);
         let address = addresses[usize::try_from(n).unwrap() % addresses.len()];
         one.envelope.recipients = vec![address.parse().unwrap()];
-        one.index.subject =
-            format!("주문 {n}% ÄÖ\\ [{}]", ["x", "Y\u{1}z", "n\nn"][n as usize % 3]);
+        one.index.subject = format!(
+            "주문 {n}% ÄÖ\\ [{}]",
+            ["x", "Y\u{1}z", "n\nn"][usize::try_from(n).unwrap() % 3]
+        );
         one.envelope.sender = (n % 5 > 0).then(|| format!("b+{n}@mail.example").parse().unwrap());
         let one = Arc::new(one);
         for store in both {
