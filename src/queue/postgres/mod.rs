@@ -83,7 +83,10 @@ impl PostgresStore {
         let connections = Connections::new(&settings);
         connections.start().await?;
         let store = Self::start(connections, settings.messages_max, Purpose::Daemon);
-        store.list.look().await?;
+        // Where the database is still away, there may be something on it until it was looked at.
+        if let Err(error) = store.list.look().await {
+            tracing::debug!(%error, "the list of suppressed addresses could not be looked at yet");
+        }
         store.list.follow(store.common.listen());
         Ok(store)
     }
