@@ -3,6 +3,7 @@
 //! [`Store`] is the promise in words; `conformance` is the suite that keeps it. [`SqliteStore`] keeps messages in a
 //! file, [`PostgresStore`] in a database that several instances share, [`MemoryStore`] for as long as the process lives.
 
+mod columns;
 #[cfg(test)]
 mod conformance;
 mod feed;
@@ -24,7 +25,7 @@ mod turn;
 
 pub use feed::{Change, Feed, Listener, Watched};
 pub use intake::{AccountCheck, Accounts, Intake, Refusal};
-pub use memory::MemoryStore;
+pub use memory::{MemoryInstance, MemoryStore};
 pub use model::{
     Attempt, BatchId, Claim, Counts, Details, Doubt, Entry, Filter, Next, Outcome, Page, Place,
     RecipientState, RecipientStatus, Retried, Retry, Settlement, Start, State, Summary, Usage,

@@ -7,10 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
-use super::model::State;
+use super::feed::Change;
 use super::store::StoreError;
 use crate::clock::Timestamp;
-use crate::message::QueueId;
 
 /// The common ground of the instances that share a queue.
 #[async_trait]
@@ -45,8 +44,14 @@ pub trait Shared: Send + Sync {
     /// [`News::Missed`] says so.
     fn listen(&self) -> broadcast::Receiver<News>;
 
-    /// Tells the other instances what has changed, if anybody anywhere is listening.
-    fn changed(&self, id: QueueId, state: State);
+    /// Tells the other instances what has changed, if anybody there looks on.
+    fn changed(&self, change: Change);
+
+    /// Somebody here looks on, or nobody any more: whether it is worth telling this instance of changes.
+    fn watch(&self, watching: bool);
+
+    /// This instance has ended all its work: the others need not wait for it. What it has claimed all the same is due.
+    async fn leave(&self);
 }
 
 /// What an instance asks of the row of calls.
@@ -129,10 +134,8 @@ pub enum News {
     Standing(AccountStanding),
     /// Something in the queue is due that nobody has in memory.
     Due,
-    /// Another instance has brought this message into this state.
-    Changed { id: QueueId, state: State },
-    /// Another instance has changed many, or removed some.
-    ChangedMany,
+    /// Another instance has changed this in the queue. Told only while somebody here looks on.
+    Changed(Change),
     /// The list of addresses that get no mail has changed.
     Suppressions,
     /// Something may have been missed: look at everything again.

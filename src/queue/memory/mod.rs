@@ -1,6 +1,9 @@
 //! The store that forgets: the same behaviour as its durable sibling, for as long as the process lives.
 
 mod aside;
+mod ground;
+mod instance;
+mod paces;
 mod queue;
 mod record;
 
@@ -11,6 +14,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use self::aside::{Counters, List};
+use self::ground::Ground;
+pub use self::instance::MemoryInstance;
+use self::paces::Paces;
 use self::queue::Queue;
 use self::record::Record;
 use super::rules::{self, SWEEP_MAX};
@@ -28,6 +34,9 @@ pub struct MemoryStore {
     messages_max: u64,
     list: List,
     counters: Counters,
+    /// What instances have in common, where there are several on this store.
+    ground: Ground,
+    paces: Paces,
 }
 
 impl MemoryStore {
@@ -38,6 +47,8 @@ impl MemoryStore {
             messages_max,
             list: List::default(),
             counters: Counters::default(),
+            ground: Ground::default(),
+            paces: Paces::default(),
         }
     }
 
@@ -54,6 +65,20 @@ impl MemoryStore {
                 record.due = record.message.received_at;
             });
         }
+    }
+
+    /// Makes due what the claims of these instances hold. True when there was something.
+    fn release(&self, is_gone: impl Fn(&str) -> bool) -> bool {
+        let mut queue = self.queue();
+        let held = |(id, record): (&QueueId, &Record)| {
+            let gone = record.owner.as_deref().is_some_and(&is_gone);
+            (record.state == State::Sending && gone).then_some(*id)
+        };
+        let held: Vec<QueueId> = queue.records.iter().filter_map(held).collect();
+        for id in &held {
+            queue.change(*id, |record| record.due = Timestamp::MIN);
+        }
+        !held.is_empty()
     }
 
     /// A panic elsewhere leaves the queue as it was: every change checks first and then goes through.
@@ -292,16 +317,17 @@ mod tests {
     use std::sync::Arc;
 
     use super::MemoryStore;
-    use crate::queue::conformance::{Harness, conformance};
+    use crate::queue::conformance::{Harness, Opening, conformance};
 
-    fn open(messages_max: u64) -> Harness {
+    fn open(messages_max: u64) -> Opening {
         let store = Arc::new(MemoryStore::new(messages_max));
         let kept = Arc::clone(&store);
         let account = move |id| {
             let queue = kept.queue();
             queue.records.get(&id).and_then(|record| record.message.account.clone())
         };
-        Harness::new(store, (), account)
+        let harness = Harness::new(store, (), account);
+        Box::pin(async { harness })
     }
 
     conformance!(open);

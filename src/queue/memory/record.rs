@@ -20,6 +20,8 @@ pub(super) struct Record {
     pub(super) state: State,
     pub(super) due: Timestamp,
     pub(super) lease: i64,
+    /// The instance that has claimed it last.
+    pub(super) owner: Option<Arc<str>>,
     pub(super) deferrals: u32,
     pub(super) trying_since: Timestamp,
     pub(super) finished: Option<Timestamp>,
@@ -49,6 +51,7 @@ impl Record {
             state: if lease.is_some() { State::Sending } else { State::Queued },
             due: lease.as_ref().map_or(message.received_at, |lease| lease.expires),
             lease: i64::from(lease.is_some()),
+            owner: lease.map(|lease| lease.owner),
             deferrals: 0,
             trying_since: message.received_at,
             finished: None,
@@ -77,6 +80,7 @@ impl Record {
     pub(super) fn claim(&mut self, lease: &Lease) -> Claim {
         self.state = State::Sending;
         self.lease += 1;
+        self.owner = Some(Arc::clone(&lease.owner));
         self.due = lease.expires;
         let earlier = self.attempts.len().saturating_sub(HISTORY_MAX);
         let latest = self.attempts.iter().skip(earlier);

@@ -1,8 +1,19 @@
 //! The store in a PostgreSQL database, which several instances share.
 
 mod connect;
+mod counted;
 mod fault;
+mod list;
 mod migrate;
+mod operator;
+mod paces;
+mod read;
+mod rows;
+mod shared;
+mod standings;
+mod suppressed;
+mod sweep;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -12,9 +23,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use self::connect::Connections;
+use self::counted::Counters;
+use self::shared::Common;
+use self::suppressed::List;
 use super::{
-    Claim, Counts, Details, Entry, Filter, Lease, Page, Portion, Retried, Retry, Settlement, Start,
-    Statistics, Store, StoreError, Suppressions, Usage,
+    Claim, Counts, Details, Entry, Filter, Lease, Page, Portion, Retried, Retry, Settlement,
+    Shared, Start, Statistics, Store, StoreError, Suppressions, Usage,
 };
 use crate::clock::Timestamp;
 use crate::message::QueueId;
@@ -34,6 +48,9 @@ pub struct PostgresSettings {
 pub struct PostgresStore {
     connections: Connections,
     messages_max: u64,
+    common: Common,
+    list: List,
+    counters: Counters,
 }
 
 impl PostgresStore {
@@ -41,7 +58,14 @@ impl PostgresStore {
     pub async fn open(settings: PostgresSettings) -> Result<Self, StoreError> {
         let connections = Connections::new(&settings)?;
         migrate::migrate(&mut connections.alone().await?).await?;
-        Ok(Self { connections, messages_max: settings.messages_max })
+        let common = Common::new(connections.clone());
+        Ok(Self {
+            list: List::new(connections.clone()),
+            counters: Counters::new(connections.clone()),
+            connections,
+            messages_max: settings.messages_max,
+            common,
+        })
     }
 }
 
@@ -52,15 +76,20 @@ fn not_yet<T>() -> Result<T, StoreError> {
 #[async_trait]
 impl Store for PostgresStore {
     fn suppressions(&self) -> &dyn Suppressions {
-        unreachable!()
+        &self.list
     }
 
     fn statistics(&self) -> &dyn Statistics {
-        unreachable!()
+        &self.counters
+    }
+
+    fn shared(&self) -> Option<&dyn Shared> {
+        Some(&self.common)
     }
 
     async fn insert(&self, _entry: Entry) -> Result<(), StoreError> {
         let _ = (&self.connections, self.messages_max);
+        self.common.due();
         not_yet()
     }
 
@@ -92,44 +121,44 @@ impl Store for PostgresStore {
         not_yet()
     }
 
-    async fn list(&self, _filter: Filter) -> Result<Page, StoreError> {
-        not_yet()
+    async fn list(&self, filter: Filter) -> Result<Page, StoreError> {
+        list::list(&self.connections, &filter).await
     }
 
-    async fn show(&self, _id: QueueId) -> Result<Option<Details>, StoreError> {
-        not_yet()
+    async fn show(&self, id: QueueId) -> Result<Option<Details>, StoreError> {
+        read::show(&self.connections, id).await
     }
 
-    async fn content(&self, _id: QueueId) -> Result<Option<Bytes>, StoreError> {
-        not_yet()
+    async fn content(&self, id: QueueId) -> Result<Option<Bytes>, StoreError> {
+        read::content(&self.connections, id).await
     }
 
-    async fn retry(&self, _id: QueueId, _retry: Retry, _now: Timestamp) -> Result<(), StoreError> {
-        not_yet()
+    async fn retry(&self, id: QueueId, retry: Retry, now: Timestamp) -> Result<(), StoreError> {
+        operator::retry(&self.connections, id, &retry, now).await
     }
 
     async fn retry_failed(
         &self,
-        _before: Option<QueueId>,
-        _now: Timestamp,
+        before: Option<QueueId>,
+        now: Timestamp,
     ) -> Result<Retried, StoreError> {
-        not_yet()
+        operator::retry_failed(&self.connections, before, now).await
     }
 
-    async fn cancel(&self, _id: QueueId, _now: Timestamp) -> Result<(), StoreError> {
-        not_yet()
+    async fn cancel(&self, id: QueueId, now: Timestamp) -> Result<(), StoreError> {
+        operator::cancel(&self.connections, id, now).await
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {
-        not_yet()
+        tally::counts(&self.connections).await
     }
 
     async fn sweep(
         &self,
-        _keep_records: Duration,
-        _keep_bodies: Duration,
-        _now: Timestamp,
+        keep_records: Duration,
+        keep_bodies: Duration,
+        now: Timestamp,
     ) -> Result<usize, StoreError> {
-        not_yet()
+        sweep::sweep(&self.connections, keep_records, keep_bodies, now).await
     }
 }
