@@ -69,8 +69,7 @@ need_postgresql() {
     local choice=/etc/postgresql-common/createcluster.conf
     ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || return 0
     if command -v apt-get >/dev/null 2>&1 && [ ! -e "$choice" ]; then
-        as_root install -d "${choice%/*}"
-        echo 'create_main_cluster = false' | as_root tee "$choice" >/dev/null || true
+        as_root install -D --mode=644 /dev/stdin "$choice" <<<'create_main_cluster = false' || true
     fi
     install_packages postgresql
 }
