@@ -10,7 +10,7 @@ use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::Setup;
 
-fn shipped(name: &str) -> String {
+pub(crate) fn shipped(name: &str) -> String {
     fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
 
@@ -158,6 +158,7 @@ fn the_pages_name_only_variables_and_settings_that_are_known() {
         "CONTRIBUTING.md",
         "docs/monitoring.md",
         "docs/operating.md",
+        "docs/scale.md",
         "docs/security.md",
         "docs/sending.md",
         "docs/tls-and-auth.md",
