@@ -11,6 +11,12 @@ use tokio::process::{Child, Command};
 use super::fleet::free_port;
 use super::support::{tool, wait};
 
+/// As an operator gets it.
+const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/contrib/haproxy/haproxy.cfg");
+
+/// How many are in it.
+pub(crate) const INSTANCES: usize = 3;
+
 /// Where Debian has it, also for those whose PATH has no `sbin`.
 fn program() -> Option<std::path::PathBuf> {
     let found = tool::find("haproxy");
@@ -35,19 +41,21 @@ pub(crate) struct Balancer {
 }
 
 impl Balancer {
-    /// Passes SMTP to these ports, those whose HTTP side says that they are well.
-    pub(crate) async fn before(instances: &[(u16, u16)]) -> Self {
+    /// Passes mail to instances that listen at these ports, first for SMTP and then for HTTP. The file is the one that is
+    /// shipped, with other addresses in it.
+    pub(crate) async fn before(instances: &[(u16, u16); INSTANCES]) -> Self {
         let home = tempfile::Builder::new().prefix("mailferry-haproxy-").tempdir().unwrap();
         let port = free_port();
-        let mut text = format!(
-            "global\n  maxconn 1000\n\
-             defaults\n  mode tcp\n  timeout connect 2s\n  timeout client 60s\n  timeout server 60s\n\
-             \x20 retries 3\n  option redispatch 1\n\
-             listen smtp\n  bind 127.0.0.1:{port}\n  balance roundrobin\n  option httpchk GET /health\n\
-             \x20 default-server check inter 500ms fall 1 rise 1 on-marked-down none\n"
-        );
-        for (number, (smtp, http)) in instances.iter().enumerate() {
-            text += &format!("  server m{number} 127.0.0.1:{smtp} port {http}\n");
+        let mut text = fs::read_to_string(SHIPPED).unwrap();
+        let mut put = |shipped: &str, own: &str| {
+            assert!(text.contains(shipped), "{shipped:?} is not in {SHIPPED}");
+            text = text.replace(shipped, own);
+        };
+        put("bind :1025", &format!("bind 127.0.0.1:{port}"));
+        put("bind :8025", &format!("bind 127.0.0.1:{}", free_port()));
+        for (number, (smtp, http)) in (1..).zip(instances) {
+            put(&format!("relay{number}:1025"), &format!("127.0.0.1:{smtp} port {http}"));
+            put(&format!("relay{number}:8025"), &format!("127.0.0.1:{http}"));
         }
         let file = home.path().join("haproxy.cfg");
         fs::write(&file, text).unwrap();

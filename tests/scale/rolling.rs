@@ -3,15 +3,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::balancer::{self, Balancer};
+use super::balancer::{self, Balancer, INSTANCES};
 use super::fleet::{self, Fleet, free_port};
 use super::ledger::{self, Ledger};
 use super::load::{Addresses, Load, Plan};
 use super::support::fake::{Behaviour, FakeProvider};
 use super::support::relay::Setup;
 use super::support::wait;
-
-const INSTANCES: usize = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_behind_haproxy_fails_no_mail() {
@@ -23,11 +21,12 @@ async fn a_rolling_restart_behind_haproxy_fails_no_mail() {
     let context = format!("seed {seed}");
     let fake = FakeProvider::resend().await;
     fake.behave(Behaviour::Slow(Duration::from_millis(100)));
-    let ports: Vec<(u16, u16)> = (0..INSTANCES).map(|_| (free_port(), free_port())).collect();
+    let ports = [(); INSTANCES].map(|()| (free_port(), free_port()));
     let mut fleet = Fleet::nobody();
     for (smtp, http) in &ports {
         let setup = fleet::on(Setup::resend(&fake), &fleet.url())
             .set("smtp.listen", &format!("127.0.0.1:{smtp}"))
+            .set("smtp.proxy_networks", "127.0.0.1/32")
             .set("http.listen", &format!("127.0.0.1:{http}"));
         fleet.join(setup).await;
     }
