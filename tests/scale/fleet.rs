@@ -38,8 +38,6 @@ pub(crate) fn seed() -> u64 {
 /// How an instance on this database is started.
 pub(crate) fn on(setup: Setup, url: &str) -> Setup {
     let takeover = format!("{}s", TAKEOVER.as_secs());
-        return setup;
-    }
     setup.set("queue.url", url).set("queue.takeover_after", &takeover)
 }
 
