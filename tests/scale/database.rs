@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::task::block_in_place;
 use tokio::time::Instant;
 
-use super::fleet::{self, Fleet};
+use super::fleet::{self, Fleet, TAKEOVER};
 use super::ledger::{self, Ledger};
 use super::load::{Load, Plan};
 use super::support::fake::{Behaviour, FakeProvider};
@@ -68,22 +68,18 @@ async fn a_database_that_stops_and_starts_costs_nothing() {
     let context = format!("seed {seed}");
     let fake = fleet::forgetful().await;
     fake.behave(Behaviour::Slow(Duration::from_millis(300)));
-    // Nobody is taken for dead because the database was.
-    let setup = || fleet::by_forgetful(&fake, 8);
-    let mut fleet = Fleet::nobody();
-    for _ in 0..2 {
-        let setup = fleet::on(setup(), &fleet.url()).set("queue.takeover_after", "30s");
-        fleet.join(setup).await;
-    }
+    let mut fleet = Fleet::of(2, || fleet::by_forgetful(&fake, 8)).await;
     let ledger = Ledger::default();
     let load = Load::begin(&fleet.addresses, &ledger, &Plan::new("restart", seed));
-    for mode in ["fast", "immediate", "immediate"] {
+    // Nobody is taken for dead because the database was, for however long.
+    for (mode, away) in [("fast", 0), ("immediate", 0), ("immediate", 2), ("fast", 2)] {
         let context = format!("{context}, {mode}");
         tokio::time::sleep(Duration::from_millis(1_200)).await;
         let before = ledger.count();
         assert!(before > 0, "{context}: no mail is taken");
         block_in_place(|| fleet.server.stop(mode));
         assert_refused(&fleet, &context).await;
+        tokio::time::sleep(TAKEOVER * away).await;
         block_in_place(|| fleet.server.resume());
         for number in fleet.alive() {
             until_health_is(&fleet, number, 200).await;
