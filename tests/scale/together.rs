@@ -92,7 +92,7 @@ async fn each_instance_shows_and_does_everything() {
     }
     let fake = FakeProvider::resend().await;
     fake.behave(Behaviour::answer(503, "{}"));
-    let fleet = Fleet::of(2, || Setup::resend(&fake).set("delivery.retry_max", "60s")).await;
+    let fleet = Fleet::of(2, || Setup::resend(&fake)).await;
     let (one, other) = (fleet.api(0), fleet.api(1));
     let mut ids = Vec::new();
     for number in 0..6 {
