@@ -1,10 +1,12 @@
 //! Connections to the database.
 
+use std::future::poll_fn;
 use std::str::FromStr as _;
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio::sync::mpsc;
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
 
 use super::PostgresSettings;
 use super::fault::unavailable;
@@ -12,6 +14,8 @@ use crate::queue::StoreError;
 
 /// Connections for reading, and for short changes.
 const POOL_MAX: usize = 6;
+/// What was told and has not been looked at.
+const HEARD_MAX: usize = 4_096;
 
 /// Makes connections.
 #[derive(Clone)]
@@ -55,5 +59,23 @@ impl Connections {
             self.config.connect(NoTls).await.map_err(|error| unavailable(&error))?;
         tokio::spawn(connection);
         Ok(client)
+    }
+
+    /// One of its own that hears what is told by NOTIFY, until it ends.
+    pub(super) async fn listening(&self) -> Result<(Client, mpsc::Receiver<String>), StoreError> {
+        let (client, mut connection) =
+            self.config.connect(NoTls).await.map_err(|error| unavailable(&error))?;
+        let (hands_on, heard) = mpsc::channel(HEARD_MAX);
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|task| connection.poll_message(task)).await {
+                if let AsyncMessage::Notification(notification) = message
+                    && hands_on.try_send(notification.payload().to_owned()).is_err()
+                {
+                    // Nobody hears it: whoever comes back looks at everything again.
+                    return;
+                }
+            }
+        });
+        Ok((client, heard))
     }
 }

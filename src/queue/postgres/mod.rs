@@ -5,8 +5,10 @@ mod counted;
 mod fault;
 mod list;
 mod migrate;
+mod notify;
 mod operator;
 mod paces;
+mod presence;
 mod read;
 mod rows;
 mod shared;
@@ -16,6 +18,7 @@ mod sweep;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::time::Duration;
 
@@ -58,7 +61,8 @@ impl PostgresStore {
     pub async fn open(settings: PostgresSettings) -> Result<Self, StoreError> {
         let connections = Connections::new(&settings)?;
         migrate::migrate(&mut connections.alone().await?).await?;
-        let common = Common::new(connections.clone());
+        let common = Common::new(connections.clone(), "mailferry".into(), Duration::from_secs(30));
+        common.start().await;
         Ok(Self {
             list: List::new(connections.clone()),
             counters: Counters::new(connections.clone()),

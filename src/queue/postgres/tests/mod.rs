@@ -5,7 +5,15 @@ mod server;
 
 use std::sync::Arc;
 
+mod instances;
+
 use super::*;
+
+/// Connections to a database of the tests' server.
+fn connections(database: &str) -> Connections {
+    let url = Secret::new(server::common().url(database));
+    Connections::new(&PostgresSettings { url, messages_max: 10 }).unwrap()
+}
 use crate::message::SealedAccount;
 use crate::queue::conformance::{Harness, Opening, conformance};
 
