@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, tim
 use tokio_postgres::{Client, Error};
 use tokio_util::sync::CancellationToken;
 
-use super::connect::Connections;
+use super::connect::{Connections, Role};
 use super::fault::unavailable;
 use super::words::{self, Said};
 use super::{presence, standings};
@@ -216,7 +216,7 @@ impl Line {
 
     /// `hear_all`: something may have been missed since the last connection.
     async fn connect(&self, hear_all: bool) -> Result<Talk, StoreError> {
-        let (client, heard) = self.connections.listening().await?;
+        let (client, heard) = self.connections.listening(Role::Listener).await?;
         let beginning = async {
             client.batch_execute("LISTEN mailferry").await?;
             let (standings, suppressions) = words::versions(&client).await?;

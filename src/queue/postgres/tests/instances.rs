@@ -22,7 +22,7 @@ async fn join(database: &str, name: &str, takeover_after: Duration) -> Common {
 
 async fn database() -> String {
     let database = server::common().database();
-    migrate::migrate(&mut connections(&database).alone().await.unwrap()).await.unwrap();
+    migrate::migrate(&mut connections(&database).alone(Role::Schema).await.unwrap()).await.unwrap();
     database
 }
 

@@ -3,17 +3,11 @@
 #[path = "../../../../tests/support/postgres.rs"]
 mod server;
 
-use std::sync::Arc;
-
 mod instances;
 
-use super::*;
+use std::sync::Arc;
 
-/// Connections to a database of the tests' server.
-fn connections(database: &str) -> Connections {
-    let url = Secret::new(server::common().url(database));
-    Connections::new(&PostgresSettings { url, messages_max: 10 }).unwrap()
-}
+use super::*;
 use crate::message::SealedAccount;
 use crate::queue::conformance::{Harness, Opening, conformance};
 
@@ -42,7 +36,13 @@ conformance!(open);
 
 /// A store in this database of the common server.
 fn settings(database: &str, messages_max: u64) -> PostgresSettings {
-    PostgresSettings { url: Secret::new(server::common().url(database)), messages_max }
+    let url = server::common().url(database).parse().unwrap();
+    PostgresSettings { messages_max, ..PostgresSettings::new(url) }
+}
+
+/// Connections to this database.
+fn connections(database: &str) -> Connections {
+    Connections::new(&settings(database, 10)).unwrap()
 }
 
 #[tokio::test]
