@@ -15,6 +15,7 @@ mod once;
 mod postgres;
 mod retention;
 mod round;
+mod row;
 mod rules;
 mod shared;
 mod sqlite;
@@ -37,8 +38,8 @@ pub use postgres::{PostgresSettings, PostgresStore};
 pub use retention::Retention;
 pub use rules::is_only_suppressed;
 pub use shared::{
-    AccountStanding, CallsWanted, Condition, News, Presence, Quota, RecipientsWanted, Reserved,
-    Shared,
+    AccountStanding, CallPlaces, CallsWanted, Condition, News, Presence, Quota, RecipientsWanted,
+    Reserved, Shared,
 };
 pub use sqlite::SqliteStore;
 pub use statistics::{Grain, Sample, Spread, Statistics};

@@ -12,8 +12,8 @@ use super::notify::Line;
 use super::{paces, standings};
 use crate::clock::Timestamp;
 use crate::queue::{
-    AccountStanding, CallsWanted, Change, News, Presence, RecipientsWanted, Reserved, Shared,
-    StoreError,
+    AccountStanding, CallPlaces, CallsWanted, Change, News, Presence, RecipientsWanted, Reserved,
+    Shared, StoreError,
 };
 
 /// The ground that this instance shares with others. Clones are one.
@@ -58,7 +58,7 @@ impl Shared for Common {
         &self.line.presence
     }
 
-    async fn reserve_calls(&self, wanted: CallsWanted) -> Result<Vec<Timestamp>, StoreError> {
+    async fn reserve_calls(&self, wanted: CallsWanted) -> Result<CallPlaces, StoreError> {
         paces::reserve_calls(&self.line.connections, &wanted).await
     }
 
