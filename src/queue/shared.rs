@@ -148,6 +148,8 @@ pub enum News {
     Changed(Change),
     /// The list of addresses that get no mail has changed.
     Suppressions,
+    /// This instance was taken for dead and has another name now: what it held under the old one is not its own any more.
+    Renamed,
     /// Something may have been missed: look at everything again.
     Missed,
 }

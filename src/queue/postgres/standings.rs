@@ -1,6 +1,6 @@
 //! How provider accounts stand, as all instances know it.
 
-use tokio_postgres::Row;
+use tokio_postgres::{Client, Error, Row};
 
 use super::connect::Connections;
 use super::fault::unavailable;
@@ -54,10 +54,8 @@ pub(super) async fn keep(
 }
 
 /// What has been told since this version.
-pub(super) async fn since(connections: &Connections, version: i64) -> Result<Told, StoreError> {
-    let client = connections.get().await?;
-    let since = client.prepare_cached(SINCE).await.map_err(|error| unavailable(&error))?;
-    let rows = client.query(&since, &[&version]).await.map_err(|error| unavailable(&error))?;
+pub(super) async fn since(client: &Client, version: i64) -> Result<Told, Error> {
+    let rows = client.query(SINCE, &[&version]).await?;
     let version = rows.last().map_or(version, |row| row.get("version"));
     Ok(Told { version, standings: rows.iter().filter_map(read).collect() })
 }

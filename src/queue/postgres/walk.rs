@@ -265,7 +265,7 @@ impl Walk<'_> {
         let mut groups: BTreeMap<u16, Vec<Head>> =
             last.iter().map(|head| (head.share, Vec::new())).collect();
         for row in &found {
-            let share = self::share(row, 0)?;
+            let share = share(row, 0)?;
             if let Some(head) = self.keep_head(row, share, 1)? {
                 groups.entry(share).or_default().push(head);
             }
