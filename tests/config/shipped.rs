@@ -190,6 +190,10 @@ fn the_pages_name_only_variables_and_settings_that_are_known() {
 /// Whether this version has the setting, or a table of this name; `providers.resend.rate` is `providers.*.rate`,
 /// `smtp.users.route` is `smtp.users.*.route`.
 fn is_setting(path: &str) -> bool {
+    // The file of a secret.
+    if let Some(own) = path.strip_suffix("_file") {
+        return KEYS.iter().any(|key| key.secret && key.path == own);
+    }
     KEYS.iter().filter(|key| key.later.is_none()).any(|key| {
         let general = key.path.replace(".*", "");
         if general == path || general.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')) {

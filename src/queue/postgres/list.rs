@@ -39,10 +39,12 @@ async fn find(moment: &Transaction<'_>, filter: &Filter) -> Result<Page, Fault> 
             None => Ok(Page::default()),
         };
     }
-    if let Some(name) = rules::name(filter.text.as_deref())
-        && is_known(moment, name).await?
-    {
-        return named(moment, filter, name).await;
+    if let Some(name) = rules::name(filter.text.as_deref()) {
+        let page = named(moment, filter, name).await?;
+        // What the filter leaves out has the name all the same.
+        if !page.messages.is_empty() || (is_narrow(filter) && is_known(moment, name).await?) {
+            return Ok(page);
+        }
     }
     let text = rules::search_text(filter.text.as_deref());
     if text.is_none()
@@ -110,6 +112,11 @@ async fn named(moment: &Transaction<'_>, filter: &Filter, name: &str) -> Result<
     let mut conditions = Conditions::of(filter);
     conditions.name(name);
     search::page(moment, &Wanted::new(filter, &conditions)).await
+}
+
+/// True when there are messages that a text alone would find, and this filter does not.
+fn is_narrow(filter: &Filter) -> bool {
+    filter.state.is_some() || filter.provider.is_some() || filter.before.is_some()
 }
 
 /// Whether a message has this name, as far as one page looks.

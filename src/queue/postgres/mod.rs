@@ -186,7 +186,9 @@ impl Store for PostgresStore {
     }
 
     async fn retry(&self, id: QueueId, retry: Retry, now: Timestamp) -> Result<(), StoreError> {
-        operator::retry(&self.connections, id, &retry, now).await
+        operator::retry(&self.connections, id, &retry, now).await?;
+        self.common.due();
+        Ok(())
     }
 
     async fn retry_failed(

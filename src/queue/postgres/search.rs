@@ -37,30 +37,34 @@ impl Conditions {
         conditions
     }
 
-    /// The message has this name.
+    /// The message has this name. Of the attempts those of the stretch are read, once: to look for each message among them
+    /// would take longer.
     pub(super) fn name(&mut self, name: &str) {
         self.add(
-            "(m.message_id = ? OR EXISTS \
-             (SELECT FROM attempts AS a WHERE a.message = m.id AND a.provider_message_id = ?))",
+            "(m.message_id = ? OR m.id IN (SELECT a.message FROM attempts AS a \
+             WHERE a.message >= $1 AND a.message < $2 AND a.provider_message_id = ?))",
             rows::text(name).into_owned(),
         );
     }
 
-    /// The text is in one of the texts of the message, whatever the case of ASCII letters.
+    /// The text is in one of the texts of the message, whatever the case of ASCII letters. All of them are put together
+    /// with a character between them that nobody types: one look is quicker than five.
     pub(super) fn text(&mut self, text: &str) {
-        self.add(
-            "(lower(m.sender COLLATE \"C\") LIKE ? OR lower(m.header_from COLLATE \"C\") LIKE ? \
-              OR lower(m.subject COLLATE \"C\") LIKE ? OR lower(m.message_id COLLATE \"C\") LIKE ? \
-              OR lower(m.provider_message_id COLLATE \"C\") LIKE ?",
-            pattern(text),
-        );
+        let text = lower(text);
         // Into the addresses of the recipients, not at the names and states beside them. A look at the whole comes first,
         // because the other one takes long.
-        let json = in_json(&lower(text));
+        let json = in_json(&text);
+        self.sql.push_str(" AND (");
+        self.push(
+            "strpos(lower(concat_ws(E'\\x01', m.sender, m.header_from, m.subject, m.message_id, \
+             m.provider_message_id) COLLATE \"C\"), ?) > 0",
+            text,
+        );
         self.sql.push_str(" OR (");
-        self.push("lower(m.recipients COLLATE \"C\") LIKE ?", pattern(&json));
+        let in_an_address = in_an_address(&json);
+        self.push("strpos(lower(m.recipients COLLATE \"C\"), ?) > 0", json);
         self.sql.push_str(" AND ");
-        self.push("lower(m.recipients COLLATE \"C\") ~ ?", in_an_address(&json));
+        self.push("lower(m.recipients COLLATE \"C\") ~ ?", in_an_address);
         self.sql.push_str("))");
     }
 

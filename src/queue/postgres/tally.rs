@@ -27,7 +27,7 @@ const SLOTS: &str = "SELECT queued, sending, failed, lowest, slot, changes FROM 
 const WALK: &str = "SELECT id, received_at, step FROM \
      (SELECT id, received_at, state, row_number() OVER (ORDER BY id) AS step FROM messages WHERE id >= $1 \
       ORDER BY id LIMIT $2) AS steps \
-     WHERE state < 2 OR step = $2 ORDER BY step LIMIT 1";
+     WHERE state < 2 OR step = $2 ORDER BY id LIMIT 1";
 
 /// Reads the indexes of open messages.
 const LEAST: &str = "WITH open AS MATERIALIZED \
