@@ -28,6 +28,8 @@ const DUE_EVERY: Duration = Duration::from_millis(50);
 const CHANGED_EVERY: Duration = Duration::from_millis(500);
 /// Changes that are named in one piece of news; more are "many".
 const CHANGES_MAX: usize = 128;
+/// A standing of which nobody has said anything for so long is forgotten: longer than any rest.
+const STANDINGS_KEPT: Duration = Duration::from_hours(40 * 24);
 /// How much news a slow listener may be behind; then it is told that it has missed some.
 const BEHIND_MAX: usize = 1_024;
 /// Between two tries to connect.
@@ -122,8 +124,13 @@ impl Line {
         self.filled.notify_one();
     }
 
+    /// Somebody looks on at another instance.
+    pub(super) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed)
+    }
+
     pub(super) fn changed(&self, change: Change) {
-        if !self.watched.load(Ordering::Relaxed) {
+        if !self.is_watched() {
             return;
         }
         let mut outbox = self.outbox();
@@ -252,7 +259,7 @@ impl Line {
                 () = self.stop.cancelled() => return End::Stopped,
                 _ = beats.tick() => timeout(PATIENCE, self.beat_and_bury(talk)).await,
                 _ = polls.tick() => timeout(PATIENCE, self.poll(talk)).await,
-                _ = releases.tick() => timeout(PATIENCE, self.release(talk)).await,
+                _ = releases.tick() => timeout(PATIENCE, self.tidy(talk)).await,
                 heard = talk.heard.recv() => match heard {
                     Some(words) => timeout(PATIENCE, self.hear(talk, &words)).await,
                     None => return End::Lost(no_answer()),
@@ -322,6 +329,14 @@ impl Line {
             self.tell(News::Renamed);
         }
         Ok(())
+    }
+
+    /// What is done now and then by each.
+    async fn tidy(&self, talk: &mut Talk) -> Result<(), Error> {
+        if let Some(before) = self.presence.until().checked_sub(STANDINGS_KEPT).ok() {
+            standings::forget(&talk.client, before).await?;
+        }
+        self.release(talk).await
     }
 
     /// Makes due what is claimed in the name of nobody who lives.

@@ -74,7 +74,7 @@ impl Shared for Common {
         paces::return_recipients(&self.line.connections, provider, hour, recipients).await
     }
 
-    async fn tell(&self, standing: AccountStanding) -> Result<(), StoreError> {
+    async fn tell(&self, standing: AccountStanding) -> Result<bool, StoreError> {
         standings::keep(&self.line.connections, &standing).await
     }
 
@@ -90,6 +90,10 @@ impl Shared for Common {
 
     fn changed(&self, change: Change) {
         self.line.changed(change);
+    }
+
+    fn is_watched(&self) -> bool {
+        self.line.is_watched()
     }
 
     fn watch(&self, watching: bool) {
