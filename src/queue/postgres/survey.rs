@@ -11,25 +11,25 @@ const VERSION_MIN: i32 = 130_000;
 
 /// What a server says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Survey {
+pub(super) struct Survey {
     /// `15.18`, as the server writes it.
-    pub version: String,
+    pub(super) version: String,
     /// As a number: 150018.
-    pub number: i32,
+    pub(super) number: i32,
     /// Whether a commit returns only when it would survive a power cut.
-    pub synchronous_commit: String,
-    pub fsync: bool,
-    pub full_page_writes: bool,
+    pub(super) synchronous_commit: String,
+    pub(super) fsync: bool,
+    pub(super) full_page_writes: bool,
     /// The protocol's version; `None`: the way is not encrypted.
-    pub tls: Option<String>,
+    pub(super) tls: Option<String>,
     /// The user, and in which schema the tables are.
-    pub user: String,
-    pub schema: Option<String>,
+    pub(super) user: String,
+    pub(super) schema: Option<String>,
     /// Whether the user may make tables there.
-    pub may_create: bool,
+    pub(super) may_create: bool,
     /// Connections that are free for this user.
-    pub connections_max: i32,
-    pub connections: i64,
+    pub(super) connections_max: i32,
+    pub(super) connections: i64,
 }
 
 impl Survey {
@@ -60,7 +60,7 @@ impl Survey {
     }
 
     /// What may cost mail, and what to do about it.
-    pub fn warnings(&self) -> Vec<String> {
+    pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.number < VERSION_MIN {
             warnings.push(format!(

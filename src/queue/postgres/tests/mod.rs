@@ -42,9 +42,11 @@ fn settings(database: &str, messages_max: u64) -> PostgresSettings {
     PostgresSettings { messages_max, ..PostgresSettings::new(url) }
 }
 
-/// Connections to this database.
-fn connections(database: &str) -> Connections {
-    Connections::new(&settings(database, 10)).unwrap()
+/// Connections to this database, with its tables made.
+async fn connections(database: &str) -> Connections {
+    let connections = Connections::new(&settings(database, 10));
+    connections.attach().await.unwrap();
+    connections
 }
 
 #[tokio::test]
