@@ -101,7 +101,7 @@ impl PostgresStore {
     }
 
     fn start(connections: Connections, settings: PostgresSettings, purpose: Purpose) -> Self {
-        let PostgresSettings { url: _, messages_max, takeover_after, instance } = settings;
+        let PostgresSettings { messages_max, instance, takeover_after, .. } = settings;
         let common = Common::new(connections.clone(), instance, takeover_after);
         let told = common.clone();
         let inserts = Inserts::new(messages_max, move || told.due());

@@ -6,8 +6,8 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::super::connect::Connections;
-use super::super::{PostgresStore, paces};
-use super::{server, settings};
+use super::super::{PostgresSettings, PostgresStore, paces};
+use super::server;
 use crate::clock::Timestamp;
 use crate::queue::row::take;
 use crate::queue::row::tests::{start, wanted};
@@ -17,7 +17,9 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// So many instances' connections to one new database.
 async fn instances(count: usize) -> Vec<Connections> {
-    let settings = settings(&server::common().database(), 10);
+    let server = server::common();
+    let url = server.url(&server.database()).parse().unwrap();
+    let settings = PostgresSettings::new(url);
     PostgresStore::open(settings.clone()).await.unwrap();
     (0..count).map(|_| Connections::new(&settings).unwrap()).collect()
 }
