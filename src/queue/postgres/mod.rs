@@ -116,10 +116,6 @@ impl PostgresStore {
     }
 }
 
-fn not_yet<T>() -> Result<T, StoreError> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
-}
-
 #[async_trait]
 impl Store for PostgresStore {
     fn suppressions(&self) -> &dyn Suppressions {
