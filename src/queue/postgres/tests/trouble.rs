@@ -99,7 +99,7 @@ async fn what_was_promised_is_there_and_nothing_else_when_connections_are_ended(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_of_the_server_costs_nothing_that_was_promised() {
-    if super::server().is_none() {
+    if server().is_none() {
         return;
     }
     let mut server = server::Server::start(&["fsync=on"]);
