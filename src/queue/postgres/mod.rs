@@ -78,7 +78,10 @@ impl PostgresStore {
     pub async fn open(settings: PostgresSettings) -> Result<Self, StoreError> {
         let connections = Connections::new(&settings)?;
         migrate::migrate(&mut connections.alone(Role::Schema).await?).await?;
-        Ok(Self::start(connections, settings.messages_max, Purpose::Daemon))
+        let store = Self::start(connections, settings.messages_max, Purpose::Daemon);
+        store.list.look().await?;
+        store.list.follow(store.common.listen());
+        Ok(store)
     }
 
     /// For a command that stands beside the daemons: it takes no part in what they share.
@@ -186,7 +189,11 @@ impl Store for PostgresStore {
         before: Option<QueueId>,
         now: Timestamp,
     ) -> Result<Retried, StoreError> {
-        operator::retry_failed(&self.connections, before, now).await
+        let retried = operator::retry_failed(&self.connections, before, now).await?;
+        if retried.retried > 0 {
+            self.common.due();
+        }
+        Ok(retried)
     }
 
     async fn cancel(&self, id: QueueId, now: Timestamp) -> Result<(), StoreError> {

@@ -1,5 +1,6 @@
 //! Against a real server.
 
+mod aside;
 mod paces;
 mod plans;
 mod schema;
