@@ -14,9 +14,11 @@ mod insert;
 mod line;
 mod list;
 mod migrate;
+mod notify;
 mod once;
 mod operator;
 mod paces;
+mod presence;
 mod read;
 mod rows;
 mod search;
@@ -32,10 +34,10 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod walk;
+mod words;
 mod work;
 mod writer;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -67,20 +69,21 @@ pub struct PostgresStore {
     inserts: Desk<Insert>,
     notes: Desk<Note>,
     claims: Desk<Wanted>,
-    common: Arc<Common>,
+    common: Common,
     list: List,
     counters: Counters,
     sweeper: Sweeper,
 }
 
 impl PostgresStore {
-    /// Connects, and brings the schema up to date.
+    /// Connects, brings the schema up to date, and begins to live among the other instances.
     pub async fn open(settings: PostgresSettings) -> Result<Self, StoreError> {
         let connections = Connections::new(&settings)?;
         migrate::migrate(&mut connections.alone(Role::Schema).await?).await?;
-        let store = Self::start(connections, settings.messages_max, Purpose::Daemon);
+        let store = Self::start(connections, settings, Purpose::Daemon);
         store.list.look().await?;
         store.list.follow(store.common.listen());
+        store.common.start().await;
         Ok(store)
     }
 
@@ -88,7 +91,8 @@ impl PostgresStore {
     pub async fn attach(settings: PostgresSettings) -> Result<Self, StoreError> {
         let connections = Connections::new(&settings)?;
         migrate::migrate(&mut connections.alone(Role::Schema).await?).await?;
-        Ok(Self::start(connections, u64::MAX, Purpose::Visitor))
+        let settings = PostgresSettings { messages_max: u64::MAX, ..settings };
+        Ok(Self::start(connections, settings, Purpose::Visitor))
     }
 
     /// Finishes what waits and takes nothing more. Reading still works.
@@ -96,9 +100,10 @@ impl PostgresStore {
         tokio::join!(self.inserts.close(), self.notes.close(), self.claims.close());
     }
 
-    fn start(connections: Connections, messages_max: u64, purpose: Purpose) -> Self {
-        let common = Arc::new(Common::new(connections.clone()));
-        let told = Arc::clone(&common);
+    fn start(connections: Connections, settings: PostgresSettings, purpose: Purpose) -> Self {
+        let PostgresSettings { messages_max, instance, takeover_after, .. } = settings;
+        let common = Common::new(connections.clone(), instance, takeover_after);
+        let told = common.clone();
         let inserts = Inserts::new(messages_max, move || told.due());
         let to = &connections;
         Self {
@@ -130,7 +135,7 @@ impl Store for PostgresStore {
     }
 
     fn shared(&self) -> Option<&dyn Shared> {
-        Some(&*self.common)
+        Some(&self.common)
     }
 
     async fn insert(&self, entry: Entry) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! Against a real server.
 
 mod aside;
+mod instances;
 mod paces;
 mod plans;
 mod schema;
@@ -73,4 +74,9 @@ conformance!(open);
 fn settings(database: &str, messages_max: u64) -> PostgresSettings {
     let url = server::common().url(database).parse().unwrap();
     PostgresSettings { messages_max, ..PostgresSettings::new(url) }
+}
+
+/// Connections to this database.
+fn connections(database: &str) -> Connections {
+    Connections::new(&settings(database, 10)).unwrap()
 }
