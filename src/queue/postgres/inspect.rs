@@ -11,7 +11,7 @@ use super::fault::explain;
 use super::migrate;
 use super::survey::Survey;
 use crate::config::{DatabasePlace, DatabaseUrl};
-use crate::queue::Finding;
+use crate::queue::{Finding, StoreError};
 
 /// Clocks that are further apart than this are worth a word.
 const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(2);
@@ -79,33 +79,32 @@ fn protection(survey: &Survey, url: &DatabaseUrl) -> Finding {
 
 /// Whether the tables are there, or can be made.
 async fn schema(client: &Client, survey: &Survey) -> Finding {
-    let newest = migrate::newest();
-    let found = match migrate::version(client).await {
-        Ok(found) => found,
-        Err(error) => return Finding::Wrong(explain(&error)),
+    let version = match migrate::version(client).await {
+        Ok(version) => version,
+        Err(StoreError::Unavailable(problem)) => return Finding::Wrong(problem),
+        Err(error) => return Finding::Wrong(error.to_string()),
     };
-    match found {
-        Some(version) if version > newest => Finding::Wrong(format!(
-            "the tables are of a newer mailferry (version {version}, this one knows {newest}): run that one"
-        )),
-        Some(version) if version == newest => {
-            Finding::Fine(format!("the tables are up to date (version {version})"))
-        }
-        Some(_) | None if !survey.may_create => Finding::Wrong(format!(
-            "the tables are {}, and {} may not make any in the schema {}: GRANT CREATE ON SCHEMA {} TO {}",
-            if found.is_some() { "old" } else { "not there yet" },
-            survey.user,
-            survey.schema.as_deref().unwrap_or("of its search_path, which does not exist"),
-            survey.schema.as_deref().unwrap_or("..."),
-            survey.user,
-        )),
-        Some(version) => Finding::Fine(format!(
-            "the tables are of version {version}; the next start brings them to {newest}"
-        )),
-        None => {
-            Finding::Fine("the tables are not there yet; the first start makes them".to_owned())
-        }
+    let newest = migrate::VERSION;
+    if version == newest {
+        return Finding::Fine(format!("the tables are up to date (version {version})"));
     }
+    if !survey.may_create {
+        let user = &survey.user;
+        let state = if version == 0 { "not there yet" } else { "old" };
+        return Finding::Wrong(match &survey.schema {
+            Some(schema) => format!(
+                "the tables are {state}, and {user} may not make any in the schema {schema}: make {user} the owner of \
+                 the database, or GRANT USAGE, CREATE ON SCHEMA {schema} TO {user}"
+            ),
+            None => format!(
+                "the tables are {state}, and none of the schemas in the search_path exists that {user} may use"
+            ),
+        });
+    }
+    Finding::Fine(match version {
+        0 => "the tables are not there yet; the first start makes them".to_owned(),
+        old => format!("the tables are of version {old}; the next start brings them to {newest}"),
+    })
 }
 
 /// Whether there is room for this instance.
