@@ -8,7 +8,7 @@ use super::engine::Engine;
 use super::events::Event;
 use super::job::Job;
 use super::lane::{Edition, LaneId};
-use super::limits::{served, served_of_joined};
+use super::limits::{Permit, served, served_of_joined};
 use crate::clock::Timestamp;
 use crate::config::OnUnclear;
 use crate::message::{Address, Addressing, Email};
@@ -108,13 +108,14 @@ impl Engine {
         job: &mut Job,
         calls: &[Call],
         addressings: &[Addressing],
+        permit: &mut Permit,
     ) -> Result<Option<Vec<SendError>>, Obstacle> {
         if let ([call], [addressing]) = (calls, addressings) {
-            let later = self.make_one(lane, job, call, addressing).await?;
+            let later = self.make_one(lane, job, call, addressing, permit).await?;
             return Ok(Some(later.into_iter().collect()));
         }
         let Some(joined) = lane.provider.join(calls) else { return Ok(None) };
-        let leave = self.leave(lane.lane, addressings).map_err(Obstacle::Stopped)?;
+        let leave = self.leave(lane.lane, addressings, permit).await?;
         let anew = job.times_anew(addressings.iter().flat_map(Addressing::recipients));
         let key = IdempotencyKey::of(job.claim.message.id, &joined).anew(anew);
         let (timing, result) =
@@ -157,9 +158,9 @@ impl Engine {
         job: &mut Job,
         call: &Call,
         addressing: &Addressing,
+        permit: &mut Permit,
     ) -> Result<Option<SendError>, Obstacle> {
-        let leave =
-            self.leave(lane.lane, std::slice::from_ref(addressing)).map_err(Obstacle::Stopped)?;
+        let leave = self.leave(lane.lane, std::slice::from_ref(addressing), permit).await?;
         let anew = job.times_anew(addressing.recipients());
         let key = IdempotencyKey::of(job.claim.message.id, call).anew(anew);
         let (timing, result) = self.timed(1, lane.provider.send(call, &key)).await;
