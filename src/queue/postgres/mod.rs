@@ -9,6 +9,7 @@ mod operator;
 mod paces;
 mod read;
 mod rows;
+mod settings;
 mod shared;
 mod standings;
 mod suppressed;
@@ -22,26 +23,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use self::connect::Connections;
+use self::connect::{Connections, Role};
 use self::counted::Counters;
+pub use self::settings::PostgresSettings;
 use self::shared::Common;
 use self::suppressed::List;
 use super::{
     Claim, Counts, Details, Entry, Filter, Lease, Page, Portion, Retried, Retry, Settlement,
     Shared, Start, Statistics, Store, StoreError, Suppressions, Usage,
 };
-use crate::clock::Timestamp;
+use crate::clock::{SharedClock, Timestamp};
 use crate::message::QueueId;
-use crate::secret::Secret;
-
-/// Which database, and how it is used.
-#[derive(Clone, Debug)]
-pub struct PostgresSettings {
-    /// `postgres://...`; it may hold a password.
-    pub url: Secret,
-    /// At most so many messages may be open at a time.
-    pub messages_max: u64,
-}
 
 /// A queue in a PostgreSQL database.
 #[derive(Debug)]
@@ -57,7 +49,7 @@ impl PostgresStore {
     /// Connects, and brings the schema up to date.
     pub async fn open(settings: PostgresSettings) -> Result<Self, StoreError> {
         let connections = Connections::new(&settings)?;
-        migrate::migrate(&mut connections.alone().await?).await?;
+        migrate::migrate(&mut connections.alone(Role::Schema).await?).await?;
         let common = Common::new(connections.clone());
         Ok(Self {
             list: List::new(connections.clone()),
@@ -66,6 +58,18 @@ impl PostgresStore {
             messages_max: settings.messages_max,
             common,
         })
+    }
+}
+
+impl PostgresStore {
+    /// For a command that stands beside the daemons: it takes no part in what they share.
+    pub async fn attach(settings: PostgresSettings) -> Result<Self, StoreError> {
+        Self::open(settings).await
+    }
+
+    /// The database's time.
+    pub fn clock(&self) -> SharedClock {
+        self.connections.clock()
     }
 }
 

@@ -35,7 +35,8 @@ conformance!(open);
 
 /// A store in this database of the common server.
 fn settings(database: &str, messages_max: u64) -> PostgresSettings {
-    PostgresSettings { url: Secret::new(server::common().url(database)), messages_max }
+    let url = server::common().url(database).parse().unwrap();
+    PostgresSettings { messages_max, ..PostgresSettings::new(url) }
 }
 
 #[tokio::test]
