@@ -4,6 +4,7 @@ mod accounts;
 mod at_once;
 mod batches;
 mod chaos;
+mod common;
 mod counting;
 mod doubts;
 mod failover;
@@ -20,7 +21,7 @@ mod reload;
 mod room;
 mod routes;
 pub(in crate::delivery) mod scripted;
-mod several;
+
 mod shown;
 mod slots;
 mod steering;

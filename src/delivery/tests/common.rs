@@ -34,7 +34,11 @@ struct Instance {
 
 impl Several {
     fn new(settings: Settings) -> Self {
-        let start = "2026-11-21T00:00:00Z".parse().unwrap();
+        Self::starting_at("2026-11-21T00:00:00Z", settings)
+    }
+
+    fn starting_at(start: &str, settings: Settings) -> Self {
+        let start = start.parse().unwrap();
         let clock: SharedClock = Arc::new(TimerClock::starting_at(start));
         Self { store: Arc::new(MemoryStore::new(50_000)), clock, settings }
     }
@@ -231,7 +235,7 @@ async fn a_quota_is_for_all_together() {
     let provider = Arc::new(Scripted::new());
     let mut settings = settings(&[("resend", &provider)], rules());
     settings.lanes[0].quotas = QuotaSetup { daily: NonZeroU64::new(50), monthly: None };
-    let several = Several::new(settings);
+    let several = Several::starting_at("2026-11-21T23:58:00Z", settings);
     let instances: Vec<Instance> = (0..3).map(|seed| several.instance(seed)).collect();
     // Some of what is reserved is not used.
     provider.now_answers(Err(Verdict::Rejected));
@@ -248,7 +252,7 @@ async fn a_quota_is_for_all_together() {
         assert_eq!(instance.delivery.status()[0].state, ProviderState::Exhausted);
     }
     // Nothing is asked for in vain meanwhile, and the rest goes on the next day.
-    pass(Duration::from_hours(24)).await;
+    pass(SECOND * 120).await;
     several.until_all_is_over().await;
     assert_eq!(provider.seen().len(), 95);
     let usage = several.store.usage(0).await.unwrap();
