@@ -116,6 +116,9 @@ impl Engine {
         }
         let Some(joined) = lane.provider.join(calls) else { return Ok(None) };
         let leave = self.leave(lane.lane, addressings, permit).await?;
+        if !self.holds(job) {
+            return Err(Obstacle::Interrupted);
+        }
         let anew = job.times_anew(addressings.iter().flat_map(Addressing::recipients));
         let key = IdempotencyKey::of(job.claim.message.id, &joined).anew(anew);
         let (timing, result) =
@@ -161,6 +164,9 @@ impl Engine {
         permit: &mut Permit,
     ) -> Result<Option<SendError>, Obstacle> {
         let leave = self.leave(lane.lane, std::slice::from_ref(addressing), permit).await?;
+        if !self.holds(job) {
+            return Err(Obstacle::Interrupted);
+        }
         let anew = job.times_anew(addressing.recipients());
         let key = IdempotencyKey::of(job.claim.message.id, call).anew(anew);
         let (timing, result) = self.timed(1, lane.provider.send(call, &key)).await;

@@ -14,9 +14,11 @@ mod insert;
 mod line;
 mod list;
 mod migrate;
+mod notify;
 mod once;
 mod operator;
 mod paces;
+mod presence;
 mod read;
 mod rows;
 mod search;
@@ -32,6 +34,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod walk;
+mod words;
 mod work;
 mod writer;
 
@@ -74,18 +77,21 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects, and brings the schema up to date.
+    /// Connects, brings the schema up to date, and begins to live among the other instances.
     pub async fn open(settings: PostgresSettings) -> Result<Self, StoreError> {
         let connections = Connections::new(&settings)?;
         migrate::migrate(&mut connections.alone(Role::Schema).await?).await?;
-        Ok(Self::start(connections, settings.messages_max, Purpose::Daemon))
+        let store = Self::start(connections, settings, Purpose::Daemon);
+        store.common.start().await;
+        Ok(store)
     }
 
     /// For a command that stands beside the daemons: it takes no part in what they share.
     pub async fn attach(settings: PostgresSettings) -> Result<Self, StoreError> {
         let connections = Connections::new(&settings)?;
         migrate::migrate(&mut connections.alone(Role::Schema).await?).await?;
-        Ok(Self::start(connections, u64::MAX, Purpose::Visitor))
+        let settings = PostgresSettings { messages_max: u64::MAX, ..settings };
+        Ok(Self::start(connections, settings, Purpose::Visitor))
     }
 
     /// Finishes what waits and takes nothing more. Reading still works.
@@ -93,8 +99,9 @@ impl PostgresStore {
         tokio::join!(self.inserts.close(), self.notes.close(), self.claims.close());
     }
 
-    fn start(connections: Connections, messages_max: u64, purpose: Purpose) -> Self {
-        let common = Arc::new(Common::new(connections.clone()));
+    fn start(connections: Connections, settings: PostgresSettings, purpose: Purpose) -> Self {
+        let PostgresSettings { messages_max, instance, takeover_after, .. } = settings;
+        let common = Arc::new(Common::new(connections.clone(), instance, takeover_after));
         let told = Arc::clone(&common);
         let inserts = Inserts::new(messages_max, move || told.due());
         let to = &connections;

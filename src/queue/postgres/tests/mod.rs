@@ -4,6 +4,8 @@ mod paces;
 #[path = "../../../../tests/support/postgres.rs"]
 mod server;
 
+mod instances;
+
 use std::sync::Arc;
 
 use super::*;
@@ -37,6 +39,11 @@ conformance!(open);
 fn settings(database: &str, messages_max: u64) -> PostgresSettings {
     let url = server::common().url(database).parse().unwrap();
     PostgresSettings { messages_max, ..PostgresSettings::new(url) }
+}
+
+/// Connections to this database.
+fn connections(database: &str) -> Connections {
+    Connections::new(&settings(database, 10)).unwrap()
 }
 
 #[tokio::test]
