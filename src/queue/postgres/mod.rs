@@ -83,6 +83,8 @@ impl PostgresStore {
         migrate::migrate(&mut connections.alone(Role::Schema).await?).await?;
         let store = Self::start(connections, settings, Purpose::Daemon);
         store.common.start().await;
+        store.list.look().await?;
+        store.list.follow(store.common.listen());
         Ok(store)
     }
 
@@ -121,10 +123,6 @@ impl PostgresStore {
     pub fn clock(&self) -> SharedClock {
         self.connections.clock()
     }
-}
-
-fn not_yet<T>() -> Result<T, StoreError> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
 }
 
 #[async_trait]
@@ -197,7 +195,11 @@ impl Store for PostgresStore {
         before: Option<QueueId>,
         now: Timestamp,
     ) -> Result<Retried, StoreError> {
-        operator::retry_failed(&self.connections, before, now).await
+        let retried = operator::retry_failed(&self.connections, before, now).await?;
+        if retried.retried > 0 {
+            self.common.due();
+        }
+        Ok(retried)
     }
 
     async fn cancel(&self, id: QueueId, now: Timestamp) -> Result<(), StoreError> {
