@@ -38,7 +38,6 @@ mod words;
 mod work;
 mod writer;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -70,7 +69,7 @@ pub struct PostgresStore {
     inserts: Desk<Insert>,
     notes: Desk<Note>,
     claims: Desk<Wanted>,
-    common: Arc<Common>,
+    common: Common,
     list: List,
     counters: Counters,
     sweeper: Sweeper,
@@ -82,9 +81,9 @@ impl PostgresStore {
         let connections = Connections::new(&settings)?;
         migrate::migrate(&mut connections.alone(Role::Schema).await?).await?;
         let store = Self::start(connections, settings, Purpose::Daemon);
-        store.common.start().await;
         store.list.look().await?;
         store.list.follow(store.common.listen());
+        store.common.start().await;
         Ok(store)
     }
 
@@ -103,8 +102,8 @@ impl PostgresStore {
 
     fn start(connections: Connections, settings: PostgresSettings, purpose: Purpose) -> Self {
         let PostgresSettings { messages_max, instance, takeover_after, .. } = settings;
-        let common = Arc::new(Common::new(connections.clone(), instance, takeover_after));
-        let told = Arc::clone(&common);
+        let common = Common::new(connections.clone(), instance, takeover_after);
+        let told = common.clone();
         let inserts = Inserts::new(messages_max, move || told.due());
         let to = &connections;
         Self {
@@ -136,7 +135,7 @@ impl Store for PostgresStore {
     }
 
     fn shared(&self) -> Option<&dyn Shared> {
-        Some(&*self.common)
+        Some(&self.common)
     }
 
     async fn insert(&self, entry: Entry) -> Result<(), StoreError> {

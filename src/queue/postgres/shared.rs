@@ -10,7 +10,6 @@ use super::connect::Connections;
 use super::fault::unavailable;
 use super::notify::Line;
 use super::{paces, standings};
-use crate::clock::Timestamp;
 use crate::queue::{
     AccountStanding, CallPlaces, CallsWanted, Change, News, Presence, RecipientsWanted, Reserved,
     Shared, StoreError,

@@ -242,7 +242,7 @@ async fn follow(connections: Connections, known: Arc<Known>, mut news: broadcast
             loop {
                 match news.recv().await {
                     Ok(News::Suppressions | News::Missed) | Err(RecvError::Lagged(_)) => return,
-                    Ok(News::Standing(_) | News::Due | News::Changed(_)) => {}
+                    Ok(News::Standing(_) | News::Due | News::Changed(_) | News::Renamed) => {}
                     Err(RecvError::Closed) => std::future::pending().await,
                 }
             }
