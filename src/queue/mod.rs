@@ -9,6 +9,7 @@ mod feed;
 mod intake;
 mod memory;
 mod model;
+pub mod moving;
 mod once;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -39,7 +40,7 @@ pub use shared::{
     AccountStanding, CallsWanted, Condition, News, Presence, Quota, RecipientsWanted, Reserved,
     Shared,
 };
-pub use sqlite::SqliteStore;
+pub use sqlite::{SqliteMover, SqliteStore};
 pub use statistics::{Grain, Sample, Spread, Statistics};
 pub use store::{LARGE, Lease, Portion, Store, StoreError};
 pub use suppression::{
