@@ -4,19 +4,20 @@ mod accounts;
 mod certificate;
 mod reload;
 mod serve;
+mod store;
 
 use std::sync::Arc;
 
 use fastrand::Rng;
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, ProviderConfig, QueueUrl};
+use crate::config::{Config, ProviderConfig};
 use crate::delivery::{
     AccountSettings, Backoff, Cause, Delivery, NotSent, RetryRules, Sent, Settings,
 };
 use crate::message::Draft;
 use crate::provider::{self, BuildError, Hook, HttpClient, InvalidHook, NamedProvider, Provider};
-use crate::queue::{MemoryStore, SqliteStore, Store, StoreError};
+use crate::queue::{Store, StoreError};
 use crate::seal::SealError;
 use crate::smtp::BindError;
 use crate::smtp::tls::TlsError;
@@ -133,11 +134,9 @@ pub async fn send(config: Config, draft: Draft, provider: Option<&str>) -> Resul
     delivery.send_now(submission, provider).await
 }
 
-/// Opens the queue for a command that stands beside the daemon.
-pub fn store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
-    match &config.queue.url {
-        QueueUrl::Sqlite(path) => Ok(Arc::new(SqliteStore::attach(path)?)),
-    }
+/// Opens the queue for a command that stands beside the daemon; with it comes the clock that the queue goes by.
+pub async fn store(config: &Config) -> Result<(Arc<dyn Store>, SharedClock), StoreError> {
+    store::attach(&config.queue).await
 }
 
 /// The configured providers by name, in the order of preference.
@@ -222,20 +221,6 @@ fn hook(
     let hook = config.delivery.on_failure_webhook.as_ref();
     let hook = hook.map(|own| Hook::new(own, client.clone(), Arc::clone(clock))).transpose()?;
     Ok(hook.map(Arc::new))
-}
-
-fn open_store(config: &Config, direct: bool) -> Result<(Arc<dyn Store>, &'static str), AppError> {
-    if direct {
-        // Nothing is stored; the API finds an empty queue.
-        return Ok((Arc::new(MemoryStore::new(config.queue.max_messages)), "none"));
-    }
-    match &config.queue.url {
-        QueueUrl::Sqlite(path) => {
-            let store =
-                SqliteStore::open(path, config.queue.max_messages).map_err(AppError::Queue)?;
-            Ok((Arc::new(store), "sqlite"))
-        }
-    }
 }
 
 /// The name in the SMTP greeting.

@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use mailferry::app::{self, AppError};
 use mailferry::cli::{self, Cli, Command, DevStore, Exit};
-use mailferry::clock::SystemClock;
 use mailferry::config::{LoadOptions, Purpose};
 
 fn main() -> ExitCode {
@@ -44,7 +43,7 @@ fn run(cli: Cli) -> Result<(), Exit> {
         Command::Queue(args) => {
             let config = load(Purpose::Tool)?.config;
             cli::queue::check(&args, &config)?;
-            cli::queue::run(&args, app::store(&config), &SystemClock)
+            cli::queue::run(&args, app::store(&config))
         }
         Command::Health(args) => cli::health::run(args, || load(Purpose::Tool)),
         Command::HashPassword => cli::hash_password::run(),

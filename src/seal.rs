@@ -1,6 +1,7 @@
 //! The lock on provider accounts that clients bring along (SPEC 4.3): who has the queue's file alone learns no key.
 //!
-//! One secret of 32 octets lies in a file beside the store. From it come a key for AES-256-GCM, and one for the
+//! One secret of 32 octets lies in a file beside the store, or in the configuration of all instances that share a store.
+//! From it come a key for AES-256-GCM, and one for the
 //! fingerprints by which accounts are told apart where their keys must not be seen. A sealed account is bound to its
 //! message: moved to another one it does not open.
 
@@ -28,9 +29,20 @@ const HEAD_LEN: usize = 1 + KEY_ID_LEN;
 
 /// The key that seals accounts. Read, or made, at the first need.
 pub struct SealKey {
-    /// Where it is kept; `None`: in memory, for as long as the process lives.
-    path: Option<PathBuf>,
+    origin: Origin,
     keys: Mutex<Option<Arc<Keys>>>,
+}
+
+/// Where the secret is from.
+enum Origin {
+    /// This file; made where it is missing.
+    File(PathBuf),
+    /// The configuration.
+    Given([u8; SECRET_LEN]),
+    /// Nowhere: several instances share a queue, and nobody has given them one key.
+    Absent,
+    /// It goes with the process.
+    Memory,
 }
 
 /// What the secret becomes.
@@ -52,9 +64,15 @@ pub enum SealError {
     /// The key file cannot be used.
     #[error("the key file {path} cannot be used: {problem}")]
     Unusable { path: String, problem: String },
+    /// Nobody has given a key to the instances that share the queue.
+    #[error(
+        "the credentials that clients bring need queue.seal_key, the same for all instances: `openssl rand -base64 32` \
+         makes one"
+    )]
+    NotGiven,
     /// It was sealed with another key.
     #[error(
-        "the credentials of this message were sealed with another key than the one in {0}: put the old key file back \
+        "the credentials of this message were sealed with another key than the one in {0}: put the old key back \
          and restart, or cancel the message and have it sent again"
     )]
     OtherKey(String),
@@ -86,12 +104,26 @@ impl SealKey {
         let store = std::path::absolute(store).unwrap_or_else(|_| store.to_owned());
         let mut name = store.into_os_string();
         name.push(".key");
-        Self { path: Some(name.into()), keys: Mutex::new(None) }
+        Self::from(Origin::File(name.into()))
+    }
+
+    /// The key that the configuration gives, the same for all instances on one store.
+    pub fn given(secret: &[u8; SECRET_LEN]) -> Self {
+        Self::from(Origin::Given(*secret))
+    }
+
+    /// No key, where it cannot be made: nothing is sealed, and nothing opens.
+    pub fn absent() -> Self {
+        Self::from(Origin::Absent)
+    }
+
+    fn from(origin: Origin) -> Self {
+        Self { origin, keys: Mutex::new(None) }
     }
 
     /// A key that goes with the process, where nothing is stored.
     pub fn in_memory() -> Self {
-        Self { path: None, keys: Mutex::new(None) }
+        Self::from(Origin::Memory)
     }
 
     /// Reads the key, or makes it, so that a problem shows at the start and not at the first message.
@@ -155,7 +187,11 @@ impl SealKey {
     }
 
     fn place(&self) -> String {
-        self.path.as_ref().map_or_else(|| "memory".to_owned(), |path| path.display().to_string())
+        match &self.origin {
+            Origin::File(path) => path.display().to_string(),
+            Origin::Given(_) | Origin::Absent => "queue.seal_key".to_owned(),
+            Origin::Memory => "memory".to_owned(),
+        }
     }
 
     /// The keys; made where there are none only for somebody who is about to use them for the first time.
@@ -164,9 +200,11 @@ impl SealKey {
         if let Some(keys) = &*known {
             return Ok(Arc::clone(keys));
         }
-        let secret = match &self.path {
-            None => new_secret()?,
-            Some(path) => match read_file(path) {
+        let secret = match &self.origin {
+            Origin::Memory => new_secret()?,
+            Origin::Given(secret) => *secret,
+            Origin::Absent => return Err(SealError::NotGiven),
+            Origin::File(path) => match read_file(path) {
                 Ok(Some(secret)) => secret,
                 Ok(None) if make => make_file(path)?,
                 Ok(None) => return Err(SealError::Missing(self.place())),
@@ -181,7 +219,7 @@ impl SealKey {
 
 impl fmt::Debug for SealKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SealKey").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("SealKey").field("place", &self.place()).finish_non_exhaustive()
     }
 }
 
@@ -341,6 +379,22 @@ mod tests {
     }
 
     #[test]
+    fn instances_with_one_key_open_what_any_has_sealed() {
+        let (secret, other) = ([7; SECRET_LEN], [8; SECRET_LEN]);
+        let sealed = SealKey::given(&secret).seal(id(), &account("re_secret")).unwrap();
+        let opened = SealKey::given(&secret).open(id(), &sealed).unwrap();
+        assert_eq!(opened.key.expose(), "re_secret");
+        let wrong = SealKey::given(&other).open(id(), &sealed).unwrap_err();
+        assert_eq!(wrong, SealError::OtherKey("queue.seal_key".to_owned()));
+        assert_eq!(SealKey::absent().prepare(), Err(SealError::NotGiven));
+        assert_eq!(SealKey::absent().open(id(), &sealed).unwrap_err(), SealError::NotGiven);
+        // A queue that is moved takes its key along.
+        let (_folder, store) = place();
+        fs::write(format!("{}.key", store.display()), secret).unwrap();
+        assert!(SealKey::beside(&store).open(id(), &sealed).is_ok());
+    }
+
+    #[test]
     fn what_a_crash_left_does_not_stand_in_the_way() {
         let (folder, store) = place();
         let draft = folder.path().join("queue.db.key.new");
@@ -363,7 +417,7 @@ mod tests {
 
         key.seal(id(), &account("re_other")).unwrap();
         let other = key.open(id(), &sealed).unwrap_err();
-        assert!(other.to_string().contains("put the old key file back"), "{other}");
+        assert!(other.to_string().contains("put the old key back"), "{other}");
         fs::write(&file, kept).unwrap();
         assert!(SealKey::beside(&store).open(id(), &sealed).is_ok());
     }

@@ -14,9 +14,12 @@ use crate::secret::Secret;
 
 /// What locks brought accounts up, for as long as the process lives.
 pub(super) fn seal(config: &Config) -> Arc<SealKey> {
-    Arc::new(match (config.delivery.mode, &config.queue.url) {
-        (Mode::Direct, _) => SealKey::in_memory(),
-        (Mode::Queue, QueueUrl::Sqlite(path)) => SealKey::beside(path),
+    let queue = &config.queue;
+    Arc::new(match (config.delivery.mode, &queue.seal_key, &queue.url) {
+        (Mode::Direct, _, _) => SealKey::in_memory(),
+        (Mode::Queue, Some(key), _) => SealKey::given(&key.0),
+        (Mode::Queue, None, QueueUrl::Sqlite(path)) => SealKey::beside(path),
+        (Mode::Queue, None, QueueUrl::Postgres(_)) => SealKey::absent(),
     })
 }
 

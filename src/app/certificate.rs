@@ -1,5 +1,6 @@
 //! The certificate of the SMTP side over changes of the configuration.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
@@ -97,8 +98,12 @@ impl Certificate {
 }
 
 /// One of our own making stays beside the queue's file, in direct mode as well: there is no other folder that is ours.
+/// Where the queue is no file, it stays in the working directory.
 fn obtain(config: &Config, clock: &SharedClock) -> Result<Option<Tls>, TlsError> {
-    let QueueUrl::Sqlite(store) = &config.queue.url;
+    let store = match &config.queue.url {
+        QueueUrl::Sqlite(store) => store,
+        QueueUrl::Postgres(_) => Path::new("mailferry.db"),
+    };
     let keeping = Keeping::beside(store, hostname(config));
     let keeping = if config.smtp.hostname.is_empty() { keeping } else { keeping.chosen() };
     Tls::set_up(&config.smtp.tls, &keeping, clock)

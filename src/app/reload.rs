@@ -52,6 +52,8 @@ struct Prepared {
     rules: smtp::Rules,
     /// Where it is another one.
     certificate: Option<Certificate>,
+    /// Keys that have changed, and cannot change while this runs.
+    put_off: Vec<&'static str>,
 }
 
 /// Why the configuration stays as it is: a line for each fault.
@@ -107,6 +109,8 @@ impl Reloader {
         })?;
         // What is asked for must be possible, also where it is put off until the next start.
         let implicit = !loaded.config.smtp.listen_tls.is_empty();
+        let started = (&self.started.config, self.started.effective.as_slice());
+        let put_off = restart_needed(started, (&loaded.config, &loaded.effective));
         loaded.config = loaded.config.on_top_of(&self.started.config);
         let config = &loaded.config;
 
@@ -120,11 +124,11 @@ impl Reloader {
         let acceptor = certificate.as_ref().unwrap_or(&self.certificate).acceptor();
         let rules = smtp::Rules::new(&config.smtp, hostname(config), acceptor, implicit)
             .map_err(AppError::from)?;
-        Ok(Prepared { providers, settings, rules, certificate, loaded })
+        Ok(Prepared { providers, settings, rules, certificate, put_off, loaded })
     }
 
     fn apply(&mut self, prepared: Prepared) {
-        let Prepared { loaded, providers, settings, rules, certificate } = prepared;
+        let Prepared { loaded, providers, settings, rules, certificate, put_off } = prepared;
         let config = &loaded.config;
         if let Err(error) = self.log.set_level(&config.log.level) {
             // It was read as a filter when the configuration was loaded.
@@ -149,16 +153,16 @@ impl Reloader {
             }
             None => self.certificate.look(),
         }
-        self.tell(&loaded);
+        self.tell(&loaded, &put_off);
         self.running = loaded;
     }
 
     /// Logs what has changed, and what has not although it should.
-    fn tell(&self, loaded: &Loaded) {
+    fn tell(&self, loaded: &Loaded, put_off: &[&'static str]) {
         for warning in &loaded.warnings {
             tracing::warn!("configuration: {warning}");
         }
-        for key in restart_needed(&self.started.effective, &loaded.effective) {
+        for key in put_off {
             tracing::warn!(
                 key,
                 "the configuration has another {key}, which takes effect after a restart"

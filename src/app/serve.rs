@@ -8,10 +8,9 @@ use tokio_util::sync::CancellationToken;
 use super::certificate::Certificate;
 use super::reload::Reloader;
 use super::{
-    AppError, Handed, accounts, build_providers, hook, hostname, new_delivery, open_store,
-    session_memory, settings,
+    AppError, Handed, accounts, build_providers, hook, hostname, new_delivery, session_memory,
+    settings, store,
 };
-use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, LoadOptions, Loaded, Mode, ProviderConfig, ProviderKind};
 use crate::delivery::Settings;
 use crate::http::{self, SmtpStatus};
@@ -62,11 +61,10 @@ pub(super) fn catches_only(config: &Config) -> bool {
 async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
     let Start { loaded, options, handed, log } = start;
     let config = &loaded.config;
-    let clock: SharedClock = Arc::new(SystemClock);
-    let started = clock.now();
-
     let direct = config.delivery.mode == Mode::Direct;
-    let (store, backend) = open_store(config, direct)?;
+    let store::Opened { store, clock, backend } =
+        store::open(&config.queue, direct).await.map_err(AppError::Queue)?;
+    let started = clock.now();
     let feed = Feed::default();
     let store: Arc<dyn Store> = Arc::new(Watched::new(store, feed.clone()));
     let recorded = (!direct).then(|| Arc::clone(&store));

@@ -266,14 +266,18 @@ fn queue(config: &Config, findings: &mut Vec<Finding>) {
         findings.push(ok("queue: none, delivery.mode is \"direct\": apps wait for the provider"));
         return;
     }
-    let QueueUrl::Sqlite(file) = &queue.url;
-    let shown = file.display();
-    match writable(file) {
-        Ok(()) => findings.push(ok(format!("queue: {shown} can be written"))),
-        Err(reason) => findings.push(error(format!(
-            "queue: {shown} cannot be written: {reason}. Make its directory writable for this user, or \
-             change queue.url"
-        ))),
+    match &queue.url {
+        QueueUrl::Sqlite(file) => {
+            let shown = file.display();
+            findings.push(match writable(file) {
+                Ok(()) => ok(format!("queue: {shown} can be written")),
+                Err(reason) => error(format!(
+                    "queue: {shown} cannot be written: {reason}. Make its directory writable for this user, or \
+                     change queue.url"
+                )),
+            });
+        }
+        QueueUrl::Postgres(url) => findings.push(ok(format!("queue: {url}"))),
     }
     if queue.keep_bodies.is_zero() {
         findings.push(ok("queue: contents are removed on delivery (keep_bodies is 0s)"));

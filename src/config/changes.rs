@@ -5,16 +5,18 @@ use std::fmt;
 
 use super::reader::Effective;
 use super::{Config, schema};
-use crate::secret::Secret;
 
 /// The keys that a running process cannot change: where it listens, its store, and how it writes its log.
-const RESTART: [&str; 7] = [
+const RESTART: [&str; 10] = [
     "smtp.listen",
     "smtp.listen_tls",
     "http.listen",
     "delivery.mode",
     "queue.url",
+    "queue.password",
     "queue.max_messages",
+    "queue.takeover_after",
+    "queue.seal_key",
     "log.format",
 ];
 
@@ -22,8 +24,20 @@ const RESTART: [&str; 7] = [
 const NAMED: [&str; 3] = ["providers.", "smtp.users[", "routes["];
 
 /// The keys whose new values take effect after a restart only, in the order of the schema.
-pub fn restart_needed(running: &[Effective], new: &[Effective]) -> Vec<&'static str> {
-    RESTART.into_iter().filter(|key| shown(running, key) != shown(new, key)).collect()
+pub fn restart_needed(
+    running: (&Config, &[Effective]),
+    new: (&Config, &[Effective]),
+) -> Vec<&'static str> {
+    let (before, after) = (&running.0.queue, &new.0.queue);
+    // Shown as stars, two secrets look alike; a URL may have one in it.
+    let in_url = before.url != after.url && before.password == after.password;
+    let secrets = running.0.secrets().into_iter().zip(new.0.secrets());
+    let differs = |key: &str| {
+        shown(running.1, key) != shown(new.1, key)
+            || (key == "queue.url" && in_url)
+            || secrets.clone().any(|((name, old), (_, new))| name == key && old != new)
+    };
+    RESTART.into_iter().filter(|key| differs(key)).collect()
 }
 
 fn shown<'a>(effective: &'a [Effective], key: &str) -> Option<&'a str> {
@@ -39,17 +53,25 @@ impl Config {
         self.http.listen = running.http.listen;
         self.delivery.mode = running.delivery.mode;
         self.queue.url = running.queue.url.clone();
+        self.queue.password = running.queue.password.clone();
         self.queue.max_messages = running.queue.max_messages;
+        self.queue.takeover_after = running.queue.takeover_after;
+        self.queue.seal_key.clone_from(&running.queue.seal_key);
         self.log.format = running.log.format;
         self
     }
 
     /// Secrets outside of lists and of providers.
-    fn secrets(&self) -> [(&'static str, Option<&Secret>); 2] {
+    fn secrets(&self) -> [(&'static str, Option<&[u8]>); 4] {
         let hook = self.delivery.on_failure_webhook.as_ref();
         [
-            ("http.token", Some(&self.http.token)),
-            ("delivery.on_failure_webhook_secret", hook.map(|hook| &hook.secret)),
+            ("http.token", Some(self.http.token.expose().as_bytes())),
+            (
+                "delivery.on_failure_webhook_secret",
+                hook.map(|hook| hook.secret.expose().as_bytes()),
+            ),
+            ("queue.password", Some(self.queue.password.expose().as_bytes())),
+            ("queue.seal_key", self.queue.seal_key.as_ref().map(|key| key.0.as_slice())),
         ]
     }
 }
@@ -161,7 +183,7 @@ fn settings(old: (&Config, &[Effective]), new: (&Config, &[Effective])) -> Vec<S
         .collect();
     // Shown as stars, two secrets look alike.
     for ((key, before), (_, after)) in old.0.secrets().into_iter().zip(new.0.secrets()) {
-        if before != after && !keys.iter().any(|known| known == key) {
+        if before != after && single(&key) && !keys.iter().any(|known| known == key) {
             keys.push(key.to_owned());
         }
     }

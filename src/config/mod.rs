@@ -4,6 +4,7 @@ mod access;
 mod accounts;
 mod changes;
 mod conditions;
+mod database;
 mod delivery;
 mod destinations;
 mod environment;
@@ -29,6 +30,10 @@ mod value;
 
 pub use changes::{Changes, Names, restart_needed};
 pub use conditions::{DomainPattern, HeaderCondition, RouteConditions, RouteSender, TextPattern};
+pub use database::{
+    ChannelBinding, DatabaseHost, DatabasePlace, DatabaseTls, DatabaseUrl, Keepalive,
+    SessionTarget, SslMode, SslRoots,
+};
 pub use delivery::{DeliveryConfig, HookConfig, Mode, OnLoss, OnUnclear};
 pub use destinations::{is_private, is_this_machine, sending_domain, webhook_problem};
 pub use error::{ConfigError, ConfigErrors};
@@ -40,7 +45,7 @@ pub use log::{LogConfig, LogFormat};
 pub use names::unknown_name;
 pub use password::{PasswordFault, PasswordForm};
 pub use providers::{ProviderConfig, ProviderKind, Quota};
-pub use queue::{QueueConfig, QueueUrl};
+pub use queue::{QueueConfig, QueueUrl, SealSecret};
 pub use reader::{Effective, render};
 pub use routes::RouteConfig;
 pub use schema::{KEYS, Key};

@@ -16,7 +16,7 @@ pub fn unknown_name(kind: &str, name: &str, known: &[&str]) -> String {
 }
 
 /// The known name that looks most like this one, when one looks alike at all.
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(super) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let name = name.to_lowercase();
     let near = (name.chars().count() / 3).max(1);
     known

@@ -3,6 +3,7 @@
 //! [`Store`] is the promise in words; `conformance` is the suite that keeps it. [`SqliteStore`] keeps messages in a
 //! file, [`PostgresStore`] in a database that several instances share, [`MemoryStore`] for as long as the process lives.
 
+mod columns;
 #[cfg(test)]
 mod conformance;
 mod feed;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Exit, QueueAction, QueueArgs, complain, out, out_raw};
-use crate::clock::Clock;
+use crate::clock::{Clock, SharedClock};
 use crate::config::{self, Config, QueueUrl};
 use crate::queue::{Filter, Store, StoreError};
 
@@ -23,10 +23,11 @@ pub fn check(args: &QueueArgs, config: &Config) -> Result<(), Exit> {
         complain(&format!("mailferry: {error}\n"));
         return Err(Exit::Usage);
     }
-    let QueueUrl::Sqlite(file) = &config.queue.url;
-    if file.exists() {
-        return Ok(());
-    }
+    let file = match &config.queue.url {
+        QueueUrl::Sqlite(file) if !file.exists() => file,
+        // A database says itself what is missing.
+        QueueUrl::Sqlite(_) | QueueUrl::Postgres(_) => return Ok(()),
+    };
     complain(&format!(
         "mailferry: there is no queue at {} (queue.url); is this the server's configuration and directory? \
          What `mailferry dev` catches is there only with --store\n",
@@ -51,16 +52,17 @@ fn check_usage(args: &QueueArgs, config: &Config) -> Result<(), String> {
     }
 }
 
-/// Does what is asked, and prints it.
+/// Does what is asked, and prints it. `opening` brings the store, and the clock that it goes by.
 pub fn run(
     args: &QueueArgs,
-    store: Result<Arc<dyn Store>, StoreError>,
-    clock: &dyn Clock,
+    opening: impl Future<Output = Result<(Arc<dyn Store>, SharedClock), StoreError>>,
 ) -> Result<(), Exit> {
-    let mut done = match store {
-        Ok(store) => super::wait(act(args, store.as_ref(), clock))?,
-        Err(error) => Answer { errors: vec![error.to_string()], ..Answer::default() },
-    };
+    let mut done = super::wait(async {
+        match opening.await {
+            Ok((store, clock)) => act(args, store.as_ref(), clock.as_ref()).await,
+            Err(error) => Answer { errors: vec![error.to_string()], ..Answer::default() },
+        }
+    })?;
     if let Some(raw) = &done.raw
         && let Err(error) = out_raw(raw)
     {

@@ -114,21 +114,25 @@ fn a_key_that_needs_a_restart_is_named_and_keeps_its_value() {
         ("delivery.mode", "direct"),
         ("queue.url", "sqlite:other.db"),
         ("queue.max_messages", "7"),
+        ("queue.takeover_after", "7s"),
+        ("queue.seal_key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
         ("log.format", "json"),
     ] {
         let new = load(&[(key, value), ("smtp.tls.self_signed", "true")]);
-        assert_eq!(restart_needed(&running.effective, &new.effective), [key]);
+        assert_eq!(put_off(&running, &new), [key]);
         let held = new.config.clone().on_top_of(&running.config);
         let show = |config: &Config| {
             let Config { smtp, http, delivery, queue, log, .. } = config;
             format!(
-                "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+                "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
                 smtp.listen,
                 smtp.listen_tls,
                 http.listen,
                 delivery.mode,
                 queue.url,
                 queue.max_messages,
+                queue.takeover_after,
+                queue.seal_key.is_some(),
                 log.format
             )
         };
@@ -136,7 +140,28 @@ fn a_key_that_needs_a_restart_is_named_and_keeps_its_value() {
         assert_eq!(show(&held), show(&running.config), "{key}");
         assert!(held.smtp.tls.self_signed, "the rest is taken");
     }
-    assert_eq!(restart_needed(&running.effective, &running.effective), [""; 0]);
+    assert_eq!(put_off(&running, &running), [""; 0]);
+}
+
+fn put_off(running: &Loaded, new: &Loaded) -> Vec<&'static str> {
+    restart_needed((&running.config, &running.effective), (&new.config, &new.effective))
+}
+
+#[test]
+fn another_password_of_the_queue_needs_a_restart_wherever_it_stands() {
+    let url = |password: &str| format!("postgres://u:{password}@db/x");
+    let bare = ("queue.url", "postgres://u@db/x");
+    let (one, two) = (load(&[("queue.url", &url("one"))]), load(&[("queue.url", &url("two"))]));
+    assert_eq!(put_off(&one, &two), ["queue.url"]);
+    let (one, two) =
+        (load(&[bare, ("queue.password", "one")]), load(&[bare, ("queue.password", "two")]));
+    assert_eq!(put_off(&one, &two), ["queue.password"]);
+    let changes = Changes::between((&one.config, &one.effective), (&two.config, &two.effective));
+    assert!(changes.is_empty(), "nothing takes effect: {changes:?}");
+    let secret = |octet: &str| format!("{octet}AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    let (one, two) =
+        (load(&[("queue.seal_key", &secret("A"))]), load(&[("queue.seal_key", &secret("B"))]));
+    assert_eq!(put_off(&one, &two), ["queue.seal_key"]);
 }
 
 #[test]

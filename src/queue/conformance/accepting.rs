@@ -9,7 +9,7 @@ use crate::message::{Dsn, Notify, OriginalRecipient, RecipientDsn, Ret, SealedAc
 use crate::queue::StoreError;
 
 pub(in crate::queue) async fn a_message_is_kept_as_it_came(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let mut message = message(0);
     message.envelope.sender = None;
     message.envelope.recipients.push("\"a\\\"b\"@예시.한국".parse().unwrap());
@@ -58,7 +58,7 @@ pub(in crate::queue) async fn a_message_is_kept_as_it_came(open: Open) {
 }
 
 pub(in crate::queue) async fn whether_a_client_may_steer_is_kept(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     for (seconds, may_steer) in [(0, false), (1, true)] {
         let message = Arc::new(Message { may_steer, ..message(seconds) });
         store.insert(Entry::waiting(Arc::clone(&message))).await.unwrap();
@@ -69,7 +69,7 @@ pub(in crate::queue) async fn whether_a_client_may_steer_is_kept(open: Open) {
 }
 
 pub(in crate::queue) async fn a_message_without_lease_is_due_at_once(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = queued(&*store, 5).await;
 
     assert_eq!(summary(&*store, id).await.next_attempt_at, Some(at(5)));
@@ -82,7 +82,7 @@ pub(in crate::queue) async fn a_message_without_lease_is_due_at_once(open: Open)
 }
 
 pub(in crate::queue) async fn a_message_born_claimed_is_under_lease_one(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let message = Arc::new(message(0));
     store.insert(Entry::held(Arc::clone(&message), lease(60))).await.unwrap();
 
@@ -95,7 +95,7 @@ pub(in crate::queue) async fn a_message_born_claimed_is_under_lease_one(open: Op
 }
 
 pub(in crate::queue) async fn contents_of_any_size_come_back_whole(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let mut kept = Vec::new();
     for (n, size) in [0, 1, 4096, 512 << 10, (512 << 10) + 1, 1_300_000].into_iter().enumerate() {
         let octet = |i: usize| u8::try_from((i * 31 + i / 251 + n) % 256).unwrap();
@@ -117,7 +117,7 @@ pub(in crate::queue) async fn contents_of_any_size_come_back_whole(open: Open) {
 }
 
 pub(in crate::queue) async fn a_full_queue_refuses_until_a_message_is_over(open: Open) {
-    let store = open(2);
+    let store = open(2).await;
     in_state(&*store, 0, State::Delivered).await;
     let waiting = queued(&*store, 1).await;
     in_state(&*store, 2, State::Sending).await;
@@ -133,7 +133,7 @@ pub(in crate::queue) async fn a_full_queue_refuses_until_a_message_is_over(open:
 }
 
 pub(in crate::queue) async fn an_id_is_taken_once(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let first = Arc::new(message(0));
     store.insert(Entry::waiting(Arc::clone(&first))).await.unwrap();
     let second = Message { raw: Bytes::from_static(b"other"), ..Message::clone(&first) };
@@ -146,7 +146,7 @@ pub(in crate::queue) async fn an_id_is_taken_once(open: Open) {
 }
 
 pub(in crate::queue) async fn many_tasks_insert_at_once(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let tasks: Vec<_> = (0..200)
         .map(|n| {
             let store = Arc::clone(&store.store);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::*;
 
 pub(in crate::queue) async fn the_longest_due_comes_first(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let third = queued(&*store, 30).await;
     let first = queued(&*store, 10).await;
     let second = queued(&*store, 20).await;
@@ -17,7 +17,7 @@ pub(in crate::queue) async fn the_longest_due_comes_first(open: Open) {
 }
 
 pub(in crate::queue) async fn nothing_is_handed_out_before_it_is_due(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = queued(&*store, 10).await;
 
     assert!(claim(&*store, 9).await.is_empty());
@@ -25,7 +25,7 @@ pub(in crate::queue) async fn nothing_is_handed_out_before_it_is_due(open: Open)
 }
 
 pub(in crate::queue) async fn a_message_is_handed_out_once(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = queued(&*store, 0).await;
 
     claim_one(&*store, 0).await;
@@ -35,7 +35,7 @@ pub(in crate::queue) async fn a_message_is_handed_out_once(open: Open) {
 }
 
 pub(in crate::queue) async fn claimers_share_without_doubles(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     for n in 0..100 {
         queued(&*store, n).await;
     }
@@ -55,7 +55,7 @@ pub(in crate::queue) async fn claimers_share_without_doubles(open: Open) {
 }
 
 pub(in crate::queue) async fn a_claim_keeps_to_its_limits(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     for n in 0..6 {
         let message = Message { raw: Bytes::from(vec![b'x'; 1_000]), ..message(n) };
         store.insert(Entry::waiting(Arc::new(message))).await.unwrap();
@@ -73,7 +73,7 @@ pub(in crate::queue) async fn a_claim_keeps_to_its_limits(open: Open) {
 }
 
 pub(in crate::queue) async fn large_messages_that_are_not_wanted_are_passed_over(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let size = |n: i64| if n % 3 == 2 { 10 } else { 1 << 20 };
     let mut ids = Vec::new();
     for n in 0..6 {
@@ -94,7 +94,7 @@ pub(in crate::queue) async fn large_messages_that_are_not_wanted_are_passed_over
 }
 
 pub(in crate::queue) async fn a_lease_that_ran_out_is_due_again(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = in_state(&*store, 0, State::Sending).await;
 
     assert!(claim(&*store, 599).await.is_empty());
@@ -105,7 +105,7 @@ pub(in crate::queue) async fn a_lease_that_ran_out_is_due_again(open: Open) {
 }
 
 pub(in crate::queue) async fn a_claim_carries_what_happened_before(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     queued(&*store, 0).await;
     let first = claim_one(&*store, 0).await;
     let next = Next::Queue { due: at(30), error: Some("timed out".to_owned()), deferred: true };
@@ -126,7 +126,7 @@ pub(in crate::queue) async fn a_claim_carries_what_happened_before(open: Open) {
 }
 
 pub(in crate::queue) async fn a_claim_carries_the_latest_hundred_attempts(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     queued(&*store, 0).await;
     let first = claim_one(&*store, 0).await;
     let next = Next::Queue { due: at(10), error: None, deferred: true };
@@ -140,7 +140,7 @@ pub(in crate::queue) async fn a_claim_carries_the_latest_hundred_attempts(open: 
 }
 
 pub(in crate::queue) async fn next_due_is_the_first_of_waiting_and_leased(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     assert_eq!(store.next_due(&up_to(1)).await.unwrap(), None);
     let waiting = queued(&*store, 700).await;
     assert_eq!(store.next_due(&up_to(1)).await.unwrap(), Some(at(700)));

@@ -29,7 +29,7 @@ async fn read(store: &dyn Store, grain: Grain, from: i64, to: i64) -> Vec<Sample
 }
 
 pub(in crate::queue) async fn counters_of_the_same_step_add_up(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let statistics = store.statistics();
     let (good, bad) = (Outcome::Delivered, Outcome::Temporary);
     let relay = Sample { received: 3, failed: 2, cancelled: 1, ..sample(START + 59, "", 1, &[]) };
@@ -51,7 +51,7 @@ pub(in crate::queue) async fn counters_of_the_same_step_add_up(open: Open) {
 }
 
 pub(in crate::queue) async fn counters_are_read_from_one_moment_to_another(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     for minute in 0..5 {
         let one = sample(START + minute * 60, "ses", 1, &[]);
         store.statistics().add(vec![one]).await.unwrap();
@@ -67,7 +67,7 @@ pub(in crate::queue) async fn counters_are_read_from_one_moment_to_another(open:
 }
 
 pub(in crate::queue) async fn counters_are_kept_for_their_time(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let now = Timestamp::from_second(START).unwrap();
     let kept = |grain: Grain| START - grain.kept();
     for at in [

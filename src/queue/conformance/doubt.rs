@@ -40,7 +40,7 @@ async fn batch_in_doubt(store: &dyn Store) -> (BatchId, Vec<QueueId>) {
 }
 
 pub(in crate::queue) async fn what_was_begun_is_in_doubt_when_the_lease_runs_out(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     queued(&*store, 0).await;
     let first = claim_one(&*store, 0).await;
     assert_eq!(first.doubt, None);
@@ -53,7 +53,7 @@ pub(in crate::queue) async fn what_was_begun_is_in_doubt_when_the_lease_runs_out
 }
 
 pub(in crate::queue) async fn a_message_born_claimed_may_be_begun_at_once(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let provider = Some("resend".to_owned());
     let entry = Entry { provider, ..Entry::held(Arc::new(message(0)), lease(60)) };
     store.insert(entry).await.unwrap();
@@ -61,7 +61,7 @@ pub(in crate::queue) async fn a_message_born_claimed_may_be_begun_at_once(open: 
 }
 
 pub(in crate::queue) async fn calls_are_begun_all_or_none(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     for n in 0..3 {
         queued(&*store, n).await;
     }
@@ -77,7 +77,7 @@ pub(in crate::queue) async fn calls_are_begun_all_or_none(open: Open) {
 }
 
 pub(in crate::queue) async fn only_an_unclear_end_leaves_the_doubt(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = queued(&*store, 0).await;
     let first = claim_one(&*store, 0).await;
     store.begin(start(&[&first], "resend", 1)).await.unwrap();
@@ -104,7 +104,7 @@ pub(in crate::queue) async fn only_an_unclear_end_leaves_the_doubt(open: Open) {
 }
 
 pub(in crate::queue) async fn an_end_may_name_who_may_have_the_message(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let (_, members) = batch_in_doubt(&*store).await;
     let claims = claim(&*store, 10).await;
     let failed = Next::Failed { error: "it may have arrived".to_owned() };
@@ -122,7 +122,7 @@ pub(in crate::queue) async fn an_end_may_name_who_may_have_the_message(open: Ope
 }
 
 pub(in crate::queue) async fn a_batch_in_doubt_comes_back_as_a_whole(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let (batch, members) = batch_in_doubt(&*store).await;
     let other = queued(&*store, 3).await;
     assert!(claim(&*store, 9).await.iter().all(|claim| claim.message.id == other));
@@ -141,7 +141,7 @@ pub(in crate::queue) async fn a_batch_in_doubt_comes_back_as_a_whole(open: Open)
 }
 
 pub(in crate::queue) async fn a_batch_of_which_a_member_is_held_is_not_torn(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let (_, members) = batch_in_doubt(&*store).await;
     let claims = claim(&*store, 10).await;
     store.settle(unclear(&claims[1], back(11))).await.unwrap();
@@ -155,7 +155,7 @@ pub(in crate::queue) async fn a_batch_of_which_a_member_is_held_is_not_torn(open
 }
 
 pub(in crate::queue) async fn a_clear_answer_ends_the_batch(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     batch_in_doubt(&*store).await;
     let claims = claim(&*store, 10).await;
     let mut settlements = vec![delivered(&claims[0], "resend", 11)];
@@ -167,7 +167,7 @@ pub(in crate::queue) async fn a_clear_answer_ends_the_batch(open: Open) {
 }
 
 pub(in crate::queue) async fn the_members_of_a_batch_in_doubt_stay_together(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let (_, members) = batch_in_doubt(&*store).await;
     let refused = |result: Result<(), StoreError>| {
         let refusal = result.unwrap_err();
@@ -189,7 +189,7 @@ pub(in crate::queue) async fn the_members_of_a_batch_in_doubt_stay_together(open
 }
 
 pub(in crate::queue) async fn a_retry_ends_the_doubt_of_a_lone_message(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let entry = Entry { way: WayKey::new("default", 1), ..Entry::waiting(Arc::new(message(0))) };
     let id = entry.message.id;
     store.insert(entry).await.unwrap();

@@ -13,7 +13,7 @@ async fn search(store: &dyn Store, text: &str) -> Vec<QueueId> {
 }
 
 pub(in crate::queue) async fn a_list_is_newest_first_in_pages(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let mut ids = Vec::new();
     for n in 0..7 {
         ids.push(queued(&*store, n).await);
@@ -35,7 +35,7 @@ pub(in crate::queue) async fn a_list_is_newest_first_in_pages(open: Open) {
 }
 
 pub(in crate::queue) async fn a_list_keeps_to_its_longest_page(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     for n in 0..501 {
         queued(&*store, n).await;
     }
@@ -47,7 +47,7 @@ pub(in crate::queue) async fn a_list_keeps_to_its_longest_page(open: Open) {
 }
 
 pub(in crate::queue) async fn a_list_is_filtered_by_state(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let mut expected = Vec::new();
     for round in 0..2 {
         for (n, state) in State::ALL.into_iter().enumerate() {
@@ -69,7 +69,7 @@ pub(in crate::queue) async fn a_list_is_filtered_by_state(open: Open) {
 }
 
 pub(in crate::queue) async fn a_list_is_filtered_by_provider(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let by_resend = in_state(&*store, 0, State::Delivered).await;
     let by_ses = in_state(&*store, 1, State::Failed).await;
     queued(&*store, 2).await;
@@ -83,7 +83,7 @@ pub(in crate::queue) async fn a_list_is_filtered_by_provider(open: Open) {
 }
 
 pub(in crate::queue) async fn a_search_looks_into_every_field(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let mut message = message(0);
     message.envelope.sender = Some("Bounces+77@mail.example".parse().unwrap());
     message.envelope.recipients[1] = "\"o\\\"hara\"@irish.example".parse().unwrap();
@@ -121,7 +121,7 @@ pub(in crate::queue) async fn a_search_looks_into_every_field(open: Open) {
 }
 
 pub(in crate::queue) async fn a_message_is_found_by_every_name_that_it_has(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let mut wanted = message(0);
     wanted.index.message_id = "A1@shop.example".to_owned();
     let id = wanted.id;
@@ -157,7 +157,7 @@ pub(in crate::queue) async fn a_message_is_found_by_every_name_that_it_has(open:
 }
 
 pub(in crate::queue) async fn a_search_takes_wildcards_literally(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let mut special = message(0);
     special.index.subject = "100%_off\\now".to_owned();
     let id = special.id;
@@ -173,7 +173,7 @@ pub(in crate::queue) async fn a_search_takes_wildcards_literally(open: Open) {
 }
 
 pub(in crate::queue) async fn a_search_is_not_about_names_of_states(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     in_state(&*store, 0, State::Failed).await;
     queued(&*store, 1).await;
 
@@ -183,7 +183,7 @@ pub(in crate::queue) async fn a_search_is_not_about_names_of_states(open: Open) 
 }
 
 pub(in crate::queue) async fn filters_work_together(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let first = in_state(&*store, 0, State::Failed).await;
     let second = in_state(&*store, 1, State::Failed).await;
     in_state(&*store, 2, State::Delivered).await;
@@ -205,7 +205,7 @@ pub(in crate::queue) async fn filters_work_together(open: Open) {
 }
 
 pub(in crate::queue) async fn an_unknown_message_is_nowhere(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     queued(&*store, 0).await;
     let id = message(0).id;
 
@@ -214,7 +214,7 @@ pub(in crate::queue) async fn an_unknown_message_is_nowhere(open: Open) {
 }
 
 pub(in crate::queue) async fn counts_follow_every_change(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let counts = async || {
         let Counts { queued, sending, failed, .. } = store.counts().await.unwrap();
         (queued, sending, failed)
@@ -245,7 +245,7 @@ pub(in crate::queue) async fn counts_follow_every_change(open: Open) {
 }
 
 pub(in crate::queue) async fn the_oldest_is_an_open_one(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let oldest = async || store.counts().await.unwrap().oldest;
     assert_eq!(oldest().await, None);
     let failed = in_state(&*store, 0, State::Failed).await;

@@ -16,6 +16,7 @@ pub(super) mod turns;
 use std::any::Any;
 use std::fmt;
 use std::ops::Deref;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,7 +69,10 @@ impl fmt::Debug for Harness {
 }
 
 /// Makes an empty store for that many open messages.
-pub(super) type Open = fn(u64) -> Harness;
+pub(super) type Open = fn(u64) -> Opening;
+
+/// A store on its way.
+pub(super) type Opening = Pin<Box<dyn Future<Output = Harness> + Send>>;
 
 /// More open messages than any test has.
 pub(super) const ROOMY: u64 = 100_000;

@@ -17,7 +17,7 @@ pub(in crate::queue) async fn submit(store: &dyn Store, once: Once) -> Result<Qu
 const DAY: i64 = 24 * 3_600;
 
 pub(in crate::queue) async fn a_key_is_taken_once(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = submit(&*store, once(1, 1, 0)).await.unwrap();
     let same = Err(StoreError::Seen(Seen::Same(id)));
     assert_eq!(submit(&*store, once(1, 1, 10)).await, same);
@@ -28,7 +28,7 @@ pub(in crate::queue) async fn a_key_is_taken_once(open: Open) {
 }
 
 pub(in crate::queue) async fn a_key_is_forgotten_after_a_day(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let first = submit(&*store, once(1, 1, 0)).await.unwrap();
     submit(&*store, once(2, 1, 1)).await.unwrap();
     let second = submit(&*store, once(1, 2, DAY)).await.unwrap();
@@ -44,7 +44,7 @@ pub(in crate::queue) async fn a_key_is_forgotten_after_a_day(open: Open) {
 }
 
 pub(in crate::queue) async fn a_refused_submission_leaves_its_key(open: Open) {
-    let store = open(1);
+    let store = open(1).await;
     let full = queued(&*store, 0).await;
     assert_eq!(submit(&*store, once(1, 1, 1)).await, Err(StoreError::Full(1)));
     store.cancel(full, at(2)).await.unwrap();
@@ -54,7 +54,7 @@ pub(in crate::queue) async fn a_refused_submission_leaves_its_key(open: Open) {
 }
 
 pub(in crate::queue) async fn of_many_at_once_one_is_taken(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let tasks: Vec<_> = (0..50)
         .map(|_| {
             let store = Arc::clone(&store.store);

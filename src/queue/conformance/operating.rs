@@ -5,7 +5,7 @@ use crate::message::Address;
 use crate::queue::{Retried, Retry, StoreError};
 
 pub(in crate::queue) async fn a_retry_makes_a_waiting_message_due(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = queued(&*store, 0).await;
     let first = claim_one(&*store, 0).await;
     let next = Next::Queue { due: at(900), error: Some("busy".to_owned()), deferred: true };
@@ -22,7 +22,7 @@ pub(in crate::queue) async fn a_retry_makes_a_waiting_message_due(open: Open) {
 }
 
 pub(in crate::queue) async fn a_retry_revives_a_failed_message(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = in_state(&*store, 0, State::Failed).await;
 
     store.retry(id, Retry::default(), at(50)).await.unwrap();
@@ -37,7 +37,7 @@ pub(in crate::queue) async fn a_retry_revives_a_failed_message(open: Open) {
 }
 
 pub(in crate::queue) async fn a_retry_revives_a_cancelled_message(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = in_state(&*store, 0, State::Cancelled).await;
 
     store.retry(id, Retry::default(), at(50)).await.unwrap();
@@ -47,7 +47,7 @@ pub(in crate::queue) async fn a_retry_revives_a_cancelled_message(open: Open) {
 }
 
 pub(in crate::queue) async fn a_retry_spares_who_has_got_it(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = queued(&*store, 0).await;
     let first = claim_one(&*store, 0).await;
     let mut partly = refused(&first, "ses", 1);
@@ -63,7 +63,7 @@ pub(in crate::queue) async fn a_retry_spares_who_has_got_it(open: Open) {
 }
 
 pub(in crate::queue) async fn a_retry_may_name_the_provider(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = in_state(&*store, 0, State::Failed).await;
 
     store
@@ -78,7 +78,7 @@ pub(in crate::queue) async fn a_retry_may_name_the_provider(open: Open) {
 }
 
 pub(in crate::queue) async fn a_retry_leaves_sending_and_delivered_alone(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     for (n, state) in [State::Sending, State::Delivered].into_iter().enumerate() {
         let id = in_state(&*store, n as i64, state).await;
         let before = store.show(id).await.unwrap();
@@ -93,7 +93,7 @@ pub(in crate::queue) async fn a_retry_leaves_sending_and_delivered_alone(open: O
 }
 
 pub(in crate::queue) async fn a_retry_needs_the_content(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = in_state(&*store, 0, State::Cancelled).await;
     assert_eq!(store.sweep(HOUR, Duration::ZERO, at(1)).await.unwrap(), 1);
 
@@ -102,7 +102,7 @@ pub(in crate::queue) async fn a_retry_needs_the_content(open: Open) {
 }
 
 pub(in crate::queue) async fn a_cancelled_message_is_not_sent(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = queued(&*store, 0).await;
     let first = claim_one(&*store, 0).await;
     let next = Next::Queue { due: at(9), error: Some("busy".to_owned()), deferred: true };
@@ -118,7 +118,7 @@ pub(in crate::queue) async fn a_cancelled_message_is_not_sent(open: Open) {
 }
 
 pub(in crate::queue) async fn only_a_waiting_message_can_be_cancelled(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let others = [State::Sending, State::Delivered, State::Failed, State::Cancelled];
     for (n, state) in others.into_iter().enumerate() {
         let id = in_state(&*store, n as i64, state).await;
@@ -134,7 +134,7 @@ pub(in crate::queue) async fn only_a_waiting_message_can_be_cancelled(open: Open
 }
 
 pub(in crate::queue) async fn a_stranger_cannot_be_operated_on(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = message(0).id;
 
     assert_eq!(store.retry(id, Retry::default(), at(1)).await, Err(StoreError::NotFound(id)));
@@ -142,7 +142,7 @@ pub(in crate::queue) async fn a_stranger_cannot_be_operated_on(open: Open) {
 }
 
 pub(in crate::queue) async fn a_retry_names_no_provider_beside_an_account(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let message = with_account(0);
     let id = message.id;
     store.insert(Entry::waiting(message)).await.unwrap();
@@ -162,7 +162,7 @@ fn to(addresses: &[&str]) -> Retry {
 }
 
 pub(in crate::queue) async fn a_retry_may_name_the_recipients(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = in_state(&*store, 0, State::Failed).await;
 
     store.retry(id, to(&["grace@EXAMPLE.com", "eve@example.org"]), at(1)).await.unwrap();
@@ -184,7 +184,7 @@ pub(in crate::queue) async fn a_retry_may_name_the_recipients(open: Open) {
 }
 
 pub(in crate::queue) async fn a_delivered_message_can_be_sent_to_others(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = in_state(&*store, 0, State::Delivered).await;
     assert!(store.retry(id, Retry::default(), at(1)).await.is_err(), "nobody is named");
     store.retry(id, to(&["eve@example.org"]), at(1)).await.unwrap();
@@ -204,7 +204,7 @@ pub(in crate::queue) async fn a_delivered_message_can_be_sent_to_others(open: Op
 }
 
 pub(in crate::queue) async fn everything_that_failed_is_retried_in_slices(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     assert_eq!(store.retry_failed(None, at(0)).await.unwrap(), Retried::default());
     for n in 0..620 {
         in_state(&*store, n, State::Failed).await;
@@ -239,7 +239,7 @@ async fn in_doubt(store: &dyn Store, seconds: i64) -> QueueId {
 
 pub(in crate::queue) async fn a_retry_of_all_passes_over_who_is_suppressed(open: Open) {
     use RecipientState::{Delivered, Failed, Suppressed};
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let mut ids = Vec::new();
     for (n, states) in (0..).zip([[Suppressed; 2], [Delivered, Suppressed], [Failed, Suppressed]]) {
         let entry = Entry::held(Arc::new(message(n)), lease(n + 600));
@@ -264,7 +264,7 @@ pub(in crate::queue) async fn a_retry_of_all_passes_over_who_is_suppressed(open:
 
 pub(in crate::queue) async fn a_retry_in_doubt_leaves_the_suppressed_out(open: Open) {
     use RecipientState::{Queued, Suppressed};
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     for unclear in [true, false] {
         let n = i64::from(unclear);
         let entry = Entry::held(Arc::new(message(n)), lease(600));

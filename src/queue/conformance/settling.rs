@@ -6,7 +6,7 @@ use crate::queue::Retry;
 use crate::queue::{StoreError, Usage};
 
 pub(in crate::queue) async fn delivery_ends_a_message(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = queued(&*store, 0).await;
     let first = claim_one(&*store, 0).await;
     let next = Next::Queue { due: at(5), error: Some("busy".to_owned()), deferred: true };
@@ -24,7 +24,7 @@ pub(in crate::queue) async fn delivery_ends_a_message(open: Open) {
 }
 
 pub(in crate::queue) async fn refusal_ends_a_message_with_its_reason(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = in_state(&*store, 0, State::Failed).await;
 
     let summary = summary(&*store, id).await;
@@ -38,7 +38,7 @@ pub(in crate::queue) async fn refusal_ends_a_message_with_its_reason(open: Open)
 }
 
 pub(in crate::queue) async fn a_deferred_message_comes_back_when_due(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = queued(&*store, 0).await;
     for step in 0..3 {
         let claim = claim_one(&*store, step * 100).await;
@@ -55,7 +55,7 @@ pub(in crate::queue) async fn a_deferred_message_comes_back_when_due(open: Open)
 }
 
 pub(in crate::queue) async fn a_message_put_back_is_not_counted_as_deferred(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = queued(&*store, 0).await;
     let first = claim_one(&*store, 0).await;
     let next = Next::Queue { due: at(0), error: Some("busy".to_owned()), deferred: true };
@@ -69,7 +69,7 @@ pub(in crate::queue) async fn a_message_put_back_is_not_counted_as_deferred(open
 }
 
 pub(in crate::queue) async fn a_partial_delivery_keeps_the_lease(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = queued(&*store, 0).await;
     let claim = claim_one(&*store, 0).await;
     let mut first = settlement(&claim, Next::Continue, 1);
@@ -99,7 +99,7 @@ pub(in crate::queue) async fn a_partial_delivery_keeps_the_lease(open: Open) {
 }
 
 pub(in crate::queue) async fn attempts_are_kept_whole_and_in_order(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = queued(&*store, 0).await;
     let first = claim_one(&*store, 0).await;
     let full = Attempt {
@@ -124,7 +124,7 @@ pub(in crate::queue) async fn attempts_are_kept_whole_and_in_order(open: Open) {
 }
 
 pub(in crate::queue) async fn a_late_settlement_writes_nothing(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = queued(&*store, 0).await;
     let lost = claim_one(&*store, 0).await;
     let held = claim_one(&*store, 600).await;
@@ -142,7 +142,7 @@ pub(in crate::queue) async fn a_late_settlement_writes_nothing(open: Open) {
 }
 
 pub(in crate::queue) async fn an_expired_lease_that_nobody_took_may_settle(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = queued(&*store, 0).await;
     let claim = claim_one(&*store, 0).await;
 
@@ -151,7 +151,7 @@ pub(in crate::queue) async fn an_expired_lease_that_nobody_took_may_settle(open:
 }
 
 pub(in crate::queue) async fn a_message_is_settled_once(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let id = queued(&*store, 0).await;
     let claim = claim_one(&*store, 0).await;
     store.settle(delivered(&claim, "resend", 1)).await.unwrap();
@@ -163,7 +163,7 @@ pub(in crate::queue) async fn a_message_is_settled_once(open: Open) {
 }
 
 pub(in crate::queue) async fn a_stranger_is_not_settled(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let claim = Claim::fresh(Arc::new(message(0)), 1);
 
     let settled = store.settle(delivered(&claim, "resend", 1)).await;
@@ -172,7 +172,7 @@ pub(in crate::queue) async fn a_stranger_is_not_settled(open: Open) {
 }
 
 pub(in crate::queue) async fn an_account_goes_with_the_delivery_and_not_before(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let message = with_account(0);
     let id = message.id;
     store.insert(Entry::waiting(Arc::clone(&message))).await.unwrap();
@@ -196,7 +196,7 @@ pub(in crate::queue) async fn an_account_goes_with_the_delivery_and_not_before(o
 }
 
 pub(in crate::queue) async fn each_of_many_settlements_has_its_own_answer(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     for n in 0..3 {
         queued(&*store, n).await;
     }
@@ -223,7 +223,7 @@ fn usage(provider: &str, hour: i64, recipients: u64) -> Vec<Usage> {
 }
 
 pub(in crate::queue) async fn what_providers_have_taken_is_counted(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     for n in 0..4 {
         queued(&*store, n).await;
     }

@@ -25,7 +25,7 @@ async fn listed(store: &dyn Store, filter: SuppressionFilter) -> Vec<String> {
 }
 
 pub(in crate::queue) async fn two_spellings_of_a_mailbox_are_one(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let list = store.suppressions();
     assert!(list.is_empty());
     assert!(list.add(bounced("ada@Example.NET", 1)).await.unwrap());
@@ -48,7 +48,7 @@ pub(in crate::queue) async fn two_spellings_of_a_mailbox_are_one(open: Open) {
 }
 
 pub(in crate::queue) async fn the_list_is_newest_first_in_pages(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let list = store.suppressions();
     // Three of each second, so that a page ends among them.
     for n in 0..12 {
@@ -71,7 +71,7 @@ pub(in crate::queue) async fn the_list_is_newest_first_in_pages(open: Open) {
 }
 
 pub(in crate::queue) async fn the_list_is_filtered_by_text_and_reason(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let list = store.suppressions();
     for (n, (address, reason)) in [
         ("ada_1@example.net", SuppressionReason::Manual),
@@ -99,7 +99,7 @@ pub(in crate::queue) async fn the_list_is_filtered_by_text_and_reason(open: Open
 }
 
 pub(in crate::queue) async fn who_is_on_the_list_is_found_among_others(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let list = store.suppressions();
     let (ada, grace) = (bounced("ada@example.net", 1), bounced("grace@example.com", 2));
     list.add(ada.clone()).await.unwrap();

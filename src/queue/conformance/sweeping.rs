@@ -19,7 +19,7 @@ const LONG: Duration = Duration::from_secs(1_000_000);
 const MINUTE: Duration = Duration::from_secs(60);
 
 pub(in crate::queue) async fn contents_go_after_their_time(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let delivered = in_state(&*store, 0, State::Delivered).await;
     let cancelled = in_state(&*store, 1, State::Cancelled).await;
 
@@ -35,7 +35,7 @@ pub(in crate::queue) async fn contents_go_after_their_time(open: Open) {
 }
 
 pub(in crate::queue) async fn contents_of_failed_messages_stay_with_the_record(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let failed = in_state(&*store, 0, State::Failed).await;
     let delivered = in_state(&*store, 1, State::Delivered).await;
 
@@ -48,7 +48,7 @@ pub(in crate::queue) async fn contents_of_failed_messages_stay_with_the_record(o
 }
 
 pub(in crate::queue) async fn an_account_goes_with_the_content(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let message = with_account(0);
     let id = message.id;
     store.insert(Entry::waiting(message)).await.unwrap();
@@ -61,7 +61,7 @@ pub(in crate::queue) async fn an_account_goes_with_the_content(open: Open) {
 }
 
 pub(in crate::queue) async fn records_go_after_their_time(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let mut over = Vec::new();
     for (n, state) in [State::Delivered, State::Failed, State::Cancelled].into_iter().enumerate() {
         over.push(in_state(&*store, n as i64, state).await);
@@ -82,7 +82,7 @@ pub(in crate::queue) async fn records_go_after_their_time(open: Open) {
 }
 
 pub(in crate::queue) async fn open_messages_are_never_swept(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let waiting = queued(&*store, 0).await;
     let sending = in_state(&*store, 1, State::Sending).await;
 
@@ -93,7 +93,7 @@ pub(in crate::queue) async fn open_messages_are_never_swept(open: Open) {
 }
 
 pub(in crate::queue) async fn a_sweep_works_in_small_slices_until_nothing_is_left(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let mut failed = Vec::new();
     for n in 0..1_200 {
         if n % 3 == 0 {
@@ -116,7 +116,7 @@ pub(in crate::queue) async fn a_sweep_works_in_small_slices_until_nothing_is_lef
 }
 
 pub(in crate::queue) async fn what_providers_took_is_forgotten_after_35_days(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     queued(&*store, 0).await;
     let claim = claim_one(&*store, 0).await;
     let this_hour = at(0).as_second().div_euclid(3_600);

@@ -46,7 +46,7 @@ fn only(ways: &[(&WayKey, usize)], others: usize) -> Portion {
 }
 
 pub(in crate::queue) async fn one_sender_does_not_hold_up_another(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     for n in 0..300 {
         add(&*store, of("flood", n), &way("default")).await;
     }
@@ -59,7 +59,7 @@ pub(in crate::queue) async fn one_sender_does_not_hold_up_another(open: Open) {
 }
 
 pub(in crate::queue) async fn of_one_sender_the_longest_due_comes_first(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let mut expected = Vec::new();
     for n in [30, 10, 20, 10] {
         expected.push((n, add(&*store, of("shop", n), &way("default")).await));
@@ -71,7 +71,7 @@ pub(in crate::queue) async fn of_one_sender_the_longest_due_comes_first(open: Op
 }
 
 pub(in crate::queue) async fn every_sender_has_its_turn_however_small_the_claims(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let senders: Vec<String> = (0..50).map(|n| format!("user-{n}")).collect();
     for sender in &senders {
         for n in 0..10 {
@@ -91,7 +91,7 @@ pub(in crate::queue) async fn every_sender_has_its_turn_however_small_the_claims
 }
 
 pub(in crate::queue) async fn bulk_mail_comes_last_but_gets_a_small_part(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     for n in 0..40 {
         add(&*store, bulk("list", n), &way("default")).await;
     }
@@ -111,7 +111,7 @@ pub(in crate::queue) async fn bulk_mail_comes_last_but_gets_a_small_part(open: O
 }
 
 pub(in crate::queue) async fn what_is_not_due_costs_no_turn(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     for n in 0..20 {
         add(&*store, of(&format!("later-{n}"), 90_000), &way("default")).await;
     }
@@ -123,7 +123,7 @@ pub(in crate::queue) async fn what_is_not_due_costs_no_turn(open: Open) {
 }
 
 pub(in crate::queue) async fn a_closed_way_is_left_alone(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let (up, down) = (way("up"), way("down"));
     for n in 0..600 {
         add(&*store, of("shop", n), &down).await;
@@ -141,7 +141,7 @@ pub(in crate::queue) async fn a_closed_way_is_left_alone(open: Open) {
 }
 
 pub(in crate::queue) async fn each_way_has_room_of_its_own(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let ways = [way("a"), way("b"), way("c"), way("d")];
     for (n, way) in (0..40).zip(ways.iter().cycle()) {
         add(&*store, of("shop", n), way).await;
@@ -159,7 +159,7 @@ pub(in crate::queue) async fn each_way_has_room_of_its_own(open: Open) {
 }
 
 pub(in crate::queue) async fn ways_take_turns_when_octets_are_short(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let ways = [way("a"), way("b"), way("c")];
     for (n, way) in (0..30).zip(ways.iter().cycle()) {
         let letter = Message { raw: Bytes::from(vec![b'x'; 600]), ..of("shop", n) };
@@ -176,7 +176,7 @@ pub(in crate::queue) async fn ways_take_turns_when_octets_are_short(open: Open) 
 }
 
 pub(in crate::queue) async fn a_lease_that_ran_out_in_a_closed_way_waits_for_it(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let down = way("down");
     let message = Arc::new(of("shop", 0));
     let entry = Entry { way: down.clone(), ..Entry::held(Arc::clone(&message), lease(60)) };
@@ -189,7 +189,7 @@ pub(in crate::queue) async fn a_lease_that_ran_out_in_a_closed_way_waits_for_it(
 }
 
 pub(in crate::queue) async fn a_settlement_may_change_the_way(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let (first, second) = (way("first"), way("second"));
     let id = add(&*store, of("shop", 0), &first).await;
     assert_eq!(summary(&*store, id).await.way, first);
@@ -205,7 +205,7 @@ pub(in crate::queue) async fn a_settlement_may_change_the_way(open: Open) {
 }
 
 pub(in crate::queue) async fn very_many_senders_are_all_served_in_the_end(open: Open) {
-    let store = open(ROOMY);
+    let store = open(ROOMY).await;
     let ways = [way("a"), way("b"), way("c")];
     // Nine of ten are not due yet: the walk has to pass them.
     let seconds = |n: usize| if n.is_multiple_of(10) { 5 } else { 50_000 };

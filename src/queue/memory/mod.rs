@@ -321,16 +321,17 @@ mod tests {
     use std::sync::Arc;
 
     use super::MemoryStore;
-    use crate::queue::conformance::{Harness, conformance};
+    use crate::queue::conformance::{Harness, Opening, conformance};
 
-    fn open(messages_max: u64) -> Harness {
+    fn open(messages_max: u64) -> Opening {
         let store = Arc::new(MemoryStore::new(messages_max));
         let kept = Arc::clone(&store);
         let account = move |id| {
             let queue = kept.queue();
             queue.records.get(&id).and_then(|record| record.message.account.clone())
         };
-        Harness::new(store, (), account)
+        let harness = Harness::new(store, (), account);
+        Box::pin(async { harness })
     }
 
     conformance!(open);

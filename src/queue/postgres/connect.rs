@@ -1,17 +1,48 @@
 //! Connections to the database.
 
-use std::str::FromStr as _;
-use std::time::Duration;
+use std::sync::Arc;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod};
 use tokio_postgres::{Client, Config, NoTls};
 
 use super::PostgresSettings;
 use super::fault::unavailable;
+use crate::clock::{SharedClock, SystemClock};
+use crate::config::DatabasePlace;
 use crate::queue::StoreError;
 
 /// Connections for reading, and for short changes.
 const POOL_MAX: usize = 6;
+
+/// What a connection of its own is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Makes or changes the schema.
+    Schema,
+    /// Keeps what was accepted.
+    Inserts,
+    /// Notes what is begun, and what came of it.
+    Settlements,
+    /// Hands out what is due.
+    Claims,
+    /// Says that this instance lives.
+    Presence,
+    /// Hears what the others tell.
+    Listener,
+}
+
+impl Role {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Schema => "schema",
+            Self::Inserts => "inserts",
+            Self::Settlements => "settlements",
+            Self::Claims => "claims",
+            Self::Presence => "presence",
+            Self::Listener => "listener",
+        }
+    }
+}
 
 /// Makes connections.
 #[derive(Clone)]
@@ -29,9 +60,25 @@ impl std::fmt::Debug for Connections {
 impl Connections {
     /// Connects to nothing yet.
     pub(super) fn new(settings: &PostgresSettings) -> Result<Self, StoreError> {
-        let mut config = Config::from_str(settings.url.expose())
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        config.application_name("mailferry").connect_timeout(Duration::from_secs(5));
+        let url = &settings.url;
+        let mut config = Config::new();
+        config.application_name(url.application_name.as_str()).connect_timeout(url.connect_timeout);
+        for host in &url.hosts {
+            match &host.place {
+                DatabasePlace::Socket(folder) => config.host_path(folder),
+                DatabasePlace::Network { name, .. } => config.host(name.as_str()),
+            };
+            config.port(host.port);
+        }
+        if let Some(user) = &url.user {
+            config.user(user.as_str());
+        }
+        if !url.password.is_empty() {
+            config.password(url.password.expose());
+        }
+        if let Some(database) = &url.database {
+            config.dbname(database.as_str());
+        }
         let manager = Manager::from_config(
             config.clone(),
             NoTls,
@@ -50,10 +97,18 @@ impl Connections {
     }
 
     /// One of its own, for somebody who keeps it.
-    pub(super) async fn alone(&self) -> Result<Client, StoreError> {
+    pub(super) async fn alone(&self, role: Role) -> Result<Client, StoreError> {
+        let mut config = self.config.clone();
+        let name = format!("{} {}", config.get_application_name().unwrap_or_default(), role.name());
+        config.application_name(name);
         let (client, connection) =
-            self.config.connect(NoTls).await.map_err(|error| unavailable(&error))?;
+            config.connect(NoTls).await.map_err(|error| unavailable(&error))?;
         tokio::spawn(connection);
         Ok(client)
+    }
+
+    /// The database's time.
+    pub(super) fn clock(&self) -> SharedClock {
+        Arc::new(SystemClock)
     }
 }

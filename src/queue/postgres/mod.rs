@@ -1,11 +1,20 @@
 //! The store in a PostgreSQL database, which several instances share.
 
 mod connect;
+mod counted;
 mod fault;
+mod list;
 mod migrate;
+mod operator;
 mod paces;
+mod read;
+mod rows;
+mod settings;
 mod shared;
 mod standings;
+mod suppressed;
+mod sweep;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -14,24 +23,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use self::connect::Connections;
+use self::connect::{Connections, Role};
+use self::counted::Counters;
+pub use self::settings::PostgresSettings;
 use self::shared::Common;
+use self::suppressed::List;
 use super::{
     Claim, Counts, Details, Entry, Filter, Lease, Page, Portion, Retried, Retry, Settlement,
     Shared, Start, Statistics, Store, StoreError, Suppressions, Usage,
 };
-use crate::clock::Timestamp;
+use crate::clock::{SharedClock, Timestamp};
 use crate::message::QueueId;
-use crate::secret::Secret;
-
-/// Which database, and how it is used.
-#[derive(Clone, Debug)]
-pub struct PostgresSettings {
-    /// `postgres://...`; it may hold a password.
-    pub url: Secret,
-    /// At most so many messages may be open at a time.
-    pub messages_max: u64,
-}
 
 /// A queue in a PostgreSQL database.
 #[derive(Debug)]
@@ -39,15 +41,35 @@ pub struct PostgresStore {
     connections: Connections,
     messages_max: u64,
     common: Common,
+    list: List,
+    counters: Counters,
 }
 
 impl PostgresStore {
     /// Connects, and brings the schema up to date.
     pub async fn open(settings: PostgresSettings) -> Result<Self, StoreError> {
         let connections = Connections::new(&settings)?;
-        migrate::migrate(&mut connections.alone().await?).await?;
+        migrate::migrate(&mut connections.alone(Role::Schema).await?).await?;
         let common = Common::new(connections.clone());
-        Ok(Self { connections, messages_max: settings.messages_max, common })
+        Ok(Self {
+            list: List::new(connections.clone()),
+            counters: Counters::new(connections.clone()),
+            connections,
+            messages_max: settings.messages_max,
+            common,
+        })
+    }
+}
+
+impl PostgresStore {
+    /// For a command that stands beside the daemons: it takes no part in what they share.
+    pub async fn attach(settings: PostgresSettings) -> Result<Self, StoreError> {
+        Self::open(settings).await
+    }
+
+    /// The database's time.
+    pub fn clock(&self) -> SharedClock {
+        self.connections.clock()
     }
 }
 
@@ -58,11 +80,11 @@ fn not_yet<T>() -> Result<T, StoreError> {
 #[async_trait]
 impl Store for PostgresStore {
     fn suppressions(&self) -> &dyn Suppressions {
-        unreachable!()
+        &self.list
     }
 
     fn statistics(&self) -> &dyn Statistics {
-        unreachable!()
+        &self.counters
     }
 
     fn shared(&self) -> Option<&dyn Shared> {
@@ -103,44 +125,44 @@ impl Store for PostgresStore {
         not_yet()
     }
 
-    async fn list(&self, _filter: Filter) -> Result<Page, StoreError> {
-        not_yet()
+    async fn list(&self, filter: Filter) -> Result<Page, StoreError> {
+        list::list(&self.connections, &filter).await
     }
 
-    async fn show(&self, _id: QueueId) -> Result<Option<Details>, StoreError> {
-        not_yet()
+    async fn show(&self, id: QueueId) -> Result<Option<Details>, StoreError> {
+        read::show(&self.connections, id).await
     }
 
-    async fn content(&self, _id: QueueId) -> Result<Option<Bytes>, StoreError> {
-        not_yet()
+    async fn content(&self, id: QueueId) -> Result<Option<Bytes>, StoreError> {
+        read::content(&self.connections, id).await
     }
 
-    async fn retry(&self, _id: QueueId, _retry: Retry, _now: Timestamp) -> Result<(), StoreError> {
-        not_yet()
+    async fn retry(&self, id: QueueId, retry: Retry, now: Timestamp) -> Result<(), StoreError> {
+        operator::retry(&self.connections, id, &retry, now).await
     }
 
     async fn retry_failed(
         &self,
-        _before: Option<QueueId>,
-        _now: Timestamp,
+        before: Option<QueueId>,
+        now: Timestamp,
     ) -> Result<Retried, StoreError> {
-        not_yet()
+        operator::retry_failed(&self.connections, before, now).await
     }
 
-    async fn cancel(&self, _id: QueueId, _now: Timestamp) -> Result<(), StoreError> {
-        not_yet()
+    async fn cancel(&self, id: QueueId, now: Timestamp) -> Result<(), StoreError> {
+        operator::cancel(&self.connections, id, now).await
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {
-        not_yet()
+        tally::counts(&self.connections).await
     }
 
     async fn sweep(
         &self,
-        _keep_records: Duration,
-        _keep_bodies: Duration,
-        _now: Timestamp,
+        keep_records: Duration,
+        keep_bodies: Duration,
+        now: Timestamp,
     ) -> Result<usize, StoreError> {
-        not_yet()
+        sweep::sweep(&self.connections, keep_records, keep_bodies, now).await
     }
 }

@@ -10,7 +10,8 @@ use serde::de::DeserializeOwned;
 
 use crate::clock::Timestamp;
 use crate::message::{Address, Dsn, IndexFields, QueueId};
-use crate::queue::{Attempt, Outcome, RecipientState, RecipientStatus, State, Summary, WayKey};
+pub(super) use crate::queue::columns::{millis, nearest_time, signed};
+use crate::queue::{Attempt, Outcome, RecipientStatus, State, Summary, WayKey, columns};
 
 /// An id as a parameter.
 #[derive(Clone, Copy, Debug)]
@@ -20,16 +21,6 @@ impl ToSql for Id {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(ValueRef::Blob(self.0.as_bytes())))
     }
-}
-
-/// A moment as the tables keep it.
-pub(super) fn millis(time: Timestamp) -> i64 {
-    time.as_millisecond()
-}
-
-/// A count as the tables keep it; larger than the largest is the largest.
-pub(super) fn signed(number: impl TryInto<i64>) -> i64 {
-    number.try_into().unwrap_or(i64::MAX)
 }
 
 /// The columns that [`summary`] reads, in its order.
@@ -101,10 +92,7 @@ pub(super) fn way(row: &Row<'_>, column: usize) -> rusqlite::Result<WayKey> {
 
 pub(super) fn state(row: &Row<'_>, column: usize) -> rusqlite::Result<State> {
     let number: u8 = row.get(column)?;
-    State::ALL
-        .get(usize::from(number))
-        .copied()
-        .ok_or_else(|| unreadable(column, "a state", number))
+    columns::state(number).ok_or_else(|| unreadable(column, "a state", number))
 }
 
 pub(super) fn outcome(row: &Row<'_>, column: usize) -> rusqlite::Result<Outcome> {
@@ -115,12 +103,6 @@ pub(super) fn outcome(row: &Row<'_>, column: usize) -> rusqlite::Result<Outcome>
 pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     let millis = row.get(column)?;
     Timestamp::from_millisecond(millis).map_err(|_| unreadable(column, "a time", millis))
-}
-
-/// A moment in milliseconds; the first or the last there is for what is none.
-pub(super) fn nearest_time(millis: i64) -> Timestamp {
-    let end = if millis < 0 { Timestamp::MIN } else { Timestamp::MAX };
-    Timestamp::from_millisecond(millis).unwrap_or(end)
 }
 
 pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
@@ -193,29 +175,22 @@ pub(super) fn recipients_json(recipients: &[RecipientStatus]) -> rusqlite::Resul
     to_json(&recipients)
 }
 
-/// Recipients of a message that has just come in, without a copy of each address.
+/// Recipients of a message that has just come in.
 pub(super) fn waiting_json(addresses: &[Address]) -> rusqlite::Result<String> {
-    /// Written like [`RecipientStatus`].
-    #[derive(Serialize)]
-    struct Waiting<'a> {
-        address: &'a str,
-        state: RecipientState,
-    }
-    let waiting: Vec<_> = addresses
-        .iter()
-        .map(|address| Waiting { address: address.as_str(), state: RecipientState::Queued })
-        .collect();
-    to_json(&waiting)
+    columns::waiting_json(addresses).map_err(unwritable)
 }
 
 /// A list as it is stored: nothing when it is empty.
 pub(super) fn list_json<T: Serialize>(list: &[T]) -> rusqlite::Result<Option<String>> {
-    if list.is_empty() { Ok(None) } else { to_json(&list).map(Some) }
+    columns::list_json(list).map_err(unwritable)
 }
 
 pub(super) fn to_json<T: Serialize>(value: &T) -> rusqlite::Result<String> {
-    serde_json::to_string(value)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+    columns::to_json(value).map_err(unwritable)
+}
+
+fn unwritable(error: serde_json::Error) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(error.into())
 }
 
 fn unreadable(column: usize, what: &str, value: impl std::fmt::Display) -> rusqlite::Error {

@@ -21,18 +21,18 @@ use super::SqliteStore;
 use super::line::Job;
 use crate::message::{QueueId, SealedAccount};
 use crate::queue::StoreError;
-use crate::queue::conformance::{Harness, ROOMY, conformance};
+use crate::queue::conformance::{Harness, Opening, ROOMY, conformance};
 
-fn open(messages_max: u64) -> Harness {
+fn open(messages_max: u64) -> Opening {
     opened(messages_max, false)
 }
 
 /// A store that has everything in its index whenever it is asked for a list.
-fn open_indexed(messages_max: u64) -> Harness {
+fn open_indexed(messages_max: u64) -> Opening {
     opened(messages_max, true)
 }
 
-fn opened(messages_max: u64, is_eager: bool) -> Harness {
+fn opened(messages_max: u64, is_eager: bool) -> Opening {
     let (folder, path) = place();
     let mut store = SqliteStore::open(&path, messages_max).unwrap();
     store.is_eager = is_eager;
@@ -46,7 +46,8 @@ fn opened(messages_max: u64, is_eager: bool) -> Harness {
             .unwrap();
         kept.flatten().map(|seal| SealedAccount(seal.into()))
     };
-    Harness::new(Arc::new(store), folder, account)
+    let harness = Harness::new(Arc::new(store), folder, account);
+    Box::pin(async { harness })
 }
 
 conformance!(open);

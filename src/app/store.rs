@@ -1,0 +1,78 @@
+//! The store that the configuration names, and the clock that everybody goes by who uses it.
+
+use std::sync::Arc;
+
+use crate::clock::{SharedClock, SystemClock};
+#[cfg(feature = "postgres")]
+use crate::config::DatabaseUrl;
+use crate::config::{QueueConfig, QueueUrl};
+use crate::queue::{MemoryStore, SqliteStore, Store, StoreError};
+#[cfg(feature = "postgres")]
+use crate::queue::{PostgresSettings, PostgresStore};
+
+/// What a daemon works on.
+pub(super) struct Opened {
+    pub(super) store: Arc<dyn Store>,
+    /// Instances on one database go by its time.
+    pub(super) clock: SharedClock,
+    /// As it is called in `/health`.
+    pub(super) backend: &'static str,
+}
+
+/// Opens it for a daemon.
+pub(super) async fn open(config: &QueueConfig, direct: bool) -> Result<Opened, StoreError> {
+    let machine: SharedClock = Arc::new(SystemClock);
+    if direct {
+        // Nothing is stored; the API finds an empty queue.
+        let store = Arc::new(MemoryStore::new(config.max_messages));
+        return Ok(Opened { store, clock: machine, backend: "none" });
+    }
+    match &config.url {
+        QueueUrl::Sqlite(path) => {
+            let store = Arc::new(SqliteStore::open(path, config.max_messages)?);
+            Ok(Opened { store, clock: machine, backend: "sqlite" })
+        }
+        #[cfg(feature = "postgres")]
+        QueueUrl::Postgres(url) => {
+            let store = PostgresStore::open(settings(config, url)).await?;
+            let clock = store.clock();
+            Ok(Opened { store: Arc::new(store), clock, backend: "postgres" })
+        }
+        #[cfg(not(feature = "postgres"))]
+        QueueUrl::Postgres(_) => Err(not_built()),
+    }
+}
+
+/// A store and its clock.
+type Parts = (Arc<dyn Store>, SharedClock);
+
+/// Opens it for a command.
+pub(super) async fn attach(config: &QueueConfig) -> Result<Parts, StoreError> {
+    match &config.url {
+        QueueUrl::Sqlite(path) => Ok((Arc::new(SqliteStore::attach(path)?), Arc::new(SystemClock))),
+        #[cfg(feature = "postgres")]
+        QueueUrl::Postgres(url) => {
+            let store = PostgresStore::attach(settings(config, url)).await?;
+            let clock = store.clock();
+            Ok((Arc::new(store), clock))
+        }
+        #[cfg(not(feature = "postgres"))]
+        QueueUrl::Postgres(_) => Err(not_built()),
+    }
+}
+
+#[cfg(feature = "postgres")]
+fn settings(config: &QueueConfig, url: &DatabaseUrl) -> PostgresSettings {
+    PostgresSettings {
+        url: url.clone(),
+        messages_max: config.max_messages,
+        takeover_after: config.takeover_after,
+        instance: super::instance_name().into(),
+    }
+}
+
+/// The configuration does not get by with such a URL.
+#[cfg(not(feature = "postgres"))]
+fn not_built() -> StoreError {
+    StoreError::Unavailable("PostgreSQL is not in this build".to_owned())
+}
