@@ -34,7 +34,7 @@ pub use model::{
 };
 pub use once::{Once, REMEMBERED, Seen};
 #[cfg(feature = "postgres")]
-pub use postgres::{PostgresSettings, PostgresStore};
+pub use postgres::{PostgresMover, PostgresSettings, PostgresStore};
 pub use retention::Retention;
 pub use rules::is_only_suppressed;
 pub use shared::{

@@ -117,3 +117,15 @@ pub enum Aside {
     /// A submission that is taken once. The later one stays.
     Submission { key: [u8; 32], request: [u8; 32], message: [u8; 16], at: i64 },
 }
+
+impl Aside {
+    /// Which kind it is of.
+    pub fn kind(&self) -> AsideKind {
+        match self {
+            Self::Suppression { .. } => AsideKind::Suppressions,
+            Self::Usage { .. } => AsideKind::Usage,
+            Self::Counter { .. } => AsideKind::Counters,
+            Self::Submission { .. } => AsideKind::Submissions,
+        }
+    }
+}

@@ -5,6 +5,7 @@ mod counted;
 mod fault;
 mod list;
 mod migrate;
+mod moving;
 mod operator;
 mod paces;
 mod read;
@@ -25,6 +26,7 @@ use bytes::Bytes;
 
 use self::connect::{Connections, Role};
 use self::counted::Counters;
+pub use self::moving::PostgresMover;
 pub use self::settings::PostgresSettings;
 use self::shared::Common;
 use self::suppressed::List;
@@ -49,7 +51,9 @@ impl PostgresStore {
     /// Connects, and brings the schema up to date.
     pub async fn open(settings: PostgresSettings) -> Result<Self, StoreError> {
         let connections = Connections::new(&settings)?;
-        migrate::migrate(&mut connections.alone(Role::Schema).await?).await?;
+        let mut client = connections.alone(Role::Schema).await?;
+        migrate::migrate(&mut client).await?;
+        moving::not_moved(&client).await?;
         let common = Common::new(connections.clone());
         Ok(Self {
             list: List::new(connections.clone()),

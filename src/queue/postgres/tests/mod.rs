@@ -3,6 +3,8 @@
 #[path = "../../../../tests/support/postgres.rs"]
 mod server;
 
+mod moving;
+
 use std::sync::Arc;
 
 use super::*;
