@@ -175,5 +175,5 @@ def beside(bench, count: int):
 
 def fill(bench, mailferry, count: int) -> None:
     program = bench.example("bench-fill")
-    command = [program, mailferry.folder / "mailferry.db", str(count), str(WAITING_OCTETS)]
+    command = [program, mailferry.queue.removeprefix("sqlite:"), str(count), str(WAITING_OCTETS)]
     subprocess.run(command, env=ENVIRONMENT, check=True, timeout=WAIT_MAX * 4)

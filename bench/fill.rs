@@ -2,9 +2,9 @@
 //!
 //!     bench-fill STORE COUNT OCTETS
 //!
-//! The store has one message already: the others go by the same way and came before it, one in each millisecond. They
-//! come from 50 senders. Uses the library's own store, whose group commit makes a million in a minute or so; the daemon
-//! must not run.
+//! STORE is a file, or the URL of a PostgreSQL database. It has one message already: the others go by the same way and came
+//! before it, one in each millisecond. They come from 50 senders. Uses the library's own store, whose group commit makes
+//! a million in a minute or so; the daemon must not run.
 
 use std::error::Error;
 use std::path::Path;
@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mailferry::message::{Envelope, IndexFields, Message, QueueId};
-use mailferry::queue::{Entry, Filter, SqliteStore, Store, Summary};
+use mailferry::queue::{
+    Entry, Filter, PostgresSettings, PostgresStore, SqliteStore, Store, Summary,
+};
 
 /// So many share a commit.
 const TASKS: usize = 2_000;
@@ -25,11 +27,18 @@ type Fault = Box<dyn Error + Send + Sync>;
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Result<(), Fault> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [path, count, octets] = arguments.as_slice() else {
+    let [place, count, octets] = arguments.as_slice() else {
         return Err("usage: bench-fill STORE COUNT OCTETS".into());
     };
     let (count, octets): (u64, usize) = (count.parse()?, octets.parse()?);
-    let store = Arc::new(SqliteStore::open(Path::new(path), u64::MAX)?);
+    let store: Arc<dyn Store> = if place.starts_with("postgres:") {
+        let settings = PostgresSettings::new(place.parse()?);
+        Arc::new(
+            PostgresStore::open(PostgresSettings { messages_max: u64::MAX, ..settings }).await?,
+        )
+    } else {
+        Arc::new(SqliteStore::open(Path::new(place), u64::MAX)?)
+    };
     let page = store.list(Filter { limit: 1, ..Filter::default() }).await?;
     let model = page.messages.into_iter().next().ok_or("the store has no message to go by")?;
     let (model, content, next) = (Arc::new(model), content(octets), Arc::new(AtomicU64::new(0)));

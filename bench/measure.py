@@ -16,6 +16,7 @@ import engine
 import http_side
 import large
 import probes
+import scale
 from load import MESSAGE_OCTETS, WAIT_MAX, rate, say, send, wait_until
 from programs import ENVIRONMENT, Certificate, Floor, Mailferry, Postfix, ProviderSink
 
@@ -354,7 +355,7 @@ class Bench:
                 verdict,
             ]
             lines.append("| " + " | ".join(cells) + " |")
-        return "\n".join(lines) + "\n" + http_side.table(self)
+        return "\n".join(lines) + "\n" + http_side.table(self) + "\n" + scale.table(self)
 
 
 # name of a group on the command line, and what measures it
@@ -374,9 +375,11 @@ GROUPS = {
     "engine": engine.rules,
     "million": engine.million,
     "http": http_side.run,
+    "scale": scale.run,
+    "scale-backlog": scale.backlog,
 }
 # Too long to repeat in every round, and steady.
-ONCE = {Bench.backlog, engine.million, http_side.run}
+ONCE = {Bench.backlog, engine.million, http_side.run, scale.backlog}
 
 # figure, sample, unit, (what it is compared with, its sample, unit), sample of the ratio, target
 ROWS = [

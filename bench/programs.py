@@ -169,9 +169,12 @@ class Mailferry(Program):
         delivery: str = "batch_max = 1",
         limits: str = "",
         extra: str = "",
+        queue: str | None = None,
     ):
-        """`delivery`, `limits`: lines for its section and the provider's; `extra`: further sections."""
+        """`delivery`, `limits`: lines for its section and the provider's; `extra`: further sections; `queue`: the URL of its
+        store, if it is not a file of its own."""
         super().__init__(folder)
+        self.queue = queue or f"sqlite:{folder}/mailferry.db"
         self.delivery, self.limits, self.extra = delivery, limits, extra
         self.binary = binary
         self.certificate = certificate
@@ -195,7 +198,7 @@ listen = "127.0.0.1:{self.http_port}"
 [delivery]
 {self.delivery}
 [queue]
-url = "sqlite:{self.folder}/mailferry.db"
+url = "{self.queue}"
 max_messages = 5000000
 [providers.resend]
 api_key = "re_bench"

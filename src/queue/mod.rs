@@ -16,6 +16,7 @@ mod once;
 mod postgres;
 mod retention;
 mod round;
+mod row;
 mod rules;
 mod shared;
 mod sqlite;
@@ -38,8 +39,8 @@ pub use postgres::{PostgresMover, PostgresSettings, PostgresStore};
 pub use retention::Retention;
 pub use rules::is_only_suppressed;
 pub use shared::{
-    AccountStanding, CallsWanted, Condition, News, Presence, Quota, RecipientsWanted, Reserved,
-    Shared,
+    AccountStanding, CallPlaces, CallsWanted, Condition, News, Presence, Quota, RecipientsWanted,
+    Reserved, Shared,
 };
 pub use sqlite::{SqliteMover, SqliteStore};
 pub use statistics::{Grain, Sample, Spread, Statistics};

@@ -19,8 +19,9 @@ pub trait Shared: Send + Sync {
 
     /// Takes places in the one row of calls that all instances make to an account: moments, in their order, of which
     /// none was or will be given to anybody else. One call may be made at each, not before it and not later than
-    /// [`CallsWanted::tolerance`] after it; a place that was missed is lost.
-    async fn reserve_calls(&self, wanted: CallsWanted) -> Result<Vec<Timestamp>, StoreError>;
+    /// [`CallsWanted::tolerance`] after it; a place that was missed is lost. What is further ahead than a second is not
+    /// given out yet.
+    async fn reserve_calls(&self, wanted: CallsWanted) -> Result<CallPlaces, StoreError>;
 
     /// Counts recipients of a call that is about to be made, where no quota is exceeded by them. What is not used is given
     /// back by [`Shared::return_recipients`]; what a crash leaves counts.
@@ -67,6 +68,15 @@ pub struct CallsWanted {
     /// How many places are wanted.
     pub places: u32,
     pub now: Timestamp,
+}
+
+/// What the row of calls gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallPlaces {
+    /// As many as were wanted, or fewer.
+    pub taken: Vec<Timestamp>,
+    /// The next one that is free, as things stand.
+    pub next: Timestamp,
 }
 
 /// A quota: so many recipients in the hours from `from_hour` on.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,9 @@ const REFUSAL_OCTETS_MAX: usize = 16 * 1024;
 
 /// Refused clients that are waited for at the same time. Those beyond are told as well, but not waited for.
 const REFUSALS_MAX: usize = 64;
+
+/// As many may have been connected by the system when the door is closed, and more are not looked for.
+const BACKLOG_MAX: usize = 1024;
 
 /// Whom addresses belong to.
 #[derive(Clone, Debug, Default)]
@@ -66,19 +69,28 @@ pub(super) struct House {
     pub(super) terms: ArcSwap<Terms>,
     pub(super) admission: Arc<Admission>,
     pub(super) notices: Arc<Notices>,
+    /// Nobody else is let in.
+    pub(super) closing: CancellationToken,
+    /// Those inside are sent away.
     pub(super) shutdown: CancellationToken,
     refusals: Arc<Semaphore>,
 }
 
 impl House {
-    pub(super) fn new(terms: Terms, admission: Arc<Admission>) -> Self {
+    pub(super) fn new(terms: Terms, admission: Arc<Admission>, closing: CancellationToken) -> Self {
         Self {
             admission,
+            closing,
             notices: Arc::clone(&terms.service.notices),
             shutdown: terms.service.shutdown.clone(),
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
             terms: ArcSwap::from_pointee(terms),
         }
+    }
+
+    /// Whether somebody else takes those who come when the door is closed.
+    pub(super) fn is_behind_a_balancer(&self) -> bool {
+        !self.terms.load().networks.proxies.is_empty()
     }
 }
 
@@ -95,13 +107,10 @@ impl Door {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                () = house.shutdown.cancelled() => break,
+                () = house.closing.cancelled() => break,
                 accepted = socket.accept() => match accepted {
                     Ok((stream, address)) => {
-                        let terms = house.terms.load_full();
-                        let house = Arc::clone(&house);
-                        let arrival = Arrival { stream, implicit_tls, terms, house };
-                        arrival.admit(address, &mut connections);
+                        Arrival::new(stream, implicit_tls, &house).admit(address, &mut connections);
                     }
                     Err(error) if concerns_one_connection(&error) => {}
                     Err(error) => {
@@ -114,7 +123,14 @@ impl Door {
                 Some(ended) = connections.join_next() => report(ended),
             }
         }
-        drop(socket);
+        if house.is_behind_a_balancer() {
+            // The balancer has connected them for clients, who would see the connection break.
+            for (stream, address) in those_at_the_door(socket) {
+                Arrival::new(stream, implicit_tls, &house).admit(address, &mut connections);
+            }
+        } else {
+            drop(socket);
+        }
         while let Some(ended) = connections.join_next().await {
             report(ended);
         }
@@ -130,6 +146,10 @@ struct Arrival {
 }
 
 impl Arrival {
+    fn new(stream: TcpStream, implicit_tls: bool, house: &Arc<House>) -> Self {
+        Self { stream, implicit_tls, terms: house.terms.load_full(), house: Arc::clone(house) }
+    }
+
     /// Gives it a seat or turns it away. Never waits: others are at the door.
     fn admit(self, address: SocketAddr, connections: &mut JoinSet<()>) {
         // A client that reaches an IPv6 socket over IPv4 is the same client.
@@ -240,6 +260,17 @@ impl Arrival {
             drop(place);
         })
     }
+}
+
+/// Closes the socket; those who have been connected by the system meanwhile come in. Nobody is waited for.
+fn those_at_the_door(socket: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let Ok(socket) = socket.into_std() else { return Vec::new() };
+    let accepted = std::iter::from_fn(|| socket.accept().ok()).take(BACKLOG_MAX);
+    let usable = accepted.filter_map(|(stream, address)| {
+        stream.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(stream).ok()?, address))
+    });
+    usable.collect()
 }
 
 /// A connection that was gone before it was accepted says nothing about the next one.

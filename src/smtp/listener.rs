@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,10 @@ use super::door::{Door, House, Terms, report};
 use super::memory::MemoryBudget;
 use super::sockets::{self, Inherited, ListeningSocket};
 use super::tls::Acceptor;
+
+/// Behind a load balancer: how long those who have come may go on after the door is closed. New clients are at another instance
+/// meanwhile, so whoever has just connected shall not be the one who is told to come again.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Why a listener cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -80,8 +85,8 @@ impl Listener {
         self.admission.open()
     }
 
-    /// Serves until `shutdown` is cancelled and every connection has ended: those that wait for a command at once, those within
-    /// a message when it has its answer. Dropping the future ends the rest.
+    /// Serves until `shutdown` is cancelled and every connection has ended: those that wait for a command at once, or behind a
+    /// load balancer after [`FAREWELL`], those within a message when it has its answer. Dropping the future ends the rest.
     pub async fn run(
         self,
         intake: Arc<dyn Intake>,
@@ -111,18 +116,32 @@ impl Listener {
             memory,
             notices: Arc::default(),
             arrivals,
-            shutdown,
+            shutdown: CancellationToken::new(),
         };
         let terms = Terms { service, networks: rules.networks, implicit_tls: rules.tls };
-        let house = Arc::new(House::new(terms, admission));
+        let house = Arc::new(House::new(terms, admission, shutdown));
         let control = Control::new(Arc::clone(&house));
         let serving = async move {
             let mut doors = JoinSet::new();
             for listening in sockets {
                 doors.spawn(Door { listening, house: Arc::clone(&house) }.keep());
             }
-            while let Some(ended) = doors.join_next().await {
-                report(ended);
+            let serving = async {
+                while let Some(ended) = doors.join_next().await {
+                    report(ended);
+                }
+            };
+            let ending = async {
+                house.closing.cancelled().await;
+                if house.is_behind_a_balancer() {
+                    tokio::time::sleep(FAREWELL).await;
+                }
+                house.shutdown.cancel();
+                std::future::pending().await
+            };
+            tokio::select! {
+                () = serving => {}
+                () = ending => {}
             }
         };
         (control, serving)

@@ -13,7 +13,10 @@ mod layers;
 mod lists;
 mod providers;
 mod routes;
+mod several;
 mod shipped;
+#[path = "../support/skip.rs"]
+mod skip;
 mod smarthost;
 
 use std::fs;

@@ -10,7 +10,7 @@ use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::Setup;
 
-fn shipped(name: &str) -> String {
+pub(crate) fn shipped(name: &str) -> String {
     fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
 
@@ -158,6 +158,7 @@ fn the_pages_name_only_variables_and_settings_that_are_known() {
         "CONTRIBUTING.md",
         "docs/monitoring.md",
         "docs/operating.md",
+        "docs/scale.md",
         "docs/security.md",
         "docs/sending.md",
         "docs/tls-and-auth.md",
@@ -189,6 +190,10 @@ fn the_pages_name_only_variables_and_settings_that_are_known() {
 /// Whether this version has the setting, or a table of this name; `providers.resend.rate` is `providers.*.rate`,
 /// `smtp.users.route` is `smtp.users.*.route`.
 fn is_setting(path: &str) -> bool {
+    // The file of a secret.
+    if let Some(own) = path.strip_suffix("_file") {
+        return KEYS.iter().any(|key| key.secret && key.path == own);
+    }
     KEYS.iter().filter(|key| key.later.is_none()).any(|key| {
         let general = key.path.replace(".*", "");
         if general == path || general.strip_prefix(path).is_some_and(|rest| rest.starts_with('.')) {

@@ -12,9 +12,9 @@ use super::{MemoryStore, paces};
 use crate::clock::{SharedClock, Timestamp};
 use crate::message::QueueId;
 use crate::queue::{
-    AccountStanding, CallsWanted, Change, Claim, Counts, Details, Entry, Filter, Lease, News, Page,
-    Portion, Presence, RecipientsWanted, Reserved, Retried, Retry, Settlement, Shared, Start,
-    Statistics, Store, StoreError, Suppressions, Usage,
+    AccountStanding, CallPlaces, CallsWanted, Change, Claim, Counts, Details, Entry, Filter, Lease,
+    News, Page, Portion, Presence, RecipientsWanted, Reserved, Retried, Retry, Settlement, Shared,
+    Start, Statistics, Store, StoreError, Suppressions, Usage,
 };
 
 /// An instance says that it lives this often in the time after which it is taken for dead.
@@ -109,7 +109,7 @@ impl Shared for MemoryInstance {
         &self.presence
     }
 
-    async fn reserve_calls(&self, wanted: CallsWanted) -> Result<Vec<Timestamp>, StoreError> {
+    async fn reserve_calls(&self, wanted: CallsWanted) -> Result<CallPlaces, StoreError> {
         Ok(self.store.paces.reserve_calls(&wanted))
     }
 

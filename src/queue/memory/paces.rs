@@ -2,30 +2,21 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use super::queue::Queue;
-use crate::clock::Timestamp;
-use crate::queue::{CallsWanted, RecipientsWanted, Reserved};
+use crate::queue::row::{places, take};
+use crate::queue::{CallPlaces, CallsWanted, Quota, RecipientsWanted, Reserved};
 
-/// The next free place of each account.
+/// The place that was given out last, of each account, microseconds.
 #[derive(Debug, Default)]
-pub(super) struct Paces(Mutex<HashMap<String, Timestamp>>);
+pub(super) struct Paces(Mutex<HashMap<String, Option<i64>>>);
 
 impl Paces {
-    pub(super) fn reserve_calls(&self, wanted: &CallsWanted) -> Vec<Timestamp> {
-        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let calls = wanted.calls.max(1);
-        let apart = wanted.per.saturating_add(wanted.tolerance).div_f64(f64::from(calls));
-        let first = next.entry(wanted.account.clone()).or_insert(Timestamp::MIN);
-        let mut places = Vec::new();
-        for _ in 0..wanted.places {
-            let place = (*first).max(wanted.now);
-            places.push(place);
-            *first =
-                place.checked_add(apart.max(Duration::from_nanos(1))).unwrap_or(Timestamp::MAX);
-        }
-        places
+    pub(super) fn reserve_calls(&self, wanted: &CallsWanted) -> CallPlaces {
+        // Whatever a panic elsewhere has left is a place that was given out.
+        let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (first, given) = take(rows.entry(wanted.account.clone()).or_default(), wanted);
+        places(wanted, first, given)
     }
 }
 
@@ -34,9 +25,8 @@ pub(super) fn reserve_recipients(queue: &mut Queue, wanted: &RecipientsWanted) -
         let since = queue.usage.range((from_hour, String::new())..);
         since.filter(|((_, name), _)| *name == wanted.provider).map(|(_, served)| *served).sum()
     };
-    let fits = |quota: &crate::queue::Quota| {
-        of_it(quota.from_hour).saturating_add(wanted.recipients) <= quota.limit
-    };
+    let fits =
+        |quota: &Quota| of_it(quota.from_hour).saturating_add(wanted.recipients) <= quota.limit;
     if !wanted.quotas.iter().all(fits) {
         return Reserved::Full;
     }

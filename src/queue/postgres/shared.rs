@@ -9,8 +9,8 @@ use super::connect::Connections;
 use super::{paces, standings};
 use crate::clock::Timestamp;
 use crate::queue::{
-    AccountStanding, CallsWanted, Change, News, Presence, RecipientsWanted, Reserved, Shared,
-    StoreError,
+    AccountStanding, CallPlaces, CallsWanted, Change, News, Presence, RecipientsWanted, Reserved,
+    Shared, StoreError,
 };
 
 /// How much news a slow listener may be behind; then it is told that it has missed some.
@@ -44,7 +44,7 @@ impl Shared for Common {
         &self.presence
     }
 
-    async fn reserve_calls(&self, wanted: CallsWanted) -> Result<Vec<Timestamp>, StoreError> {
+    async fn reserve_calls(&self, wanted: CallsWanted) -> Result<CallPlaces, StoreError> {
         paces::reserve_calls(&self.connections, &wanted).await
     }
 

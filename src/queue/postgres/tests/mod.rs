@@ -1,5 +1,6 @@
 //! Against a real server.
 
+mod paces;
 #[path = "../../../../tests/support/postgres.rs"]
 mod server;
 

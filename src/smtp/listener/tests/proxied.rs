@@ -134,3 +134,44 @@ async fn stopping_does_not_wait_for_headers() {
     running.stop().await;
     client.expect_end().await;
 }
+
+#[tokio::test]
+async fn whoever_has_come_may_hand_in_a_message_while_the_door_is_closed() {
+    let running = Running::with(&config());
+    let mut early = running.connect_from(BALANCER).await;
+    early.send(&header("10.1.2.3")).await;
+    early.expect(&["220 "]).await;
+    // The system has connected this one; whether it has been accepted is all the same.
+    let mut late = running.connect_from(BALANCER).await;
+    running.shutdown.cancel();
+    let refused = async || TcpStream::connect(running.address).await.is_err();
+    for _ in 0..100_000 {
+        if refused().await {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(refused().await, "the balancer must find the door closed, and go to another");
+    late.send(&format!("{}{MESSAGE}", header("10.1.2.4"))).await;
+    late.expect(&["220 ", "250 ", "250 ", "250 ", "354 ", "250 ", "221 "]).await;
+    early.send(MESSAGE.trim_end_matches("QUIT\r\n")).await;
+    early.expect(&["250 ", "250 ", "250 ", "354 ", "250 "]).await;
+    // It would stay; that is what the reply is for.
+    early.expect(&["421 4.3.2 "]).await;
+    early.expect_end().await;
+    assert_eq!(running.stop().await.taken().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_of_a_pool_is_sent_away_soon_after_the_door_is_closed() {
+    let running = Running::with(&config());
+    let mut client = running.connect_from(BALANCER).await;
+    client.send(&header("10.1.2.3")).await;
+    client.expect(&["220 "]).await;
+    let begun = tokio::time::Instant::now();
+    running.shutdown.cancel();
+    client.expect(&["421 4.3.2 "]).await;
+    let waited = begun.elapsed();
+    assert!((FAREWELL..FAREWELL * 2).contains(&waited), "{waited:?}");
+    running.stop().await;
+}
