@@ -12,15 +12,13 @@ use crate::clock::Timestamp;
 use crate::queue::row::take;
 use crate::queue::row::tests::{start, wanted};
 use crate::queue::{CallsWanted, Quota, RecipientsWanted, Reserved};
-use crate::secret::Secret;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// So many instances' connections to one new database.
 async fn instances(count: usize) -> Vec<Connections> {
     let server = server::common();
-    let url = Secret::new(server.url(&server.database()));
-    let settings = PostgresSettings { url, messages_max: 10 };
+    let settings = PostgresSettings::new(server.url(&server.database()).parse().unwrap());
     PostgresStore::open(settings.clone()).await.unwrap();
     (0..count).map(|_| Connections::new(&settings).unwrap()).collect()
 }
