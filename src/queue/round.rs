@@ -87,7 +87,7 @@ pub(super) struct Chosen {
 }
 
 /// Where the next claim goes on. Kept in memory only: after a restart it begins anew.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Rounds {
     /// The next claim begins behind this way.
     after: Option<WayKey>,
@@ -105,6 +105,13 @@ struct Round {
 }
 
 impl Rounds {
+    /// The shares at which the next claim begins in this way: of prompt messages, and of bulk messages.
+    #[cfg(feature = "postgres")]
+    pub(super) fn next_shares(&self, way: &WayKey) -> (u16, u16) {
+        let round = self.round(way);
+        (round.prompt, round.bulk)
+    }
+
     fn round(&self, way: &WayKey) -> Round {
         self.ways.get(way).copied().unwrap_or_default()
     }

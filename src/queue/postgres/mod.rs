@@ -1,35 +1,58 @@
 //! The store in a PostgreSQL database, which several instances share.
+//!
+//! What changes with every message goes through three [`writer`]s, each with a [`line`] and a connection of its own:
+//! [`insert`], [`work`] (what is begun and settled) and [`claim`]. Everything else is done on connections of a pool.
 
+mod begin;
+mod change;
+mod claim;
 mod connect;
 mod counted;
+mod due;
 mod fault;
+mod insert;
+mod line;
 mod list;
 mod migrate;
 mod moving;
+mod once;
 mod operator;
 mod paces;
 mod read;
 mod rows;
+mod search;
+mod served;
 mod settings;
+mod settle;
 mod shared;
+mod shelf;
 mod standings;
 mod suppressed;
 mod sweep;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod walk;
+mod work;
+mod writer;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use self::claim::{Claims, Wanted};
 use self::connect::{Connections, Role};
 use self::counted::Counters;
+use self::insert::{Insert, Inserts};
 pub use self::moving::PostgresMover;
 pub use self::settings::PostgresSettings;
 use self::shared::Common;
 use self::suppressed::List;
+use self::sweep::Sweeper;
+use self::work::{Note, Notes};
+use self::writer::{Desk, Purpose};
 use super::{
     Claim, Counts, Details, Entry, Filter, Lease, Page, Portion, Retried, Retry, Settlement,
     Shared, Start, Statistics, Store, StoreError, Suppressions, Usage,
@@ -38,13 +61,18 @@ use crate::clock::{SharedClock, Timestamp};
 use crate::message::QueueId;
 
 /// A queue in a PostgreSQL database.
+///
+/// Dropping it finishes what waits, as long as the runtime lives.
 #[derive(Debug)]
 pub struct PostgresStore {
     connections: Connections,
-    messages_max: u64,
-    common: Common,
+    inserts: Desk<Insert>,
+    notes: Desk<Note>,
+    claims: Desk<Wanted>,
+    common: Arc<Common>,
     list: List,
     counters: Counters,
+    sweeper: Sweeper,
 }
 
 impl PostgresStore {
@@ -54,21 +82,36 @@ impl PostgresStore {
         let mut client = connections.alone(Role::Schema).await?;
         migrate::migrate(&mut client).await?;
         moving::not_moved(&client).await?;
-        let common = Common::new(connections.clone());
-        Ok(Self {
-            list: List::new(connections.clone()),
-            counters: Counters::new(connections.clone()),
-            connections,
-            messages_max: settings.messages_max,
-            common,
-        })
+        Ok(Self::start(connections, settings.messages_max, Purpose::Daemon))
     }
-}
 
-impl PostgresStore {
     /// For a command that stands beside the daemons: it takes no part in what they share.
     pub async fn attach(settings: PostgresSettings) -> Result<Self, StoreError> {
-        Self::open(settings).await
+        let connections = Connections::new(&settings)?;
+        migrate::migrate(&mut connections.alone(Role::Schema).await?).await?;
+        Ok(Self::start(connections, u64::MAX, Purpose::Visitor))
+    }
+
+    /// Finishes what waits and takes nothing more. Reading still works.
+    pub async fn close(&self) {
+        tokio::join!(self.inserts.close(), self.notes.close(), self.claims.close());
+    }
+
+    fn start(connections: Connections, messages_max: u64, purpose: Purpose) -> Self {
+        let common = Arc::new(Common::new(connections.clone()));
+        let told = Arc::clone(&common);
+        let inserts = Inserts::new(messages_max, move || told.due());
+        let to = &connections;
+        Self {
+            inserts: Desk::start(to.clone(), Role::Inserts, inserts, purpose),
+            notes: Desk::start(to.clone(), Role::Settlements, Notes, purpose),
+            claims: Desk::start(to.clone(), Role::Claims, Claims::default(), purpose),
+            list: List::new(connections.clone()),
+            counters: Counters::new(connections.clone()),
+            sweeper: Sweeper::default(),
+            connections,
+            common,
+        }
     }
 
     /// The database's time.
@@ -92,41 +135,40 @@ impl Store for PostgresStore {
     }
 
     fn shared(&self) -> Option<&dyn Shared> {
-        Some(&self.common)
+        Some(&*self.common)
     }
 
-    async fn insert(&self, _entry: Entry) -> Result<(), StoreError> {
-        let _ = (&self.connections, self.messages_max);
-        self.common.due();
-        not_yet()
+    async fn insert(&self, entry: Entry) -> Result<(), StoreError> {
+        self.inserts.ask(|answer| Insert { entry, answer }).await
     }
 
     async fn claim(
         &self,
-        _portion: Portion,
-        _now: Timestamp,
-        _lease: Lease,
+        portion: Portion,
+        now: Timestamp,
+        lease: Lease,
     ) -> Result<Vec<Claim>, StoreError> {
-        not_yet()
+        self.claims.ask(|answer| Wanted::Claim { portion, now, lease, answer }).await
     }
 
-    async fn begin(&self, _start: Start) -> Result<(), StoreError> {
-        not_yet()
+    async fn begin(&self, start: Start) -> Result<(), StoreError> {
+        self.notes.ask(|answer| Note::Begin { start, answer }).await
     }
 
     async fn settle_all(
         &self,
-        _settlements: Vec<Settlement>,
+        settlements: Vec<Settlement>,
     ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-        not_yet()
+        self.notes.ask(|answer| Note::Settle { settlements, answer }).await
     }
 
-    async fn next_due(&self, _portion: &Portion) -> Result<Option<Timestamp>, StoreError> {
-        not_yet()
+    async fn next_due(&self, portion: &Portion) -> Result<Option<Timestamp>, StoreError> {
+        let portion = portion.clone();
+        self.claims.ask(|answer| Wanted::NextDue { portion, answer }).await
     }
 
-    async fn usage(&self, _from_hour: i64) -> Result<Vec<Usage>, StoreError> {
-        not_yet()
+    async fn usage(&self, from_hour: i64) -> Result<Vec<Usage>, StoreError> {
+        served::since(&self.connections, from_hour).await
     }
 
     async fn list(&self, filter: Filter) -> Result<Page, StoreError> {
@@ -142,7 +184,9 @@ impl Store for PostgresStore {
     }
 
     async fn retry(&self, id: QueueId, retry: Retry, now: Timestamp) -> Result<(), StoreError> {
-        operator::retry(&self.connections, id, &retry, now).await
+        operator::retry(&self.connections, id, &retry, now).await?;
+        self.common.due();
+        Ok(())
     }
 
     async fn retry_failed(
@@ -167,6 +211,6 @@ impl Store for PostgresStore {
         keep_bodies: Duration,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        sweep::sweep(&self.connections, keep_records, keep_bodies, now).await
+        self.sweeper.sweep(&self.connections, keep_records, keep_bodies, now).await
     }
 }

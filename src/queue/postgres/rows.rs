@@ -20,6 +20,13 @@ use crate::queue::{Attempt, Outcome, RecipientStatus, State, StoreError, Summary
 #[error("{0}")]
 pub(super) struct Unreadable(String);
 
+impl Unreadable {
+    /// For this reason.
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}
+
 impl From<Unreadable> for StoreError {
     fn from(error: Unreadable) -> Self {
         Self::Unavailable(format!("a record cannot be read: {error}"))
@@ -177,6 +184,12 @@ pub(super) fn list_json<T: Serialize>(list: &[T]) -> Result<Option<String>, Stor
 
 pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
     columns::to_json(value).map_err(unwritable)
+}
+
+/// For those who write many at a time, and could not say which of them is at fault.
+#[expect(clippy::expect_used, reason = "what the columns hold are lists, texts and numbers")]
+pub(super) fn sure<T>(json: Result<T, StoreError>) -> T {
+    json.expect("all of it can be written as JSON")
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it stands behind map_err")]

@@ -37,7 +37,7 @@ CREATE TABLE messages (
 );
 
 -- Each open message is in one of these two: claimed, by the end of its lease, or waiting, in groups that take turns.
-CREATE INDEX leases ON messages (due_at) WHERE state = 1;
+CREATE INDEX leases ON messages (due_at, id) WHERE state = 1;
 CREATE INDEX waiting ON messages (way, bulk, share, due_at, id) WHERE state = 0;
 -- What an operator looks for, newest first.
 CREATE INDEX stopped ON messages (state, id) WHERE state >= 3;

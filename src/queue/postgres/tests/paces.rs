@@ -18,7 +18,8 @@ const SECOND: Duration = Duration::from_secs(1);
 /// So many instances' connections to one new database.
 async fn instances(count: usize) -> Vec<Connections> {
     let server = server::common();
-    let settings = PostgresSettings::new(server.url(&server.database()).parse().unwrap());
+    let url = server.url(&server.database()).parse().unwrap();
+    let settings = PostgresSettings::new(url);
     PostgresStore::open(settings.clone()).await.unwrap();
     (0..count).map(|_| Connections::new(&settings).unwrap()).collect()
 }
