@@ -33,6 +33,10 @@ impl Way {
             })
         };
         let (from, to) = (read("--from", args.from.expose())?, read("--to", args.to.expose())?);
+        if from == to {
+            complain("mailferry: --from and --to are the same queue\n");
+            return Err(Exit::Usage);
+        }
         Ok(Self { from, to, again: args.again, as_json })
     }
 }
@@ -108,10 +112,9 @@ fn bare(error: &StoreError) -> String {
 fn explain(error: &MoveError) -> String {
     match error {
         MoveError::NotMoved(_) | MoveError::InUse { .. } => error.to_string(),
-        MoveError::Store { place, error } => format!(
-            "{place}: {}; what was copied is kept: run this again to go on",
-            bare(error)
-        ),
+        MoveError::Store { place, error } => {
+            format!("{place}: {}; what was copied is kept: run this again to go on", bare(error))
+        }
     }
 }
 
@@ -257,14 +260,19 @@ mod tests {
     fn what_is_no_queue_is_a_fault_of_usage() {
         assert_eq!(way("sqlite:", "sqlite:b.db").unwrap_err(), Exit::Usage);
         assert_eq!(way("sqlite:a.db", "mysql://db/x").unwrap_err(), Exit::Usage);
+        assert_eq!(way("sqlite:a.db", "sqlite:a.db").unwrap_err(), Exit::Usage);
         assert!(way("sqlite:a.db", "sqlite:b.db").is_ok());
     }
 
     #[test]
     fn what_was_done_is_told_in_numbers_and_says_what_comes_next() {
-        let summary = Summary { messages: 12, open: 3, added: 10, updated: 2, ..Summary::default() };
+        let summary =
+            Summary { messages: 12, open: 3, added: 10, updated: 2, ..Summary::default() };
         let text = told("sqlite:/a.db", "sqlite:/b.db", &summary);
-        assert!(text.starts_with("12 messages are in sqlite:/b.db, 3 of them still to be sent"), "{text}");
+        assert!(
+            text.starts_with("12 messages are in sqlite:/b.db, 3 of them still to be sent"),
+            "{text}"
+        );
         assert!(text.contains("10 new there, 2 brought up to date"), "{text}");
         assert!(text.contains("Set queue.url to sqlite:/b.db"), "{text}");
         assert!(!text.contains("cancelled"), "{text}");

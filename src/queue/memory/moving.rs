@@ -307,9 +307,10 @@ fn take(row: Record) -> Result<Kept, StoreError> {
         number,
         of,
     });
-    let begun = row.begun_by.zip(row.begun_at).map(|(provider, at)| {
-        Ok::<_, StoreError>(Doubt { provider, since: time(at)?, place })
-    });
+    let begun = row
+        .begun_by
+        .zip(row.begun_at)
+        .map(|(provider, at)| Ok::<_, StoreError>(Doubt { provider, since: time(at)?, place }));
     let sender = row.sender.as_deref().map(str::parse::<Address>).transpose();
     Ok(Kept {
         size: u64::try_from(row.size).unwrap_or_default(),
@@ -387,8 +388,17 @@ fn give_counters(counters: &Counters) -> Result<Vec<Aside>, StoreError> {
 }
 
 fn take_counter(row: Aside) -> Result<Sample, StoreError> {
-    let Aside::Counter { at, provider, received, delivered, failed, cancelled, attempts, latency, .. } =
-        row
+    let Aside::Counter {
+        at,
+        provider,
+        received,
+        delivered,
+        failed,
+        cancelled,
+        attempts,
+        latency,
+        ..
+    } = row
     else {
         return Err(unreadable("no counter"));
     };

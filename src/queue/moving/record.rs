@@ -91,15 +91,20 @@ pub enum AsideKind {
 
 impl AsideKind {
     /// All of it.
-    pub const ALL: [Self; 4] =
-        [Self::Suppressions, Self::Usage, Self::Counters, Self::Submissions];
+    pub const ALL: [Self; 4] = [Self::Suppressions, Self::Usage, Self::Counters, Self::Submissions];
 }
 
 /// One row of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Aside {
     /// An address that gets no mail. Of two of one mailbox the later one stays.
-    Suppression { mailbox: String, address: String, reason: String, note: Option<String>, since: i64 },
+    Suppression {
+        mailbox: String,
+        address: String,
+        reason: String,
+        note: Option<String>,
+        since: i64,
+    },
     /// What counts for quotas. The larger one stays: to add them up would count twice when a move is repeated.
     Usage { hour: i64, provider: String, recipients: i64 },
     /// Counters of one step. Those of more messages stay, for the same reason.

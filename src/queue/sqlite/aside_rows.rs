@@ -29,7 +29,8 @@ pub(super) fn read(
     } else {
         format!("WHERE ({keys}) > ({})", vec!["?"; last.len()].join(", "))
     };
-    let sql = format!("SELECT {columns} FROM {table} {condition} ORDER BY {keys} LIMIT {ASIDE_SLICE}");
+    let sql =
+        format!("SELECT {columns} FROM {table} {condition} ORDER BY {keys} LIMIT {ASIDE_SLICE}");
     connection
         .prepare_cached(&sql)?
         .query_map(params_from_iter(last), |row| take(kind, row))?

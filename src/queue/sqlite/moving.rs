@@ -16,11 +16,11 @@ use super::rows::{self, Id};
 use super::{aside_rows as aside, file, insert, void_leases};
 use crate::clock::Timestamp;
 use crate::message::QueueId;
+use crate::queue::StoreError;
 use crate::queue::moving::{
     Aside, AsideKind, Call, ENDED_ELSEWHERE, Judgement, Mark, Movable, Passage, Record, Sketch,
     StoreId, Taken, judge,
 };
-use crate::queue::StoreError;
 
 /// A file that was opened to be moved from or to. It keeps daemons away.
 pub struct SqliteMover {
@@ -160,8 +160,7 @@ impl Movable for SqliteMover {
 
     async fn count(&self) -> Result<u64, StoreError> {
         self.run(|connection| {
-            connection
-                .query_row("SELECT count(*) FROM messages", [], |row| rows::unsigned(row, 0))
+            connection.query_row("SELECT count(*) FROM messages", [], |row| rows::unsigned(row, 0))
         })
         .await
     }
@@ -264,9 +263,7 @@ impl Movable for SqliteMover {
 
     async fn write_aside(&self, slice: Vec<Aside>) -> Result<(), StoreError> {
         self.run(move |connection| {
-            in_one_step(connection, |step| {
-                slice.iter().try_for_each(|row| aside::write(step, row))
-            })
+            in_one_step(connection, |step| slice.iter().try_for_each(|row| aside::write(step, row)))
         })
         .await
     }

@@ -29,8 +29,7 @@ fn moment(rng: &mut Rng) -> i64 {
 fn recipients(rng: &mut Rng) -> String {
     let one = |rng: &mut Rng| {
         let number = rng.u32(..);
-        let state =
-            ["queued", "delivered", "failed", "cancelled", "suppressed"][rng.usize(0..5)];
+        let state = ["queued", "delivered", "failed", "cancelled", "suppressed"][rng.usize(0..5)];
         let rest = ["", ",\"reason\":\"550 \\\"no\\\"\"", ",\"again\":2"][rng.usize(0..3)];
         format!("{{\"address\":\"a{number}@example.net\",\"state\":\"{state}\"{rest}}}")
     };
@@ -186,7 +185,10 @@ pub(in crate::queue) async fn there_and_back(one: &dyn Movable, other: &dyn Mova
     let ends = Ends { source: one, target: other, again: false };
     let done = migrate(ends, &SystemClock, &mut |step| steps.push(step)).await.unwrap();
     assert_eq!((done.messages, done.added, done.updated, done.open), (300, 300, 0, open));
-    assert_eq!((done.suppressions, done.usage, done.counters, done.submissions), (300, 300, 300, 300));
+    assert_eq!(
+        (done.suppressions, done.usage, done.counters, done.submissions),
+        (300, 300, 300, 300)
+    );
     assert_eq!(steps.last(), Some(&Step::Aside { kind: AsideKind::Submissions, done: 300 }));
     assert_eq!(everything(other).await, (filled.clone(), rows.clone()));
     assert_eq!(one.mark().await.unwrap().unwrap().passage, Passage::Gone);

@@ -203,8 +203,10 @@ impl World {
                 continue;
             }
             let store = Arc::clone(&self.spots[spot].0);
-            let claims =
-                store.claim(up_to(10_000), at(self.second), lease(self.second + 600)).await.unwrap();
+            let claims = store
+                .claim(up_to(10_000), at(self.second), lease(self.second + 600))
+                .await
+                .unwrap();
             for claim in claims {
                 *self.sent.get_mut(&claim.message.id).unwrap() += 1;
                 store.settle(delivered(&claim, "resend", self.second)).await.unwrap();

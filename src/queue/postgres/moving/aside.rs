@@ -33,9 +33,13 @@ pub(super) async fn read(
     };
     let last = after.map(place).unwrap_or_default();
     let marks: Vec<String> = (1..=last.len()).map(|n| format!("${n}")).collect();
-    let condition =
-        if last.is_empty() { String::new() } else { format!("WHERE ({keys}) > ({})", marks.join(", ")) };
-    let sql = format!("SELECT {columns} FROM {table} {condition} ORDER BY {keys} LIMIT {ASIDE_SLICE}");
+    let condition = if last.is_empty() {
+        String::new()
+    } else {
+        format!("WHERE ({keys}) > ({})", marks.join(", "))
+    };
+    let sql =
+        format!("SELECT {columns} FROM {table} {condition} ORDER BY {keys} LIMIT {ASIDE_SLICE}");
     let last: Vec<&(dyn ToSql + Sync)> =
         last.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
     let found = client.query(&sql, &last).await.map_err(|error| unavailable(&error))?;
@@ -129,7 +133,8 @@ pub(super) async fn write(step: &Transaction<'_>, slice: &[Aside]) -> Result<(),
         (AsideKind::Counters, COUNTERS),
         (AsideKind::Submissions, SUBMISSIONS),
     ] {
-        let rows: Vec<Value> = slice.iter().filter(|row| row.kind() == kind).map(row_json).collect();
+        let rows: Vec<Value> =
+            slice.iter().filter(|row| row.kind() == kind).map(row_json).collect();
         if !rows.is_empty() {
             step.execute(sql, &[&Value::Array(rows).to_string()]).await?;
         }

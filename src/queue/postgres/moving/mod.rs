@@ -270,8 +270,7 @@ impl Movable for PostgresMover {
         let now = millis(now);
         let mut held = self.client().await;
         let client = held.get()?;
-        let sql =
-            "UPDATE messages SET state = 4, finished_at = $4, error = $5, begun_by = NULL, batch = NULL, \
+        let sql = "UPDATE messages SET state = 4, finished_at = $4, error = $5, begun_by = NULL, batch = NULL, \
              lease_owner = NULL, \
              recipients = replace(recipients, '\"state\":\"queued\"', '\"state\":\"cancelled\"') \
              WHERE id > $1 AND id <= $2 AND state < 2 AND id <> ALL($3)";

@@ -45,9 +45,8 @@ const COLUMNS: &str = "id, state, due_at, lease, deferrals, received_at, trying_
 /// These messages with all that is kept of them.
 pub(super) async fn read(client: &Client, ids: &[QueueId]) -> Result<Vec<Record>, StoreError> {
     let ids: Vec<Uuid> = ids.iter().copied().map(uuid).collect();
-    let query = async |sql: &str| {
-        client.query(sql, &[&ids]).await.map_err(|error| unavailable(&error))
-    };
+    let query =
+        async |sql: &str| client.query(sql, &[&ids]).await.map_err(|error| unavailable(&error));
     let sql = format!("SELECT {COLUMNS} FROM messages WHERE id = ANY($1) ORDER BY id");
     let found = query(&sql).await?;
     let mut records = found.iter().map(record).collect::<Result<Vec<_>, _>>()?;

@@ -54,7 +54,9 @@ async fn no_instance_starts_on_a_queue_that_has_gone_and_nothing_changes_in_it()
     let server = server::common();
     let (here, there) = (server.database(), server.database());
     let (one, other) = (mover(&here).await, mover(&there).await);
-    one.write((0..3).map(|n| record(&mut fastrand::Rng::with_seed(70 + n))).collect()).await.unwrap();
+    one.write((0..3).map(|n| record(&mut fastrand::Rng::with_seed(70 + n))).collect())
+        .await
+        .unwrap();
     moved(&one, &other).await;
 
     let refusal = PostgresStore::open(settings(&here, 10)).await.unwrap_err().to_string();

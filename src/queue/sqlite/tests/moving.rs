@@ -106,7 +106,10 @@ async fn what_has_not_arrived_wholly_is_not_used() {
     }
     for path in [&old, &new] {
         let refusal = refusal_of_a_daemon(path);
-        assert!(refusal.contains("is not finished: run the same `mailferry queue migrate` again"), "{refusal}");
+        assert!(
+            refusal.contains("is not finished: run the same `mailferry queue migrate` again"),
+            "{refusal}"
+        );
     }
     assert!(!moved(&old, &new).await.was_done);
     assert!(moved(&old, &new).await.was_done);
