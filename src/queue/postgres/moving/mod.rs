@@ -55,6 +55,15 @@ impl PostgresMover {
         })
     }
 
+    /// What to do about an instance that lives.
+    fn used_by(&self, row: &Row) -> Result<String, StoreError> {
+        let (owner, seconds): (String, _) = (get(row, 0)?, self.takeover_after.as_secs());
+        Ok(format!(
+            "the instance {owner} uses this queue: stop all of them; one that was killed counts for {seconds} seconds more \
+             (queue.takeover_after)"
+        ))
+    }
+
     async fn client(&self) -> Held<'_> {
         Held(self.client.lock().await)
     }
@@ -167,16 +176,18 @@ impl Movable for PostgresMover {
     }
 
     async fn set_mark(&self, mark: Option<Mark>) -> Result<(), StoreError> {
-        if mark.is_some()
-            && let Some(who) = self.in_use().await?
-        {
-            return Err(StoreError::Unavailable(who));
-        }
         let mut held = self.client().await;
         let step = held.step().await?;
+        // Whoever begins to live waits here, and finds the mark.
+        let lock = step.batch_execute("LOCK TABLE instances IN SHARE ROW EXCLUSIVE MODE").await;
+        lock.map_err(|error| unavailable(&error))?;
+        if mark.is_some() {
+            let found = step.query(LIVING, &[&signed(self.takeover_after.as_millis())]).await;
+            if let Some(row) = found.map_err(|error| unavailable(&error))?.first() {
+                return Err(StoreError::Unavailable(self.used_by(row)?));
+            }
+        }
         let done = async {
-            // Whoever begins to live waits here, and finds the mark.
-            step.batch_execute("LOCK TABLE instances IN SHARE ROW EXCLUSIVE MODE").await?;
             set_mark(&step, mark.as_ref()).await?;
             step.commit().await
         };
@@ -186,12 +197,7 @@ impl Movable for PostgresMover {
     async fn in_use(&self) -> Result<Option<String>, StoreError> {
         let silent = signed(self.takeover_after.as_millis());
         let found = self.client().await.query(LIVING, &[&silent]).await?;
-        let Some(row) = found.first() else { return Ok(None) };
-        let (owner, seconds): (String, _) = (get(row, 0)?, self.takeover_after.as_secs());
-        Ok(Some(format!(
-            "the instance {owner} uses this queue: stop all of them; one that was killed counts for {seconds} seconds more \
-             (queue.takeover_after)"
-        )))
+        found.first().map(|row| self.used_by(row)).transpose()
     }
 
     async fn count(&self) -> Result<u64, StoreError> {
