@@ -63,6 +63,17 @@ need_postfix() {
     install_packages postfix
 }
 
+# need_postgresql installs the server. Its package would make a database and serve it; where nobody has said otherwise, it
+# does not: the tests have servers of their own.
+need_postgresql() {
+    local choice=/etc/postgresql-common/createcluster.conf
+    ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || return 0
+    if command -v apt-get >/dev/null 2>&1 && [ ! -e "$choice" ]; then
+        as_root install -D --mode=644 /dev/stdin "$choice" <<<'create_main_cluster = false' || true
+    fi
+    install_packages postgresql
+}
+
 # need_prometheus FOLDER: promtool and prometheus, from Debian's package. It is unpacked and not installed: installed, it
 # would begin to serve.
 need_prometheus() {

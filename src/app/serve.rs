@@ -93,6 +93,7 @@ async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
     }
     tracing::info!(protocol = "http", address = %server.address(), "listening");
 
+    let (feed_of_others, followed) = (feed.clone(), Arc::clone(&store));
     let side = http::Side {
         store: Arc::clone(&store),
         feed,
@@ -126,6 +127,8 @@ async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
     });
     let keeping = Retention::keep(retained, store, Arc::clone(&clock), stop_delivery.clone());
     let mut keeper = tokio::spawn(keeping);
+    // A panic in it costs the live page what the other instances do, and no mail.
+    tokio::spawn(feed_of_others.follow(followed, stop_http.clone()));
     let mut sending = tokio::spawn({
         let (delivery, stop) = (delivery.clone(), stop_delivery.clone());
         async move { delivery.run(stop, shutdown::GRACE).await }

@@ -34,7 +34,7 @@ impl Engine {
         provider: Option<&str>,
     ) -> Result<Sent, NotSent> {
         let id = message.id;
-        let mut job = Job::new(Claim::fresh(message, 1), self.lease().expires, way, None);
+        let mut job = Job::new(Claim::fresh(message, 1), self.lease(), way, None);
         let size = job.claim.message.raw.len();
         let deadline = Instant::now() + SEAT_PATIENCE;
         job.room = timeout(ROOM_PATIENCE, self.memory.take(size)).await.ok().flatten();

@@ -69,7 +69,7 @@ impl Engine {
             }
             // Also before the first: the message may have waited long for its slot.
             let stopping = !first && self.closing.load(Ordering::Relaxed);
-            if stopping || job.lease_ends(self.now()) {
+            if stopping || job.lease_ends(self.now()) || !self.still_holds(job).await {
                 return Err(Obstacle::Interrupted);
             }
             first = false;

@@ -115,6 +115,9 @@ impl Engine {
         }
         let Some(joined) = lane.provider.join(calls) else { return Ok(None) };
         let leave = self.leave(lane.lane, addressings).map_err(Obstacle::Stopped)?;
+        if !self.holds(job) {
+            return Err(Obstacle::Interrupted);
+        }
         let anew = job.times_anew(addressings.iter().flat_map(Addressing::recipients));
         let key = IdempotencyKey::of(job.claim.message.id, &joined).anew(anew);
         let (timing, result) =
@@ -160,6 +163,9 @@ impl Engine {
     ) -> Result<Option<SendError>, Obstacle> {
         let leave =
             self.leave(lane.lane, std::slice::from_ref(addressing)).map_err(Obstacle::Stopped)?;
+        if !self.holds(job) {
+            return Err(Obstacle::Interrupted);
+        }
         let anew = job.times_anew(addressing.recipients());
         let key = IdempotencyKey::of(job.claim.message.id, call).anew(anew);
         let (timing, result) = self.timed(1, lane.provider.send(call, &key)).await;

@@ -71,6 +71,10 @@ impl Engine {
                         return self.stopped(&way, slot, *crew, stop, repeat).await;
                     }
                 };
+                if !crew.jobs.iter().all(|job| self.holds(job)) {
+                    drop(leave);
+                    return self.hand_all_back(slot, crew.jobs);
+                }
                 // What the calls hold is in the joined one.
                 crew.calls.iter_mut().for_each(|call| call.body = Bytes::new());
                 let key = IdempotencyKey::of(batch.0, &joined);
@@ -182,8 +186,11 @@ impl Engine {
         jobs: Vec<Job>,
         bytes: usize,
     ) -> Boarding {
+        if let Some(first) = jobs.first() {
+            self.still_holds(first).await;
+        }
         let (late, jobs): (Vec<_>, Vec<_>) =
-            jobs.into_iter().partition(|job| job.lease_ends(self.now()));
+            jobs.into_iter().partition(|job| job.lease_ends(self.now()) || !self.holds(job));
         late.into_iter().for_each(|job| self.hand_back(job));
         let bytes_max = way.provider.capabilities().batch.map_or(0, |b| b.request_bytes_max);
         let mut left = bytes.min(bytes_max).saturating_sub(2);
@@ -251,6 +258,11 @@ impl Engine {
     /// that get no mail: it may have arrived, and without one of them the others would get it twice.
     async fn board_again(&self, way: &Lane<'_>, jobs: Vec<Job>) -> Boarding {
         if self.closing.load(Ordering::Relaxed) || jobs.iter().any(|job| job.lease_ends(self.now()))
+        {
+            return Boarding::Over(jobs);
+        }
+        if let Some(first) = jobs.first()
+            && !self.still_holds(first).await
         {
             return Boarding::Over(jobs);
         }

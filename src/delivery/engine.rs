@@ -16,6 +16,7 @@ use super::events::{EventLog, Observers};
 use super::job::Job;
 use super::lane::LaneId;
 use super::memory::{Memory, Room};
+use super::others::Tellings;
 use super::placing::Placement;
 use super::policy::Policy;
 use super::slot::Slot;
@@ -24,7 +25,7 @@ use crate::clock::{SharedClock, Timestamp};
 use crate::queue::{Claim, Lease, Next, Store};
 
 /// How long a claim holds.
-const LEASE: Duration = Duration::from_mins(15);
+pub(super) const LEASE: Duration = Duration::from_mins(15);
 
 /// Delivery's shared state.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ pub(super) struct Engine {
     policy: ArcSwap<Policy>,
     pub(super) observers: Observers,
     pub(super) clock: SharedClock,
-    /// This instance's name on its leases.
+    /// This instance's name on its leases, where there are no others.
     pub(super) owner: Arc<str>,
     pub(super) memory: Memory,
     /// Wakes the pump.
@@ -47,6 +48,8 @@ pub(super) struct Engine {
     pub(super) settings_since: AtomicI64,
     /// The list of addresses that get no mail, where there is no queue.
     pub(super) suppressions: OnceLock<StoreHandle>,
+    /// What the other instances are to be told.
+    pub(super) telling: Tellings,
     pub(super) tasks: TaskTracker,
 }
 
@@ -82,6 +85,7 @@ impl Engine {
             closing: AtomicBool::new(false),
             settings_since,
             suppressions: OnceLock::new(),
+            telling: Tellings::default(),
             tasks: TaskTracker::new(),
         }
     }
@@ -117,20 +121,10 @@ impl Engine {
         self.board.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// A claim by this instance, from now.
-    pub(super) fn lease(&self) -> Lease {
-        Lease { owner: Arc::clone(&self.owner), expires: self.now() + LEASE }
-    }
-
     /// Finds the lane for a large message claimed from the queue and starts it.
-    pub(super) fn offer(
-        self: &Arc<Self>,
-        claim: Claim,
-        lease_expires: Timestamp,
-        room: Option<Room>,
-    ) {
+    pub(super) fn offer(self: &Arc<Self>, claim: Claim, lease: Lease, room: Option<Room>) {
         let way = self.way(&claim.message);
-        self.dispatch(Job::new(claim, lease_expires, way, room));
+        self.dispatch(Job::new(claim, lease, way, room));
     }
 
     /// Starts a message, parks it, or returns it to the queue.
@@ -244,6 +238,9 @@ impl Engine {
 
     /// Writes down how a message ends, or the part of it whose turn it was; then the others have theirs.
     pub(super) async fn conclude(self: &Arc<Self>, mut job: Job, next: Next) {
+        let lost = job.attempts.is_empty() && !self.holds(&job);
+        // What becomes of it is another instance's to say.
+        let next = if lost { course::wait(self.now(), None) } else { next };
         let fails = matches!(next, Next::Failed { .. });
         match job.end_part(next) {
             Some(next) => {

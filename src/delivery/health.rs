@@ -11,7 +11,7 @@ use super::course;
 use super::engine::Engine;
 use super::job::Job;
 use super::lane::LaneId;
-use super::notices;
+use super::others::Found;
 use super::standing::Change;
 use crate::clock::Timestamp;
 use crate::provider::{SendError, Verdict};
@@ -32,6 +32,32 @@ fn advice(verdict: Verdict) -> &'static str {
         | Verdict::Unknown
         | Verdict::Bug => "",
     }
+}
+
+/// Logs that a lane takes mail again; what the operator's address is told of it.
+fn recovered_of(board: &Board, lane: LaneId) -> Option<Found> {
+    tracing::info!(provider = board.name(lane), "the provider takes mail again");
+    (!board.is_brought(lane)).then_some(Found::Recovered)
+}
+
+/// Logs that a lane is set aside; what the operator's address is told of it.
+fn set_aside_of(board: &Board, lane: LaneId, error: &SendError, now: Timestamp) -> Option<Found> {
+    let (provider, outcome) = (board.name(lane), course::outcome(error).name());
+    if board.is_brought(lane) {
+        // It stops nobody else's mail.
+        tracing::warn!(provider, outcome, error = %error, "a provider account that a client brought is set aside; its mail waits");
+        return None;
+    }
+    let advice = advice(error.verdict);
+    let punctuated = if advice.is_empty() { "" } else { ". " };
+    tracing::error!(
+        provider,
+        outcome,
+        error = %error,
+        "the provider is set aside; its mail waits or goes to the next provider{punctuated}{advice}"
+    );
+    let state = board.state(lane, now).name();
+    Some(Found::SetAside { state, error: error.to_string(), advice })
 }
 
 /// How long after it was counted a call may be made.
@@ -75,8 +101,10 @@ impl Engine {
 
     pub(super) fn note_success(&self, Lane { lane, edition, .. }: Lane<'_>) {
         let (mut board, now) = (self.board(), self.now());
-        if board.succeeded(lane, edition, now) {
-            self.tell_recovered(&board, lane, now);
+        let recovered = board.succeeded(lane, edition, now);
+        let found = if recovered { recovered_of(&board, lane) } else { None };
+        self.tell_others(&mut board, lane, found, false, now);
+        if recovered {
             drop(board);
             self.pump.notify_one();
         }
@@ -84,10 +112,15 @@ impl Engine {
 
     pub(super) fn note_failure(&self, Lane { lane, edition, .. }: Lane<'_>, error: &SendError) {
         let (mut board, now) = (self.board(), self.now());
-        match board.failed(lane, edition, error, now) {
-            Change::Same => return,
-            Change::SetAside => self.tell_set_aside(&board, lane, error, now),
-            Change::Recovered => self.tell_recovered(&board, lane, now),
+        let change = board.failed(lane, edition, error, now);
+        let found = match change {
+            Change::Same => None,
+            Change::SetAside => set_aside_of(&board, lane, error, now),
+            Change::Recovered => recovered_of(&board, lane),
+        };
+        self.tell_others(&mut board, lane, found, false, now);
+        if change == Change::Same {
+            return;
         }
         drop(board);
         self.pump.notify_one();
@@ -102,35 +135,6 @@ impl Engine {
         if let Some(moved) = board.carried(job, lane, now) {
             self.log().moved(&moved, now);
         }
-    }
-
-    fn tell_recovered(&self, board: &Board, lane: LaneId, now: Timestamp) {
-        let provider = board.name(lane);
-        tracing::info!(provider, "the provider takes mail again");
-        if !board.is_brought(lane) {
-            self.observers.notices.tell(&notices::Event::ProviderRecovered { provider }, now);
-        }
-    }
-
-    fn tell_set_aside(&self, board: &Board, lane: LaneId, error: &SendError, now: Timestamp) {
-        let (provider, outcome) = (board.name(lane), course::outcome(error).name());
-        if board.is_brought(lane) {
-            // It stops nobody else's mail.
-            tracing::warn!(provider, outcome, error = %error, "a provider account that a client brought is set aside; its mail waits");
-            return;
-        }
-        let advice = advice(error.verdict);
-        let punctuated = if advice.is_empty() { "" } else { ". " };
-        tracing::error!(
-            provider,
-            outcome,
-            error = %error,
-            "the provider is set aside; its mail waits or goes to the next provider{punctuated}{advice}"
-        );
-        let error = error.to_string();
-        let state = board.state(lane, now).name();
-        let event = notices::Event::SetAside { provider, state, error: &error, advice };
-        self.observers.notices.tell(&event, now);
     }
 
     /// Asks a closed provider, without mail, whether it works again.
@@ -161,9 +165,12 @@ impl Engine {
         {
             let (mut board, now) = (self.board(), self.now());
             let change = board.checked(lane, edition, result.as_ref().map(drop), now);
-            if let (Change::SetAside, Err(error)) = (change, &result) {
-                self.tell_set_aside(&board, lane, error, now);
-            }
+            let found = match (change, &result) {
+                (Change::SetAside, Err(error)) => set_aside_of(&board, lane, error, now),
+                (Change::SetAside | Change::Same | Change::Recovered, _) => None,
+            };
+            // That it is still closed spares the others their checks.
+            self.tell_others(&mut board, lane, found, result.is_err(), now);
             tracing::debug!(provider = board.name(lane), alive = result.is_ok(), "checked");
         }
         if result.is_ok() {

@@ -80,10 +80,11 @@ impl Engine {
     ) -> Result<QueueId, StoreError> {
         let id = message.id;
         let fresh = self.board().fresh(&message, &way, self.now());
-        let open = fresh.takes && !self.closing.load(Ordering::Relaxed);
+        let closing = self.closing.load(Ordering::Relaxed);
+        let open = fresh.takes && !closing && self.is_present();
         let room = if open { self.memory.try_take(message.raw.len()) } else { None };
         let lease = room.is_some().then(|| self.lease());
-        let expires = lease.as_ref().map(|lease| lease.expires);
+        let held = lease.clone();
         // What is noted is repeated without a look at the list of addresses that get no mail: then there must have been a
         // call.
         let may_note = lease.is_some() && self.list().is_none();
@@ -97,10 +98,10 @@ impl Engine {
         };
         store.insert(entry).await?;
         self.log().accepted(&message);
-        match expires {
-            Some(expires) => {
+        match held {
+            Some(lease) => {
                 let claim = Claim::fresh(message, BIRTH_LEASE);
-                let mut job = Job::new(claim, expires, way, room).in_parts(fresh.parts);
+                let mut job = Job::new(claim, lease, way, room).in_parts(fresh.parts);
                 job.begun = provider;
                 self.dispatch(job);
             }

@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::config::OnUnclear;
 use crate::message::{Address, Email};
 use crate::queue::{
-    Attempt, Claim, Next, Outcome, Place, RecipientState, RecipientStatus, Turn, Usage,
+    Attempt, Claim, Lease, Next, Outcome, Place, RecipientState, RecipientStatus, Turn, Usage,
 };
 
 /// No call is begun when less than this is left of the lease: what is due again goes to somebody else as well.
@@ -22,6 +22,8 @@ const LEASE_MARGIN: Duration = Duration::from_mins(2);
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) claim: Claim,
+    /// The name under which this instance has claimed it.
+    pub(super) owner: Arc<str>,
     /// When the queue would hand the message to somebody else.
     pub(super) lease_expires: Timestamp,
     /// By which way it goes.
@@ -68,12 +70,7 @@ fn malformed_at(claim: &Claim) -> Vec<String> {
 }
 
 impl Job {
-    pub(super) fn new(
-        claim: Claim,
-        lease_expires: Timestamp,
-        way: Way,
-        room: Option<Room>,
-    ) -> Self {
+    pub(super) fn new(claim: Claim, lease: Lease, way: Way, room: Option<Room>) -> Self {
         let doubt = claim.doubt.clone().map(Doubt::from);
         let passed_over = malformed_at(&claim);
         Self {
@@ -86,7 +83,8 @@ impl Job {
             alone: false,
             in_company: false,
             claim,
-            lease_expires,
+            owner: lease.owner,
+            lease_expires: lease.expires,
             way,
             parts: Parts::default(),
             email: None,

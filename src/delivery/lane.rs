@@ -16,7 +16,7 @@ use super::status::{ProviderState, ProviderStatus};
 use super::waiting::{Batching, Departure, Waiting};
 use crate::clock::Timestamp;
 use crate::provider::{Batch, Provider, Rate, SendError, Verdict};
-use crate::queue::{Turn, WayKey};
+use crate::queue::{Condition, Turn, WayKey};
 
 /// Messages that are read from the queue to wait in memory for one open lane, where it takes them one by one.
 const PARKED_PER_LANE: usize = 64;
@@ -90,6 +90,8 @@ pub(super) struct Lane {
     pub(super) owing: bool,
     /// Not configured any more: calls that are under way end, and that is all.
     pub(super) retired: bool,
+    /// How the instances know this account to stand, and since when.
+    pub(super) known: Option<(Condition, Timestamp)>,
     /// When the last of those that were sent back comes round again.
     returns: Timestamp,
 }
@@ -116,6 +118,7 @@ impl Lane {
             left_out: false,
             owing: false,
             retired: false,
+            known: None,
             returns: Timestamp::MIN,
             edition: 0,
             account_since: 0,
@@ -150,6 +153,7 @@ impl Lane {
         self.standing.try_again(now);
         self.edition += 1;
         if !same_account {
+            self.known = None;
             self.account_since = self.edition;
             self.standing.forget_rest(now);
         }

@@ -23,6 +23,12 @@ impl SetupMark {
         }
         Self(mark)
     }
+
+    /// Enough of it to see that it is not another one, and too little to guess a secret from.
+    pub(super) fn short(&self) -> u16 {
+        let [first, second, ..] = self.0;
+        u16::from_be_bytes([first, second])
+    }
 }
 
 impl fmt::Debug for SetupMark {

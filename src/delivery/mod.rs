@@ -35,6 +35,7 @@ mod mark;
 mod memory;
 mod notices;
 mod offering;
+mod others;
 mod outbox;
 mod parts;
 mod placing;
@@ -51,6 +52,7 @@ mod suppressed;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod told;
 mod units;
 mod waiting;
 mod ways;
@@ -181,16 +183,21 @@ impl Delivery {
             let (engine, told) = (Arc::clone(&engine), told.clone());
             async move { engine.observers.notices.run(Arc::clone(&engine.clock), told).await }
         });
+        let following = tokio::spawn(Arc::clone(&engine).follow_others(told.clone()));
         Arc::clone(&engine).pump(shutdown).await;
         engine.tasks.close();
-        if tokio::time::timeout(grace, engine.tasks.wait()).await.is_err() {
+        let ended = tokio::time::timeout(grace, engine.tasks.wait()).await;
+        if ended.is_ok() {
+            engine.leave_others().await;
+        } else {
             tracing::warn!(
                 calls = engine.tasks.len(),
                 "calls to providers did not end in time; their messages stay in the queue"
             );
         }
         told.cancel();
-        // It ends by itself within seconds; a panic in it costs no mail.
+        // They end by themselves within seconds; a panic in them costs no mail.
+        let _ = following.await;
         let _ = telling.await;
     }
 

@@ -7,19 +7,18 @@ use super::course;
 use super::engine::Engine;
 use super::job::Job;
 use super::units::UnitPlacement;
-use crate::clock::Timestamp;
-use crate::queue::{Claim, Place};
+use crate::queue::{Claim, Lease, Place};
 
 impl Engine {
     /// Finds lanes for messages claimed from the queue, none of them large, and starts them. Batches that are to be
     /// repeated are put together again; of the others those that can travel together wait for each other.
-    pub(super) async fn offer_all(self: &Arc<Self>, claims: Vec<Claim>, expires: Timestamp) {
+    pub(super) async fn offer_all(self: &Arc<Self>, claims: Vec<Claim>, lease: &Lease) {
         let mut singles = Vec::new();
         let mut units: Vec<(Place, Vec<Job>)> = Vec::new();
         for claim in claims {
             let room = self.memory.take_what_is_left(claim.message.raw.len());
             let way = self.way(&claim.message);
-            let job = Job::new(claim, expires, way, room);
+            let job = Job::new(claim, lease.clone(), way, room);
             match (job.place(), units.last_mut()) {
                 (None, _) => singles.push(job),
                 (Some(place), Some((of, unit))) if of.batch == place.batch => unit.push(job),

@@ -13,7 +13,7 @@ use super::job::Job;
 use super::memory::{Seat, is_large};
 use super::placing::Placement;
 use crate::clock::Timestamp;
-use crate::queue::{Claim, Next, Portion};
+use crate::queue::{Claim, Lease, Next, Portion};
 
 /// The net below the wake-ups: another process (`mailferry queue retry`) may have made something due.
 const POLL: Duration = Duration::from_secs(2);
@@ -100,9 +100,12 @@ impl Engine {
             let portion = portion?;
             // Cleared before the read: what comes in meanwhile sets it again.
             self.backlog.store(false, Ordering::Relaxed);
+            if !self.is_present() {
+                // What was claimed now might go to others at once.
+                return Some(Some(now + POLL));
+            }
             let lease = self.lease();
-            let expires = lease.expires;
-            let claims = match store.claim(portion.clone(), now, lease).await {
+            let claims = match store.claim(portion.clone(), now, lease.clone()).await {
                 Ok(claims) => claims,
                 Err(error) => {
                     tracing::error!(error = %error, "the queue cannot be read");
@@ -121,30 +124,30 @@ impl Engine {
             let (large, small): (Vec<_>, Vec<_>) =
                 claims.into_iter().partition(|claim| is_large(claim.message.raw.len()));
             for claim in large {
-                self.offer_large(claim, expires, seat.take());
+                self.offer_large(claim, lease.clone(), seat.take());
             }
-            self.offer_all(small, expires).await;
+            self.offer_all(small, &lease).await;
         }
         self.pump.notify_one();
         None
     }
 
     /// Starts a large message that was read from the queue, when there is room for it. Until then none is read behind it.
-    fn offer_large(self: &Arc<Self>, claim: Claim, expires: Timestamp, seat: Option<Seat>) {
+    fn offer_large(self: &Arc<Self>, claim: Claim, lease: Lease, seat: Option<Seat>) {
         let size = claim.message.raw.len();
         if let Some(room) = self.memory.try_take(size) {
-            return self.offer(claim, expires, Some(room));
+            return self.offer(claim, lease, Some(room));
         }
         let engine = Arc::clone(self);
         self.tasks.spawn(async move {
             let room = engine.memory.take(size).await;
             drop(seat);
             if room.is_some() && !engine.closing.load(Ordering::Relaxed) {
-                engine.offer(claim, expires, room);
+                engine.offer(claim, lease, room);
                 engine.pump.notify_one();
             } else {
                 let way = engine.way(&claim.message);
-                engine.hand_back(Job::new(claim, expires, way, room));
+                engine.hand_back(Job::new(claim, lease, way, room));
             }
         });
     }
@@ -163,18 +166,20 @@ impl Engine {
             }
             let portion = self.board().portion_in_vain(MEMORY_FREE_MIN);
             let Some(portion) = portion else { return };
+            if !self.is_present() {
+                return;
+            }
             let lease = self.lease();
-            let expires = lease.expires;
-            let Ok(claims) = store.claim(portion, now, lease).await else {
+            let Ok(claims) = store.claim(portion, now, lease.clone()).await else {
                 return;
             };
             // Batches that are to be repeated are given up as a whole, or not at all.
             let (members, claims): (Vec<_>, Vec<_>) = claims.into_iter().partition(is_member);
-            self.offer_all(members, expires).await;
+            self.offer_all(members, &lease).await;
             let mut given_up = 0;
             for claim in claims {
                 let way = self.way(&claim.message);
-                let job = Job::new(claim, expires, way, None);
+                let job = Job::new(claim, lease.clone(), way, None);
                 let placement = self.board().assign(job, now);
                 if let Placement::Back { job, due, why } = placement {
                     let next = self.after_waiting(&job, due, why);

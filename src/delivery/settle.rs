@@ -27,7 +27,7 @@ impl Engine {
                 Ok(()) => break true,
                 Err(StoreError::Unavailable(reason)) => self.wait_for_store(id, &reason).await,
                 Err(error) => {
-                    not_recorded(id, &error);
+                    not_recorded(&settlement, &error);
                     break false;
                 }
             }
@@ -62,7 +62,7 @@ impl Engine {
                 }
                 Err(error) => {
                     for settlement in &settlements {
-                        not_recorded(settlement.id, &error);
+                        not_recorded(settlement, &error);
                     }
                     break Vec::new();
                 }
@@ -70,7 +70,7 @@ impl Engine {
         };
         for (settlement, result) in settlements.iter().zip(results) {
             if let Err(error) = result {
-                not_recorded(settlement.id, &error);
+                not_recorded(settlement, &error);
             }
         }
         self.written(more);
@@ -199,6 +199,13 @@ impl Engine {
     }
 }
 
-fn not_recorded(id: QueueId, error: &StoreError) {
+fn not_recorded(settlement: &Settlement, error: &StoreError) {
+    let id = settlement.id;
+    let is_lost = matches!(error, StoreError::LeaseLost(_));
+    if is_lost && settlement.attempts.is_empty() {
+        // Nothing was done for it here, and somebody else has it.
+        tracing::debug!(queue_id = %id, "left to another instance");
+        return;
+    }
     tracing::warn!(queue_id = %id, error = %error, "an outcome was not recorded");
 }

@@ -20,7 +20,7 @@ use crate::clock::Timestamp;
 use crate::config::SenderConfig;
 use crate::message::{Address, Addressing, Envelope, Message};
 use crate::provider::{Call, Form, IdempotencyKey, Letter, Provider, Shown, Varies};
-use crate::queue::{Attempt, Claim, Details, Outcome, RecipientState};
+use crate::queue::{Attempt, Claim, Details, Lease, Outcome, RecipientState};
 
 /// Requests that are made for one look; a message to a thousand people may have as many.
 const REQUESTS_MAX: usize = 20;
@@ -235,7 +235,12 @@ impl Engine {
             }
             (None, None) => {
                 let claim = Claim::fresh(Arc::clone(message), 0);
-                let mut job = Job::new(claim, Timestamp::MAX, Way::Route, None);
+                let mut job = Job::new(
+                    claim,
+                    Lease { owner: "".into(), expires: Timestamp::MAX },
+                    Way::Route,
+                    None,
+                );
                 board.divide(&mut job);
                 board.candidates(&job).first().copied().ok_or(NotShown::NoProvider)?
             }

@@ -4,6 +4,8 @@
 //! is checked by a probe that costs no mail; then one message is the trial, and its outcome opens or closes again. Which
 //! failures are too many is [`Circuit`]'s to say.
 
+mod heard;
+
 use std::time::Duration;
 
 use fastrand::Rng;

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tokio::sync::{Notify, broadcast};
+use tokio_util::sync::CancellationToken;
 
 use super::rules;
 use super::{
-    Claim, Counts, Details, Entry, Filter, Lease, Page, Portion, Retried, Retry, Settlement,
+    Claim, Counts, Details, Entry, Filter, Lease, News, Page, Portion, Retried, Retry, Settlement,
     Shared, Start, State, Statistics, Store, StoreError, Suppressions, Usage,
 };
 use crate::clock::Timestamp;
@@ -38,12 +39,14 @@ struct Told {
     changes: broadcast::Sender<Change>,
     /// The channel counts them too, but under a lock.
     listeners: AtomicUsize,
+    /// The first listener has come, or the last one has gone.
+    attended: Notify,
 }
 
 impl Default for Feed {
     fn default() -> Self {
         let changes = broadcast::Sender::new(BEHIND_MAX);
-        Self(Arc::new(Told { changes, listeners: AtomicUsize::new(0) }))
+        Self(Arc::new(Told { changes, listeners: AtomicUsize::new(0), attended: Notify::new() }))
     }
 }
 
@@ -51,12 +54,35 @@ impl Feed {
     /// What changes from now on.
     pub fn listen(&self) -> Listener {
         let changes = self.0.changes.subscribe();
-        self.0.listeners.fetch_add(1, Ordering::Relaxed);
+        if self.0.listeners.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.0.attended.notify_one();
+        }
         Listener { changes, feed: self.clone() }
     }
 
     fn has_listeners(&self) -> bool {
         self.0.listeners.load(Ordering::Relaxed) > 0
+    }
+
+    /// Brings what other instances change in this store to those who listen here, until `stop`. The others are asked for it
+    /// only while somebody listens.
+    pub async fn follow(self, store: Arc<dyn Store>, stop: CancellationToken) {
+        let Some(shared) = store.shared() else { return };
+        let mut news = shared.listen();
+        loop {
+            shared.watch(self.has_listeners());
+            let heard = tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.0.attended.notified() => continue,
+                heard = news.recv() => heard,
+            };
+            match heard {
+                Ok(News::Changed(change)) => self.tell(|| change),
+                Ok(News::Missed) | Err(RecvError::Lagged(_)) => self.tell(|| Change::Many),
+                Ok(News::Standing(_) | News::Due | News::Suppressions | News::Renamed) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
     }
 
     /// Tells it to those who listen.
@@ -99,11 +125,13 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.feed.0.listeners.fetch_sub(1, Ordering::Relaxed);
+        if self.feed.0.listeners.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.feed.0.attended.notify_one();
+        }
     }
 }
 
-/// A store that tells what is done to it by this process.
+/// A store that tells what is done to it by this process, also to the other instances that use it.
 pub struct Watched {
     store: Arc<dyn Store>,
     feed: Feed,
@@ -121,8 +149,16 @@ impl Watched {
         Self { store, feed }
     }
 
-    fn tell(&self, change: impl FnOnce() -> Change) {
-        self.feed.tell(change);
+    /// Tells those who listen here, and the other instances where somebody does.
+    fn tell(&self, change: impl Fn() -> Change) {
+        self.feed.tell(&change);
+        if let Some(shared) = self.store.shared().filter(|shared| shared.is_watched()) {
+            shared.changed(change());
+        }
+    }
+
+    fn is_watched(&self) -> bool {
+        self.feed.has_listeners() || self.store.shared().is_some_and(Shared::is_watched)
     }
 }
 
@@ -169,7 +205,7 @@ impl Store for Watched {
         &self,
         settlements: Vec<Settlement>,
     ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-        let watched = self.feed.has_listeners();
+        let watched = self.is_watched();
         let changed: Vec<Change> = settlements
             .iter()
             .filter(|_| watched)

@@ -35,8 +35,9 @@ pub trait Shared: Send + Sync {
         recipients: u64,
     ) -> Result<(), StoreError>;
 
-    /// Keeps how an account stands, unless something younger is kept, and tells all instances of it.
-    async fn tell(&self, standing: AccountStanding) -> Result<(), StoreError>;
+    /// Keeps how an account stands, unless something younger is kept, and tells all instances of it. True when that is
+    /// another condition than the one that was kept: of several instances that find out the same, one hears that.
+    async fn tell(&self, standing: AccountStanding) -> Result<bool, StoreError>;
 
     /// How accounts stand.
     async fn standings(&self) -> Result<Vec<AccountStanding>, StoreError>;
@@ -47,6 +48,9 @@ pub trait Shared: Send + Sync {
 
     /// Tells the other instances what has changed, if anybody there looks on.
     fn changed(&self, change: Change);
+
+    /// True while somebody looks on at another instance.
+    fn is_watched(&self) -> bool;
 
     /// Somebody here looks on, or nobody any more: whether it is worth telling this instance of changes.
     fn watch(&self, watching: bool);
@@ -137,6 +141,19 @@ pub enum Condition {
     Down,
 }
 
+impl Condition {
+    /// As it is written in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Rests { .. } => "throttled",
+            Self::Exhausted { .. } => "exhausted",
+            Self::Misconfigured => "misconfigured",
+            Self::Down => "down",
+        }
+    }
+}
+
 /// Something that all instances should know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
@@ -148,6 +165,8 @@ pub enum News {
     Changed(Change),
     /// The list of addresses that get no mail has changed.
     Suppressions,
+    /// This instance was taken for dead and has another name now: what it held under the old one is not its own any more.
+    Renamed,
     /// Something may have been missed: look at everything again.
     Missed,
 }
@@ -180,6 +199,11 @@ impl Presence {
     pub fn holds(&self, owner: &str, now: Timestamp) -> bool {
         let life = self.life();
         *life.owner == *owner && now < life.until
+    }
+
+    /// Until when the others surely leave alone what it has claimed.
+    pub fn until(&self) -> Timestamp {
+        self.life().until
     }
 
     /// It has said that it lives, or had to take another name.

@@ -36,25 +36,53 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one with these settings (`name=value`) beside the usual ones.
     pub(crate) fn start(settings: &[&str]) -> Self {
-        let programs = programs().expect("the caller has asked whether PostgreSQL is installed");
-        let home = tempfile::Builder::new().prefix("mailferry-postgres-").tempdir().unwrap();
-        if let Some((user, group)) = account() {
-            chown(home.path(), Some(user), Some(group)).unwrap();
-        }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Self {
-            home,
-            programs,
-            port,
-            settings: settings.iter().map(|it| (*it).to_owned()).collect(),
-            running: None,
-        };
+        let mut server = Self::without_data(settings);
         server.run(
             "initdb",
             &["--auth=trust", "--username=postgres", "--encoding=UTF8", "--no-sync", "--pgdata"],
         );
         server.resume();
         server
+    }
+
+    /// Starts one that follows this one and has all that it has, until it is promoted.
+    pub(crate) fn standby(&self, settings: &[&str]) -> Self {
+        let mut server = Self::without_data(settings);
+        let port = self.port.to_string();
+        let from = ["--host=127.0.0.1", "--username=postgres", "--port", &port];
+        let how = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--pgdata"];
+        server.run("pg_basebackup", &[from.as_slice(), &how].concat());
+        server.resume();
+        server
+    }
+
+    /// No commit is answered from now on before a standby has it.
+    pub(crate) fn wait_for_standby(&self) {
+        self.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'");
+        self.sql("postgres", "SELECT pg_reload_conf()");
+        const STATE: &str = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        let mut asked = 0;
+        while self.sql("postgres", STATE) != "1" {
+            asked += 1;
+            assert!(asked < 300, "no standby follows:\n{}", self.read_log());
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    }
+
+    /// A standby becomes a server of its own.
+    pub(crate) fn promote(&self) {
+        self.run("pg_ctl", &["promote", "--wait", "--pgdata"]);
+    }
+
+    fn without_data(settings: &[&str]) -> Self {
+        let programs = programs().expect("the caller has asked whether PostgreSQL is installed");
+        let home = tempfile::Builder::new().prefix("mailferry-postgres-").tempdir().unwrap();
+        if let Some((user, group)) = account() {
+            chown(home.path(), Some(user), Some(group)).unwrap();
+        }
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let settings = settings.iter().map(|it| (*it).to_owned()).collect();
+        Self { home, programs, port, settings, running: None }
     }
 
     /// The URL of a database.

@@ -226,7 +226,8 @@ impl Relay {
         self.signal("HUP").await;
     }
 
-    async fn signal(&self, name: &str) {
+    /// Sends it a signal by its name, such as `STOP`.
+    pub(crate) async fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.pid);
         tool::succeed(Command::new("sh").args(["-c", &kill]), b"").await;
     }

@@ -123,6 +123,11 @@ impl Limits {
         self.pause.ends(now).is_some()
     }
 
+    /// Until when the service wants no call.
+    pub(super) fn rests_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.pause.ends(now)
+    }
+
     /// When the next call may be made by the rate alone.
     pub(super) fn paced(&self, now: Timestamp) -> Timestamp {
         self.pace.as_ref().map_or(now, |pace| pace.next(now))

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
 use crate::clock::Timestamp;
-use crate::queue::{AccountStanding, Change, News};
+use crate::queue::{AccountStanding, Change, Condition, News};
 
 /// How much news a slow listener may be behind; then it is told that it has missed some.
 const BEHIND_MAX: usize = 1_024;
@@ -77,13 +77,19 @@ impl Ground {
     }
 
     /// Keeps how an account stands, unless something younger is kept.
-    pub(super) fn keep(&self, standing: AccountStanding) {
+    /// True when it is another condition.
+    pub(super) fn keep(&self, standing: AccountStanding) -> bool {
         let mut known = self.known();
         let key = (standing.account.clone(), standing.mark);
-        if known.standings.get(&key).is_none_or(|kept| kept.at <= standing.at) {
-            known.standings.insert(key, standing.clone());
-            known.tell(&News::Standing(standing));
+        let kept = known.standings.get(&key);
+        if kept.is_some_and(|kept| kept.at > standing.at) {
+            return false;
         }
+        let before = kept.map_or(Condition::Up, |kept| kept.condition);
+        let is_news = before.name() != standing.condition.name();
+        known.standings.insert(key, standing.clone());
+        known.tell(&News::Standing(standing));
+        is_news
     }
 
     pub(super) fn standings(&self) -> Vec<AccountStanding> {
@@ -102,6 +108,11 @@ impl Ground {
             // Nobody may be listening there.
             let _ = ear.news.send(News::Changed(change));
         }
+    }
+
+    /// Whether somebody looks on at another than this one.
+    pub(super) fn is_watched(&self, number: usize) -> bool {
+        self.known().hearing.iter().any(|ear| ear.watching && ear.number != number)
     }
 
     pub(super) fn watch(&self, number: usize, watching: bool) {

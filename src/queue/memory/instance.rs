@@ -1,7 +1,7 @@
 //! One of several instances on one store in memory: what a database gives to processes, for tests.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,6 +27,7 @@ pub struct MemoryInstance {
     number: usize,
     /// How many names it has had.
     lives: AtomicU64,
+    has_left: AtomicBool,
     presence: Presence,
     news: broadcast::Sender<News>,
     clock: SharedClock,
@@ -53,6 +54,7 @@ impl MemoryInstance {
             name: name.to_owned(),
             number,
             lives: AtomicU64::new(0),
+            has_left: AtomicBool::new(false),
             presence: Presence::new(Arc::from(""), Timestamp::MIN),
             news,
             clock,
@@ -74,12 +76,21 @@ impl MemoryInstance {
     pub fn beat(&self) {
         let now = self.clock.now();
         let (until, mut owner) = (now + self.takeover_after, self.presence.owner());
+        let mut is_renamed = false;
+        if self.has_left.load(Ordering::Relaxed) {
+            return;
+        }
         if owner.is_empty() || !self.store.ground.lives(&owner, until, false) {
             let life = self.lives.fetch_add(1, Ordering::Relaxed);
             owner = format!("{}-{}-{life}", self.name, self.number).into();
             self.store.ground.lives(&owner, until, true);
+            is_renamed = life > 0;
         }
         self.presence.renew(owner, until - self.takeover_after / BEATS);
+        if is_renamed {
+            // Nobody may be listening.
+            let _ = self.news.send(News::Renamed);
+        }
         self.store.ground.bury(now);
         self.take_over();
     }
@@ -127,9 +138,8 @@ impl Shared for MemoryInstance {
         Ok(())
     }
 
-    async fn tell(&self, standing: AccountStanding) -> Result<(), StoreError> {
-        self.store.ground.keep(standing);
-        Ok(())
+    async fn tell(&self, standing: AccountStanding) -> Result<bool, StoreError> {
+        Ok(self.store.ground.keep(standing))
     }
 
     async fn standings(&self) -> Result<Vec<AccountStanding>, StoreError> {
@@ -144,11 +154,17 @@ impl Shared for MemoryInstance {
         self.store.ground.changed(self.number, change);
     }
 
+    fn is_watched(&self) -> bool {
+        self.store.ground.is_watched(self.number)
+    }
+
     fn watch(&self, watching: bool) {
         self.store.ground.watch(self.number, watching);
     }
 
     async fn leave(&self) {
+        self.has_left.store(true, Ordering::Relaxed);
+        self.presence.renew(self.presence.owner(), Timestamp::MIN);
         self.store.ground.forget(&self.presence.owner());
         self.take_over();
         self.due();

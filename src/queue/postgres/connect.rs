@@ -1,9 +1,11 @@
 //! Connections to the database.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio::sync::mpsc;
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
 
 use super::PostgresSettings;
 use super::fault::unavailable;
@@ -13,6 +15,8 @@ use crate::queue::StoreError;
 
 /// Connections for reading, and for short changes.
 const POOL_MAX: usize = 6;
+/// What was told and has not been looked at.
+const HEARD_MAX: usize = 4_096;
 
 /// What a connection of its own is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,13 +102,39 @@ impl Connections {
 
     /// One of its own, for somebody who keeps it.
     pub(super) async fn alone(&self, role: Role) -> Result<Client, StoreError> {
+        let (client, connection) =
+            self.named(role).connect(NoTls).await.map_err(|error| unavailable(&error))?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    /// How it is called in the database's lists.
+    fn named(&self, role: Role) -> Config {
         let mut config = self.config.clone();
         let name = format!("{} {}", config.get_application_name().unwrap_or_default(), role.name());
         config.application_name(name);
-        let (client, connection) =
-            config.connect(NoTls).await.map_err(|error| unavailable(&error))?;
-        tokio::spawn(connection);
-        Ok(client)
+        config
+    }
+
+    /// One of its own that hears what is told by NOTIFY, until it ends.
+    pub(super) async fn listening(
+        &self,
+        role: Role,
+    ) -> Result<(Client, mpsc::Receiver<String>), StoreError> {
+        let (client, mut connection) =
+            self.named(role).connect(NoTls).await.map_err(|error| unavailable(&error))?;
+        let (hands_on, heard) = mpsc::channel(HEARD_MAX);
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|task| connection.poll_message(task)).await {
+                if let AsyncMessage::Notification(notification) = message
+                    && hands_on.try_send(notification.payload().to_owned()).is_err()
+                {
+                    // Nobody hears it: whoever comes back looks at everything again.
+                    return;
+                }
+            }
+        });
+        Ok((client, heard))
     }
 
     /// The database's time.

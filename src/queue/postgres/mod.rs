@@ -15,9 +15,11 @@ mod line;
 mod list;
 mod migrate;
 mod moving;
+mod notify;
 mod once;
 mod operator;
 mod paces;
+mod presence;
 mod read;
 mod rows;
 mod search;
@@ -33,10 +35,10 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod walk;
+mod words;
 mod work;
 mod writer;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -69,27 +71,32 @@ pub struct PostgresStore {
     inserts: Desk<Insert>,
     notes: Desk<Note>,
     claims: Desk<Wanted>,
-    common: Arc<Common>,
+    common: Common,
     list: List,
     counters: Counters,
     sweeper: Sweeper,
 }
 
 impl PostgresStore {
-    /// Connects, and brings the schema up to date.
+    /// Connects, brings the schema up to date, and begins to live among the other instances.
     pub async fn open(settings: PostgresSettings) -> Result<Self, StoreError> {
         let connections = Connections::new(&settings)?;
         let mut client = connections.alone(Role::Schema).await?;
         migrate::migrate(&mut client).await?;
         moving::not_moved(&client).await?;
-        Ok(Self::start(connections, settings.messages_max, Purpose::Daemon))
+        let store = Self::start(connections, settings, Purpose::Daemon);
+        store.list.look().await?;
+        store.list.follow(store.common.listen());
+        store.common.start().await;
+        Ok(store)
     }
 
     /// For a command that stands beside the daemons: it takes no part in what they share.
     pub async fn attach(settings: PostgresSettings) -> Result<Self, StoreError> {
         let connections = Connections::new(&settings)?;
         migrate::migrate(&mut connections.alone(Role::Schema).await?).await?;
-        Ok(Self::start(connections, u64::MAX, Purpose::Visitor))
+        let settings = PostgresSettings { messages_max: u64::MAX, ..settings };
+        Ok(Self::start(connections, settings, Purpose::Visitor))
     }
 
     /// Finishes what waits and takes nothing more. Reading still works.
@@ -97,9 +104,10 @@ impl PostgresStore {
         tokio::join!(self.inserts.close(), self.notes.close(), self.claims.close());
     }
 
-    fn start(connections: Connections, messages_max: u64, purpose: Purpose) -> Self {
-        let common = Arc::new(Common::new(connections.clone()));
-        let told = Arc::clone(&common);
+    fn start(connections: Connections, settings: PostgresSettings, purpose: Purpose) -> Self {
+        let PostgresSettings { messages_max, instance, takeover_after, .. } = settings;
+        let common = Common::new(connections.clone(), instance, takeover_after);
+        let told = common.clone();
         let inserts = Inserts::new(messages_max, move || told.due());
         let to = &connections;
         Self {
@@ -120,10 +128,6 @@ impl PostgresStore {
     }
 }
 
-fn not_yet<T>() -> Result<T, StoreError> {
-    Err(StoreError::Unavailable("not written yet".to_owned()))
-}
-
 #[async_trait]
 impl Store for PostgresStore {
     fn suppressions(&self) -> &dyn Suppressions {
@@ -135,7 +139,7 @@ impl Store for PostgresStore {
     }
 
     fn shared(&self) -> Option<&dyn Shared> {
-        Some(&*self.common)
+        Some(&self.common)
     }
 
     async fn insert(&self, entry: Entry) -> Result<(), StoreError> {
@@ -194,7 +198,11 @@ impl Store for PostgresStore {
         before: Option<QueueId>,
         now: Timestamp,
     ) -> Result<Retried, StoreError> {
-        operator::retry_failed(&self.connections, before, now).await
+        let retried = operator::retry_failed(&self.connections, before, now).await?;
+        if retried.retried > 0 {
+            self.common.due();
+        }
+        Ok(retried)
     }
 
     async fn cancel(&self, id: QueueId, now: Timestamp) -> Result<(), StoreError> {

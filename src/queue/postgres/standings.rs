@@ -1,6 +1,6 @@
 //! How provider accounts stand, as all instances know it.
 
-use tokio_postgres::Row;
+use tokio_postgres::{Client, Error, Row};
 
 use super::connect::Connections;
 use super::fault::unavailable;
@@ -14,50 +14,66 @@ pub(super) struct Told {
     pub(super) standings: Vec<AccountStanding>,
 }
 
-/// One version after the other, because the row is locked until the commit. Nothing is counted for what is not news.
+/// Whoever keeps something waits for who does so at the same time: so versions are seen in their order.
+const LOCK: &str = "SELECT FROM versions WHERE topic = 'standings' FOR UPDATE";
+
+const KEPT: &str = "SELECT condition, at FROM standings WHERE account = $1 AND mark = $2";
+
 const KEEP: &str = "\
 WITH news AS (
-    UPDATE versions SET version = version + 1
-    WHERE topic = 'standings' AND NOT EXISTS (
-        SELECT FROM standings WHERE account = $1 AND mark = $2 AND at > $6)
-    RETURNING version
+    UPDATE versions SET version = version + 1 WHERE topic = 'standings' RETURNING version
 ), kept AS (
     INSERT INTO standings (account, mark, condition, until, error, at, by, version)
     SELECT $1, $2, $3, $4, $5, $6, $7, version FROM news
     ON CONFLICT (account, mark) DO UPDATE SET
         condition = excluded.condition, until = excluded.until, error = excluded.error,
         at = excluded.at, by = excluded.by, version = excluded.version
-    WHERE standings.at <= excluded.at
     RETURNING version
 )
 SELECT pg_notify('mailferry', 'standings') FROM kept";
 
+/// Nobody knows of such an account any more.
+const FORGET: &str = "DELETE FROM standings WHERE at < $1";
+
 const SINCE: &str = "\
 SELECT account, mark, condition, until, error, at, by, version FROM standings WHERE version > $1 ORDER BY version";
 
-/// Keeps one, unless something younger is kept, and tells all instances.
+/// Keeps one, unless something younger is kept, and tells all instances. True when it is another condition.
 pub(super) async fn keep(
     connections: &Connections,
     standing: &AccountStanding,
-) -> Result<(), StoreError> {
-    let client = connections.get().await?;
+) -> Result<bool, StoreError> {
+    let mut client = connections.get().await?;
     let AccountStanding { account, mark, condition, error, at, by } = standing;
     let (condition, until) = written(*condition);
     let until = until.map(Timestamp::as_millisecond);
     let (mark, at, by) = (i32::from(*mark), at.as_millisecond(), &**by);
-    let keep = client.prepare_cached(KEEP).await.map_err(|error| unavailable(&error))?;
-    client
-        .execute(&keep, &[account, &mark, &condition, &until, error, &at, &by])
-        .await
-        .map_err(|error| unavailable(&error))?;
-    Ok(())
+    let account: String = account.chars().filter(|letter| *letter != '\0').collect();
+    let error: Option<String> =
+        error.as_ref().map(|error| error.chars().filter(|letter| *letter != '\0').collect());
+    let keeping = async {
+        let change = client.transaction().await?;
+        change.execute(LOCK, &[]).await?;
+        let kept = change.query_opt(KEPT, &[&account, &mark]).await?;
+        let before = kept.as_ref().map_or(0_i16, |kept| kept.get("condition"));
+        if kept.is_some_and(|kept| kept.get::<_, i64>("at") > at) {
+            return Ok(false);
+        }
+        change.execute(KEEP, &[&account, &mark, &condition, &until, &error, &at, &by]).await?;
+        change.commit().await?;
+        Ok(before != condition)
+    };
+    keeping.await.map_err(|error: Error| unavailable(&error))
+}
+
+/// Forgets what was last heard of before then.
+pub(super) async fn forget(client: &Client, before: Timestamp) -> Result<(), Error> {
+    client.execute(FORGET, &[&before.as_millisecond()]).await.map(drop)
 }
 
 /// What has been told since this version.
-pub(super) async fn since(connections: &Connections, version: i64) -> Result<Told, StoreError> {
-    let client = connections.get().await?;
-    let since = client.prepare_cached(SINCE).await.map_err(|error| unavailable(&error))?;
-    let rows = client.query(&since, &[&version]).await.map_err(|error| unavailable(&error))?;
+pub(super) async fn since(client: &Client, version: i64) -> Result<Told, Error> {
+    let rows = client.query(SINCE, &[&version]).await?;
     let version = rows.last().map_or(version, |row| row.get("version"));
     Ok(Told { version, standings: rows.iter().filter_map(read).collect() })
 }

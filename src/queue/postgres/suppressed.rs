@@ -1,11 +1,16 @@
 //! The list of addresses that get no mail.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::change::{Fault, change};
 use super::connect::Connections;
@@ -14,7 +19,7 @@ use super::search::pattern;
 use crate::clock::Timestamp;
 use crate::message::Address;
 use crate::queue::{
-    StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage,
+    News, StoreError, Suppression, SuppressionCursor, SuppressionFilter, SuppressionPage,
     SuppressionReason, Suppressions, rules,
 };
 
@@ -35,11 +40,15 @@ const TELL: &str = "WITH told AS \
 const AMONG: &str =
     "SELECT mailbox, address, reason, note, since FROM suppressions WHERE mailbox = ANY($1)";
 
+/// Between two looks whether there is anything on the list, when nobody says that it has changed.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// The list in the database.
 #[derive(Debug)]
 pub(super) struct List {
     connections: Connections,
-    known: Known,
+    known: Arc<Known>,
+    follower: OnceLock<AbortOnDropHandle<()>>,
 }
 
 /// What is known of the list without a look at it.
@@ -73,20 +82,19 @@ impl List {
     /// Until it was looked at, there may be something on it.
     pub(super) fn new(connections: Connections) -> Self {
         let known = Known { is_filled: AtomicBool::new(true), added: Mutex::new(0) };
-        Self { connections, known }
+        Self { connections, known: Arc::new(known), follower: OnceLock::new() }
     }
 
-    /// Looks whether there is anything on the list: at the start, and whenever somebody may have changed it.
-    pub(super) async fn refresh(&self) -> Result<(), StoreError> {
-        Ok(self.look().await?)
+    /// Looks whether there is anything on the list.
+    pub(super) async fn look(&self) -> Result<(), StoreError> {
+        Ok(look(&self.connections, &self.known).await?)
     }
 
-    async fn look(&self) -> Result<(), Fault> {
-        let begun_at = self.known.added();
-        let client = self.connections.get().await?;
-        let row = client.query_one(&client.prepare_cached(IS_FILLED).await?, &[]).await?;
-        self.known.seen(rows::get(&row, 0)?, begun_at);
-        Ok(())
+    /// From now on it is known within a second whether there is anything on the list.
+    pub(super) fn follow(&self, news: broadcast::Receiver<News>) {
+        let (connections, known) = (self.connections.clone(), Arc::clone(&self.known));
+        self.follower
+            .get_or_init(|| AbortOnDropHandle::new(tokio::spawn(follow(connections, known, news))));
     }
 
     async fn write(&self, entry: &Suppression) -> Result<bool, StoreError> {
@@ -198,14 +206,15 @@ impl Suppressions for List {
     }
 
     async fn add(&self, entry: Suppression) -> Result<bool, StoreError> {
-        // Before the commit: afterwards nobody here may think that the list is empty.
+        let is_new = self.write(&entry).await;
+        // Whether or not it is known that it is there: a look that began before must not say that there is nothing.
         self.known.add();
-        self.write(&entry).await
+        is_new
     }
 
     async fn remove(&self, address: &Address) -> Result<bool, StoreError> {
         let was_there = self.delete(&address.suppression_key()).await?;
-        if was_there && let Err(error) = self.refresh().await {
+        if was_there && let Err(error) = self.look().await {
             // It is looked at again and again; until then every recipient is looked for.
             tracing::debug!(%error, "list of suppressed addresses not looked at");
         }
@@ -219,6 +228,37 @@ impl Suppressions for List {
     async fn among(&self, addresses: Vec<Address>) -> Result<Vec<Suppression>, StoreError> {
         Ok(self.find(&addresses).await?)
     }
+}
+
+/// Looks again and again, and whenever somebody has changed something.
+async fn follow(connections: Connections, known: Arc<Known>, mut news: broadcast::Receiver<News>) {
+    loop {
+        if let Err(error) = look(&connections, &known).await {
+            // What was known stays; who needs the database says so himself.
+            let error = StoreError::from(error);
+            tracing::debug!(%error, "list of suppressed addresses not looked at");
+        }
+        let changed = async {
+            loop {
+                match news.recv().await {
+                    Ok(News::Suppressions | News::Missed) | Err(RecvError::Lagged(_)) => return,
+                    Ok(News::Standing(_) | News::Due | News::Changed(_) | News::Renamed) => {}
+                    Err(RecvError::Closed) => std::future::pending().await,
+                }
+            }
+        };
+        // The time over is as good a reason as any.
+        let _ = timeout(LOOK, changed).await;
+    }
+}
+
+/// Looks whether there is anything on the list.
+async fn look(connections: &Connections, known: &Known) -> Result<(), Fault> {
+    let begun_at = known.added();
+    let client = connections.get().await?;
+    let row = client.query_one(&client.prepare_cached(IS_FILLED).await?, &[]).await?;
+    known.seen(rows::get(&row, 0)?, begun_at);
+    Ok(())
 }
 
 /// An entry of this address that says nothing.

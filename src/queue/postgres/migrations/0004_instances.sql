@@ -1,5 +1,8 @@
 -- Who shares the queue, and what they tell each other. Times are milliseconds since 1970, by the database's clock.
 
+-- Numbers the lives of instances, so that no name comes again.
+CREATE SEQUENCE lives;
+
 -- The instances that live: each says again and again that it does.
 CREATE TABLE instances (
     owner     text    NOT NULL PRIMARY KEY,  -- the name on its leases

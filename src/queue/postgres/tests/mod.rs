@@ -1,9 +1,11 @@
 //! Against a real server.
 
+mod aside;
 mod paces;
 #[path = "../../../../tests/support/postgres.rs"]
 mod server;
 
+mod instances;
 mod moving;
 
 use std::sync::Arc;
@@ -39,6 +41,11 @@ conformance!(open);
 fn settings(database: &str, messages_max: u64) -> PostgresSettings {
     let url = server::common().url(database).parse().unwrap();
     PostgresSettings { messages_max, ..PostgresSettings::new(url) }
+}
+
+/// Connections to this database.
+fn connections(database: &str) -> Connections {
+    Connections::new(&settings(database, 10)).unwrap()
 }
 
 #[tokio::test]
