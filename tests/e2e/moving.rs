@@ -51,15 +51,16 @@ fn copies(fake: &FakeProvider) -> BTreeMap<String, usize> {
 }
 
 /// Waits until nothing waits any more, and checks that each of so many mails has left once.
-async fn assert_sent_once(fake: &FakeProvider, relay: &Relay, count: usize) {
-    wait::until_within(wait::PATIENCE * 4, "nothing waits any more", async || {
+async fn assert_sent_once(fake: &FakeProvider, relay: &Relay, count: usize, context: &str) {
+    let empty = format!("{context}: nothing waits any more");
+    wait::until_within(wait::PATIENCE * 4, &empty, async || {
         let queue = &relay.http.health().await["queue"];
         (queue["queued"] == 0 && queue["sending"] == 0).then_some(())
     })
     .await;
     let copies = copies(fake);
-    assert_eq!(copies.len(), count);
-    assert!(copies.values().all(|copies| *copies == 1), "{copies:?}");
+    assert_eq!(copies.len(), count, "{context}");
+    assert!(copies.values().all(|copies| *copies == 1), "{context}: {copies:?}");
 }
 
 /// A start that must be refused; what is said.
@@ -96,7 +97,7 @@ async fn waiting_mail_goes_into_a_database_is_sent_once_and_comes_back() {
     let before = relay.http.message(&id).await;
     assert!(!before["attempts"].as_array().unwrap().is_empty(), "{before}");
     fake.behave(Behaviour::Normal);
-    assert_sent_once(&fake, &relay, 21).await;
+    assert_sent_once(&fake, &relay, 21, "there").await;
     fake.behave(Behaviour::answer(500, "{}"));
     take(&relay, "later", 10).await;
     let new = relay.stop().await;
@@ -110,7 +111,7 @@ async fn waiting_mail_goes_into_a_database_is_sent_once_and_comes_back() {
     assert!(said.contains("was moved to sqlite:"), "{said}");
     fake.behave(Behaviour::Normal);
     let relay = old.start().await;
-    assert_sent_once(&fake, &relay, 31).await;
+    assert_sent_once(&fake, &relay, 31, "back").await;
     assert_eq!(relay.http.message(&id).await["state"], "delivered");
 }
 
@@ -134,8 +135,7 @@ async fn a_move_that_is_killed_again_and_again_loses_nothing_and_doubles_nothing
     }
     fake.behave(Behaviour::Normal);
     let relay = setup.set("queue.url", new).start().await;
-    println!("seed {seed}");
-    assert_sent_once(&fake, &relay, 300).await;
+    assert_sent_once(&fake, &relay, 300, &format!("seed {seed}")).await;
 }
 
 #[tokio::test]

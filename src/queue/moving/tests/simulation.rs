@@ -154,7 +154,8 @@ impl World {
         for from in 0..STORES {
             let Some(mark) = self.mark(from).await else { continue };
             let other = self.spot_of(mark.other);
-            let answer = self.mark(other).await.filter(|it| it.other.0 == [from as u8 + 1; 16]);
+            let own = self.spots[from].1.id();
+            let answer = self.mark(other).await.filter(|it| it.other == own);
             match (mark.passage, answer.map(|mark| mark.passage)) {
                 (Passage::Leaving, _) => {
                     self.migrate(from, other, i64::MAX, false).await.unwrap();
