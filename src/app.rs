@@ -11,12 +11,13 @@ use std::sync::Arc;
 use fastrand::Rng;
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, Mode, ProviderConfig};
+use crate::config::{Config, Mode, ProviderConfig, QueueUrl};
 use crate::delivery::{
     AccountSettings, Backoff, Cause, Delivery, NotSent, RetryRules, Sent, Settings,
 };
 use crate::message::Draft;
 use crate::provider::{self, BuildError, Hook, HttpClient, InvalidHook, NamedProvider, Provider};
+use crate::queue::moving::Movable;
 use crate::queue::{Finding, Store, StoreError};
 use crate::seal::SealError;
 use crate::smtp::BindError;
@@ -145,6 +146,15 @@ pub async fn inspect(config: &Config) -> Vec<Finding> {
         Mode::Queue => store::inspect(&config.queue).await,
         Mode::Direct => Vec::new(),
     }
+}
+
+/// Opens a queue to be moved. With `make` it may be one that is not there yet.
+pub async fn movable(
+    config: &Config,
+    url: &QueueUrl,
+    make: bool,
+) -> Result<Box<dyn Movable>, StoreError> {
+    store::movable(&config.queue, url, make).await
 }
 
 /// The configured providers by name, in the order of preference.

@@ -7,9 +7,10 @@ use crate::clock::{SharedClock, SystemClock};
 #[cfg(feature = "postgres")]
 use crate::config::DatabaseUrl;
 use crate::config::{QueueConfig, QueueUrl};
-use crate::queue::{Finding, MemoryStore, SqliteStore, Store, StoreError};
+use crate::queue::moving::Movable;
+use crate::queue::{Finding, MemoryStore, SqliteMover, SqliteStore, Store, StoreError};
 #[cfg(feature = "postgres")]
-use crate::queue::{PostgresSettings, PostgresStore};
+use crate::queue::{PostgresMover, PostgresSettings, PostgresStore};
 
 /// What a daemon works on.
 pub(super) struct Opened {
@@ -82,6 +83,27 @@ pub(super) async fn inspect(config: &QueueConfig) -> Vec<Finding> {
         QueueUrl::Postgres(url) => PostgresStore::inspect(settings(config, url)).await,
         #[cfg(not(feature = "postgres"))]
         QueueUrl::Postgres(_) => vec![Finding::Wrong(not_built().to_string())],
+    }
+}
+
+/// Opens any store to be moved from or to.
+pub(super) async fn movable(
+    config: &QueueConfig,
+    url: &QueueUrl,
+    make: bool,
+) -> Result<Box<dyn Movable>, StoreError> {
+    match url {
+        QueueUrl::Sqlite(path) => Ok(Box::new(SqliteMover::open(path, make)?)),
+        #[cfg(feature = "postgres")]
+        QueueUrl::Postgres(url) => {
+            let mut settings = settings(config, url);
+            if settings.url.password.is_empty() {
+                settings.url.password = config.password.clone();
+            }
+            Ok(Box::new(PostgresMover::open(settings).await?))
+        }
+        #[cfg(not(feature = "postgres"))]
+        QueueUrl::Postgres(_) => Err(not_built()),
     }
 }
 
