@@ -183,7 +183,9 @@ impl Delivery {
             let (engine, told) = (Arc::clone(&engine), told.clone());
             async move { engine.observers.notices.run(Arc::clone(&engine.clock), told).await }
         });
-        let following = tokio::spawn(Arc::clone(&engine).follow_others(told.clone()));
+        let news = engine.meet_others().await;
+        let follow = |news| Arc::clone(&engine).follow_others(news, told.clone());
+        let following = news.map(|news| tokio::spawn(follow(news)));
         Arc::clone(&engine).pump(shutdown).await;
         engine.tasks.close();
         let ended = tokio::time::timeout(grace, engine.tasks.wait()).await;
@@ -197,7 +199,9 @@ impl Delivery {
         }
         told.cancel();
         // They end by themselves within seconds; a panic in them costs no mail.
-        let _ = following.await;
+        if let Some(following) = following {
+            let _ = following.await;
+        }
         let _ = telling.await;
     }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,9 @@ use crate::queue::{AccountStanding, Lease, News, Shared};
 
 /// How often somebody who is not sure whether a claim holds looks again.
 const SURE_LOOK: Duration = Duration::from_millis(100);
+
+/// How long the start waits for what the others know.
+const MEETING_MAX: Duration = Duration::from_secs(5);
 
 /// Between two tries to tell the others while the database is away.
 const TELL_AGAIN: Duration = Duration::from_secs(1);
@@ -119,11 +123,24 @@ impl Engine {
         }
     }
 
+    /// Begins to hear what the other instances tell, and learns what they know, before the first call is made.
+    pub(super) async fn meet_others(self: &Arc<Self>) -> Option<Receiver<News>> {
+        let shared = self.shared()?;
+        let news = shared.listen();
+        let reading = self.read_standings(shared);
+        if tokio::time::timeout(MEETING_MAX, reading).await.is_err() {
+            tracing::warn!("how accounts stand with the other instances is not known yet");
+        }
+        Some(news)
+    }
+
     /// Hears what the other instances tell, until `stop`.
-    pub(super) async fn follow_others(self: Arc<Self>, stop: CancellationToken) {
+    pub(super) async fn follow_others(
+        self: Arc<Self>,
+        mut news: Receiver<News>,
+        stop: CancellationToken,
+    ) {
         let Some(shared) = self.shared() else { return };
-        let mut news = shared.listen();
-        self.read_standings(shared).await;
         let mut again = false;
         loop {
             let heard = tokio::select! {

@@ -115,6 +115,12 @@ impl Engine {
 
     fn written(&self, more: bool) {
         if more {
+            if self.closing.load(Ordering::Relaxed)
+                && let Some(shared) = self.shared()
+            {
+                // This instance stops: others take it at once.
+                shared.due();
+            }
             self.backlog.store(true, Ordering::Relaxed);
             self.pump.notify_one();
         }

@@ -46,6 +46,9 @@ pub trait Shared: Send + Sync {
     /// [`News::Missed`] says so.
     fn listen(&self) -> broadcast::Receiver<News>;
 
+    /// Something in the queue is due that nobody has in memory: tells all instances, soon, many times at once.
+    fn due(&self);
+
     /// Tells the other instances what has changed, if anybody there looks on.
     fn changed(&self, change: Change);
 

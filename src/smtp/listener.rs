@@ -137,7 +137,7 @@ impl Listener {
                     tokio::time::sleep(FAREWELL).await;
                 }
                 house.shutdown.cancel();
-                std::future::pending().await
+                std::future::pending::<()>().await;
             };
             tokio::select! {
                 () = serving => {}

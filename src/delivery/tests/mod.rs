@@ -20,6 +20,7 @@ mod reload;
 mod room;
 mod routes;
 pub(in crate::delivery) mod scripted;
+mod several;
 mod shown;
 mod slots;
 mod steering;

@@ -101,11 +101,6 @@ impl MemoryInstance {
             self.store.ground.tell(&News::Due);
         }
     }
-
-    /// Something is due that nobody has in memory.
-    fn due(&self) {
-        self.store.ground.tell(&News::Due);
-    }
 }
 
 impl Drop for MemoryInstance {
@@ -148,6 +143,10 @@ impl Shared for MemoryInstance {
 
     fn listen(&self) -> broadcast::Receiver<News> {
         self.news.subscribe()
+    }
+
+    fn due(&self) {
+        self.store.ground.tell(&News::Due);
     }
 
     fn changed(&self, change: Change) {

@@ -81,6 +81,12 @@ impl MemoryStore {
         !held.is_empty()
     }
 
+    /// What is kept of a message's account.
+    #[cfg(test)]
+    pub(super) fn account(&self, id: QueueId) -> Option<crate::message::SealedAccount> {
+        self.queue().records.get(&id).and_then(|record| record.message.account.clone())
+    }
+
     /// A panic elsewhere leaves the queue as it was: every change checks first and then goes through.
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
@@ -322,11 +328,7 @@ mod tests {
     fn open(messages_max: u64) -> Opening {
         let store = Arc::new(MemoryStore::new(messages_max));
         let kept = Arc::clone(&store);
-        let account = move |id| {
-            let queue = kept.queue();
-            queue.records.get(&id).and_then(|record| record.message.account.clone())
-        };
-        let harness = Harness::new(store, (), account);
+        let harness = Harness::new(store, (), move |id| kept.account(id));
         Box::pin(async { harness })
     }
 

@@ -29,9 +29,7 @@ pub(super) enum Role {
     Settlements,
     /// Hands out what is due.
     Claims,
-    /// Says that this instance lives.
-    Presence,
-    /// Hears what the others tell.
+    /// Says that this instance lives, and hears what the others tell.
     Listener,
 }
 
@@ -42,7 +40,6 @@ impl Role {
             Self::Inserts => "inserts",
             Self::Settlements => "settlements",
             Self::Claims => "claims",
-            Self::Presence => "presence",
             Self::Listener => "listener",
         }
     }

@@ -1,6 +1,10 @@
 //! The schema: numbered steps, run at the start by whichever instance comes first.
+//!
+//! The tables stand in the first schema of the connection's `search_path`, which is `public` where nothing else is said. One
+//! that holds something else is left as it is.
 
-use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Error, GenericClient};
 
 use super::fault::unavailable;
 use crate::queue::StoreError;
@@ -12,25 +16,96 @@ const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0004_instances.sql"),
 ];
 
-/// Names the lock under which the schema is changed ("mfry", and what for).
-const LOCK: i64 = 0x6d66_7279_0000_0001;
+/// The version that this program works with.
+#[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a handful")]
+pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
 
-/// Brings the schema up to date.
+/// Names the lock under which the schema is changed ("mfry", and what for).
+pub(super) const LOCK: i64 = 0x6d66_7279_0000_0001;
+
+/// Brings the schema up to date. Several may do so at a time: one does it, and the others wait for it.
 pub(super) async fn migrate(client: &mut Client) -> Result<(), StoreError> {
-    let step = async {
-        let change = client.transaction().await?;
-        change.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).await?;
-        change
-            .batch_execute("CREATE TABLE IF NOT EXISTS mailferry_schema (version integer NOT NULL)")
-            .await?;
-        let row = change.query_opt("SELECT max(version) FROM mailferry_schema", &[]).await?;
-        let version: i32 = row.and_then(|row| row.get::<_, Option<i32>>(0)).unwrap_or_default();
-        let done = usize::try_from(version).unwrap_or_default();
-        for (number, sql) in (1_i32..).zip(MIGRATIONS).skip(done) {
-            change.batch_execute(sql).await?;
-            change.execute("INSERT INTO mailferry_schema VALUES ($1)", &[&number]).await?;
-        }
-        change.commit().await
+    // Nobody needs the right to make tables who has none to make.
+    if version(client).await? == VERSION {
+        return Ok(());
+    }
+    let row = client
+        .query_one("SELECT current_setting('server_encoding'), current_schema()::text", &[])
+        .await
+        .map_err(|error| unavailable(&error))?;
+    let (encoding, schema): (String, Option<String>) = (row.get(0), row.get(1));
+    if encoding != "UTF8" {
+        return Err(refused(format!(
+            "the database keeps texts as {encoding}: make one with ENCODING 'UTF8'"
+        )));
+    }
+    let Some(schema) = schema else {
+        let problem = "none of the schemas in the search_path of the database exists: create one";
+        return Err(refused(problem.to_owned()));
     };
-    step.await.map_err(|error| unavailable(&error))
+    let change = client.transaction().await.map_err(|error| unavailable(&error))?;
+    change
+        .execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
+        .await
+        .map_err(|error| unavailable(&error))?;
+    let done = version(&change).await?;
+    let steps = (1..).zip(MIGRATIONS).filter(|(number, _)| *number > done);
+    for (number, sql) in steps {
+        let step = async {
+            if number == 1 {
+                change
+                    .batch_execute("CREATE TABLE mailferry_schema (version integer NOT NULL)")
+                    .await?;
+            }
+            change.batch_execute(sql).await?;
+            change.execute("INSERT INTO mailferry_schema VALUES ($1)", &[&number]).await
+        };
+        step.await.map_err(|error| explained(&error, &schema))?;
+    }
+    change.commit().await.map_err(|error| unavailable(&error))
+}
+
+/// Which version the database has; 0 without one. One that is too new is an error.
+async fn version(client: &impl GenericClient) -> Result<i32, StoreError> {
+    let version = async {
+        let row =
+            client.query_one("SELECT to_regclass('mailferry_schema') IS NOT NULL", &[]).await?;
+        if !row.get::<_, bool>(0) {
+            return Ok(0);
+        }
+        let row = client.query_one("SELECT max(version) FROM mailferry_schema", &[]).await?;
+        Ok(row.get::<_, Option<i32>>(0).unwrap_or_default())
+    };
+    let version = version.await.map_err(|error: Error| unavailable(&error))?;
+    if version > VERSION {
+        return Err(refused(format!(
+            "the database was brought up to date by a newer mailferry: its schema has the number {version}, and this \
+             program knows {VERSION}; start the newer one"
+        )));
+    }
+    Ok(version)
+}
+
+/// Why a step failed, where there is more to say than the database does.
+fn explained(error: &Error, schema: &str) -> StoreError {
+    let said = error.as_db_error().map(|error| error.message().to_owned()).unwrap_or_default();
+    match error.code() {
+        Some(
+            &SqlState::DUPLICATE_TABLE
+            | &SqlState::DUPLICATE_FUNCTION
+            | &SqlState::DUPLICATE_OBJECT,
+        ) => refused(format!(
+            "the schema {schema} of the database holds something else ({said}), and was left as it is: give mailferry a \
+                 database of its own, or a schema by options=-csearch_path=NAME in queue.url"
+        )),
+        Some(&SqlState::INSUFFICIENT_PRIVILEGE) => refused(format!(
+            "the user may not make tables in the schema {schema} of the database ({said}): make it the owner of the \
+             database, or GRANT USAGE, CREATE ON SCHEMA {schema}"
+        )),
+        _ => unavailable(error),
+    }
+}
+
+fn refused(problem: String) -> StoreError {
+    StoreError::Unavailable(problem)
 }

@@ -43,12 +43,6 @@ impl Common {
     pub(super) async fn start(&self) {
         self.line.start().await;
     }
-
-    /// Something has become due in the queue that nobody has in memory: tells all instances, soon, many times at once.
-    /// To be called after the commit.
-    pub(super) fn due(&self) {
-        self.line.due();
-    }
 }
 
 #[async_trait]
@@ -86,6 +80,10 @@ impl Shared for Common {
 
     fn listen(&self) -> broadcast::Receiver<News> {
         self.line.news.subscribe()
+    }
+
+    fn due(&self) {
+        self.line.due();
     }
 
     fn changed(&self, change: Change) {

@@ -100,7 +100,10 @@ impl HeldShelf {
                     strip.read.extend([from..END, 0..end]);
                 }
             }
-            _ => strip.read = vec![0..END],
+            _ => {
+                strip.read.clear();
+                strip.read.push(0..END);
+            }
         }
         for (share, group) in groups {
             // A group that is known already may be known deeper.

@@ -37,7 +37,7 @@ const END_TIME: Duration = Duration::from_secs(10);
 
 /// The statements are few and look things up in indexes. A planner that has never seen the tables full, or has seen them
 /// empty, must not read them from end to end; nor plan anew each time, nor compile.
-const SESSION: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
+pub(super) const SESSION: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
      SET enable_mergejoin = off; SET enable_bitmapscan = off; SET jit = off; SET work_mem = '32MB'; \
      SET idle_in_transaction_session_timeout = '10s'; SET statement_timeout = '30s'; \
      SET default_transaction_isolation = 'read committed'";
@@ -253,7 +253,6 @@ impl<T: Trade> Writer<T> {
         let line = Arc::clone(&self.line);
         let role = self.role;
         let mut backoff = BACKOFF_MIN;
-        let mut is_known = false;
         loop {
             let error = {
                 let seat = self.seat();
@@ -261,22 +260,15 @@ impl<T: Trade> Writer<T> {
                 loop {
                     tokio::select! {
                         seat = &mut seat => match seat {
-                            Ok(seat) => {
-                                if is_known {
-                                    tracing::info!(work = role.name(), "the database is back");
-                                }
-                                return Some(seat);
-                            }
+                            Ok(seat) => return Some(seat),
                             Err(error) => break error,
                         },
                         () = line.overdue() => line.refuse(&unreachable()),
                     }
                 }
             };
-            if !is_known {
-                tracing::warn!(work = role.name(), %error, "the database cannot be used");
-            }
-            is_known = true;
+            // That the database is away is said where connections are made.
+            tracing::debug!(work = role.name(), %error, "a writer has no connection");
             line.refuse(&error);
             if line.is_closed() {
                 return None;

@@ -36,6 +36,14 @@ CREATE TABLE messages (
     batch_of            integer
 );
 
+-- Rows of messages die young: each is written anew when it is claimed and when it is settled. They are cleared away early and
+-- briskly, before the walks over the indexes below meet many of them.
+ALTER TABLE messages SET (
+    autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 5000,
+    autovacuum_analyze_scale_factor = 0.05, autovacuum_analyze_threshold = 5000,
+    autovacuum_vacuum_cost_delay = 1, autovacuum_vacuum_cost_limit = 2000
+);
+
 -- Each open message is in one of these two: claimed, by the end of its lease, or waiting, in groups that take turns.
 CREATE INDEX leases ON messages (due_at, id) WHERE state = 1;
 CREATE INDEX waiting ON messages (way, bulk, share, due_at, id) WHERE state = 0;

@@ -109,7 +109,7 @@ async fn what_is_due_and_what_has_changed_is_told_to_the_others() {
     let mut news = b.listen();
     a.due();
     hears(&mut news, |it| *it == News::Due).await;
-    let id = crate::queue::conformance::message(1).id;
+    let id = message(1).id;
     let change = Change::Message { id, state: State::Delivered };
     b.watch(true);
     let told = async {
