@@ -11,13 +11,13 @@ use std::sync::Arc;
 use fastrand::Rng;
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, ProviderConfig};
+use crate::config::{Config, Mode, ProviderConfig};
 use crate::delivery::{
     AccountSettings, Backoff, Cause, Delivery, NotSent, RetryRules, Sent, Settings,
 };
 use crate::message::Draft;
 use crate::provider::{self, BuildError, Hook, HttpClient, InvalidHook, NamedProvider, Provider};
-use crate::queue::{Store, StoreError};
+use crate::queue::{Finding, Store, StoreError};
 use crate::seal::SealError;
 use crate::smtp::BindError;
 use crate::smtp::tls::TlsError;
@@ -137,6 +137,14 @@ pub async fn send(config: Config, draft: Draft, provider: Option<&str>) -> Resul
 /// Opens the queue for a command that stands beside the daemon; with it comes the clock that the queue goes by.
 pub async fn store(config: &Config) -> Result<(Arc<dyn Store>, SharedClock), StoreError> {
     store::attach(&config.queue).await
+}
+
+/// Asks the queue's database, where there is one, what an operator should know of it.
+pub async fn inspect(config: &Config) -> Vec<Finding> {
+    match config.delivery.mode {
+        Mode::Queue => store::inspect(&config.queue).await,
+        Mode::Direct => Vec::new(),
+    }
 }
 
 /// The configured providers by name, in the order of preference.

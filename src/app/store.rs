@@ -6,7 +6,7 @@ use crate::clock::{SharedClock, SystemClock};
 #[cfg(feature = "postgres")]
 use crate::config::DatabaseUrl;
 use crate::config::{QueueConfig, QueueUrl};
-use crate::queue::{MemoryStore, SqliteStore, Store, StoreError};
+use crate::queue::{Finding, MemoryStore, SqliteStore, Store, StoreError};
 #[cfg(feature = "postgres")]
 use crate::queue::{PostgresSettings, PostgresStore};
 
@@ -58,6 +58,17 @@ pub(super) async fn attach(config: &QueueConfig) -> Result<Parts, StoreError> {
         }
         #[cfg(not(feature = "postgres"))]
         QueueUrl::Postgres(_) => Err(not_built()),
+    }
+}
+
+/// What is to be said of a store that is not on this machine.
+pub(super) async fn inspect(config: &QueueConfig) -> Vec<Finding> {
+    match &config.url {
+        QueueUrl::Sqlite(_) => Vec::new(),
+        #[cfg(feature = "postgres")]
+        QueueUrl::Postgres(url) => PostgresStore::inspect(settings(config, url)).await,
+        #[cfg(not(feature = "postgres"))]
+        QueueUrl::Postgres(_) => vec![Finding::Wrong(not_built().to_string())],
     }
 }
 
