@@ -62,7 +62,7 @@ async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
     let Start { loaded, options, handed, log } = start;
     let config = &loaded.config;
     let direct = config.delivery.mode == Mode::Direct;
-    let store::Opened { store, clock, backend } =
+    let store::Opened { store, clock, backend, closing } =
         store::open(&config.queue, direct).await.map_err(AppError::Queue)?;
     let started = clock.now();
     let feed = Feed::default();
@@ -192,6 +192,7 @@ async fn run(start: Start, mut signals: Signals) -> Result<(), AppError> {
     if !http.is_finished() {
         let _ = tokio::time::timeout(shutdown::GRACE, http).await;
     }
+    closing.await;
     tracing::info!("stopped");
     result
 }

@@ -1,5 +1,6 @@
 //! The store that the configuration names, and the clock that everybody goes by who uses it.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::clock::{SharedClock, SystemClock};
@@ -17,6 +18,16 @@ pub(super) struct Opened {
     pub(super) clock: SharedClock,
     /// As it is called in `/health`.
     pub(super) backend: &'static str,
+    /// Finishes what the store still has to write; to be awaited when nobody uses it any more.
+    pub(super) closing: Closing,
+}
+
+/// The end of a store.
+pub(super) type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Of one that ends by being dropped.
+fn dropped() -> Closing {
+    Box::pin(std::future::ready(()))
 }
 
 /// Opens it for a daemon.
@@ -25,18 +36,20 @@ pub(super) async fn open(config: &QueueConfig, direct: bool) -> Result<Opened, S
     if direct {
         // Nothing is stored; the API finds an empty queue.
         let store = Arc::new(MemoryStore::new(config.max_messages));
-        return Ok(Opened { store, clock: machine, backend: "none" });
+        return Ok(Opened { store, clock: machine, backend: "none", closing: dropped() });
     }
     match &config.url {
         QueueUrl::Sqlite(path) => {
             let store = Arc::new(SqliteStore::open(path, config.max_messages)?);
-            Ok(Opened { store, clock: machine, backend: "sqlite" })
+            Ok(Opened { store, clock: machine, backend: "sqlite", closing: dropped() })
         }
         #[cfg(feature = "postgres")]
         QueueUrl::Postgres(url) => {
-            let store = PostgresStore::open(settings(config, url)).await?;
+            let store = Arc::new(PostgresStore::open(settings(config, url)).await?);
             let clock = store.clock();
-            Ok(Opened { store: Arc::new(store), clock, backend: "postgres" })
+            let last = Arc::clone(&store);
+            let closing = Box::pin(async move { last.close().await });
+            Ok(Opened { store, clock, backend: "postgres", closing })
         }
         #[cfg(not(feature = "postgres"))]
         QueueUrl::Postgres(_) => Err(not_built()),

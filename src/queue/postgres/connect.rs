@@ -1,6 +1,7 @@
 //! Connections to the database.
 //!
-//! An instance uses [`CONNECTIONS_MAX`] at the most: [`POOL_MAX`] that go from hand to hand, and one for each [`Role`].
+//! An instance uses [`CONNECTIONS_MAX`] at the most: [`POOL_MAX`] and [`SHORT_MAX`] that go from hand to hand,
+//! and one for each [`Role`].
 
 mod dial;
 mod gate;
@@ -31,10 +32,13 @@ use super::{PostgresSettings, migrate, survey};
 use crate::clock::{SharedClock, SystemClock, Timestamp};
 use crate::queue::StoreError;
 
-/// Connections for reading, and for short changes.
-const POOL_MAX: usize = 6;
+/// Connections for what may take a while: lists, searches, an operator's changes, sweeps.
+const POOL_MAX: usize = 4;
+/// Those for what is always short, so that it never waits for the others: counts, places of calls, the clock.
+const SHORT_MAX: usize = 2;
 /// What a statement on one of them may take.
 const POOLED: Manner = Manner { name: "pool", statement: Some(Duration::from_secs(20)) };
+const SHORT: Manner = Manner { name: "short", statement: Some(Duration::from_secs(5)) };
 /// How long somebody may have one.
 const LENT_MAX: Duration = Duration::from_secs(60);
 /// How often the database's clock is looked at, and how often each time.
@@ -63,7 +67,7 @@ pub(super) enum Role {
 const LASTING: [Role; 4] = [Role::Inserts, Role::Settlements, Role::Claims, Role::Listener];
 
 /// So many connections at the most has an instance.
-pub(super) const CONNECTIONS_MAX: usize = POOL_MAX + LASTING.len();
+pub(super) const CONNECTIONS_MAX: usize = POOL_MAX + SHORT_MAX + LASTING.len();
 
 impl Role {
     pub(super) fn name(self) -> &'static str {
@@ -91,6 +95,7 @@ pub(super) struct Connections(Arc<Inner>);
 struct Inner {
     dialer: Dialer,
     pool: Arc<Pool>,
+    short: Arc<Pool>,
     gate: Gate,
     clock: Arc<DatabaseClock>,
     /// Counts how often all connections were given up.
@@ -107,7 +112,8 @@ impl Connections {
         let (give_up, given_up) = watch::channel(0);
         Self(Arc::new(Inner {
             dialer: Dialer::new(settings.url.clone(), given_up),
-            pool: Arc::new(Pool::new(POOL_MAX, LENT_MAX)),
+            pool: Arc::new(Pool::new(POOL_MAX, POOLED, LENT_MAX)),
+            short: Arc::new(Pool::new(SHORT_MAX, SHORT, LENT_MAX)),
             gate: Gate::default(),
             clock: Arc::new(DatabaseClock::new(Arc::new(SystemClock))),
             give_up,
@@ -141,7 +147,12 @@ impl Connections {
 
     /// One of the pool, for a query or a transaction. Fails at once while the database is known to be away.
     pub(super) async fn get(&self) -> Result<Pooled, StoreError> {
-        self.pooled().await.map_err(StoreError::from)
+        self.pooled(&self.0.pool).await.map_err(StoreError::from)
+    }
+
+    /// The same for what is always short.
+    pub(super) async fn short(&self) -> Result<Pooled, StoreError> {
+        self.pooled(&self.0.short).await.map_err(StoreError::from)
     }
 
     /// One of its own, for somebody who keeps it. Tries once.
@@ -178,21 +189,21 @@ impl Connections {
         self.0.clock.machine_ahead()
     }
 
-    async fn pooled(&self) -> Result<Pooled, Fault> {
+    async fn pooled(&self, pool: &Arc<Pool>) -> Result<Pooled, Fault> {
         let inner = &self.0;
         if !inner.is_ready.load(Ordering::Acquire) {
             return Err(inner.not_ready());
         }
         // What is there still works, or does not; only a new try would be too early.
-        let (place, held) = inner.pool.place().await?;
+        let (place, held) = pool.place().await?;
         let held = match held {
             Some(held) => held,
             None => match inner.gate.closed() {
                 Some(fault) => return Err(fault),
-                None => inner.held().await?,
+                None => inner.held(pool.manner()).await?,
             },
         };
-        Ok(inner.pool.lend(place, held))
+        Ok(pool.lend(place, held))
     }
 
     async fn lone(&self, role: Role, heard: Option<Heard>) -> Result<Client, Fault> {
@@ -209,7 +220,7 @@ impl Connections {
 
     /// Looks at the database's clock, and whether it still takes changes.
     async fn measure(&self) -> Result<(), Fault> {
-        let client = self.pooled().await?;
+        let client = self.pooled(&self.0.short).await?;
         self.look_at_clock(&client).await
     }
 
@@ -263,8 +274,8 @@ impl Inner {
         Ok(dialled.client)
     }
 
-    async fn held(&self) -> Result<Held, Fault> {
-        let dial::Dialled { client, beat, running } = self.dialled(POOLED, None).await?;
+    async fn held(&self, manner: Manner) -> Result<Held, Fault> {
+        let dial::Dialled { client, beat, running } = self.dialled(manner, None).await?;
         Ok(Held { client: ClientWrapper::new(client, tokio::spawn(running)), beat })
     }
 

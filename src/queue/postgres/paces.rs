@@ -36,7 +36,7 @@ pub(super) async fn reserve_calls(
 ) -> Result<CallPlaces, StoreError> {
     let (now, spacing) = (wanted.now.as_microsecond(), wanted.spacing());
     let places_wanted = i64::from(wanted.places);
-    let client = connections.get().await?;
+    let client = connections.short().await?;
     let step = async {
         let statement = client.prepare_cached(TAKE).await?;
         client
@@ -65,7 +65,7 @@ pub(super) async fn reserve_recipients(
     let (from_hours, limits): (Vec<i64>, Vec<i64>) =
         wanted.quotas.iter().map(|quota| (quota.from_hour, whole(quota.limit))).unzip();
     let recipients = whole(wanted.recipients);
-    let client = connections.get().await?;
+    let client = connections.short().await?;
     let step = async {
         let sql = "SELECT reserve_recipients($1, $2, $3, $4, $5)";
         let statement = client.prepare_cached(sql).await?;
@@ -86,7 +86,7 @@ pub(super) async fn return_recipients(
     hour: i64,
     recipients: u64,
 ) -> Result<(), StoreError> {
-    let client = connections.get().await?;
+    let client = connections.short().await?;
     let step = async {
         let statement = client.prepare_cached(RETURN).await?;
         client.execute(&statement, &[&hour, &provider, &whole(recipients)]).await

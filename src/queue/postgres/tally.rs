@@ -60,7 +60,7 @@ pub(super) async fn counts(connections: &Connections) -> Result<Counts, StoreErr
 }
 
 async fn read(connections: &Connections) -> Result<Counts, Fault> {
-    let client = connections.get().await?;
+    let client = connections.short().await?;
     let slots = client.query(&client.prepare_cached(SLOTS).await?, &[]).await?;
     let tally = Tally::of(&slots)?;
     let open = tally.queued + tally.sending;

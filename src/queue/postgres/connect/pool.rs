@@ -8,6 +8,7 @@ use deadpool_postgres::ClientWrapper;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::dial::Manner;
 use super::line::Beat;
 use crate::queue::postgres::fault::Fault;
 
@@ -21,6 +22,7 @@ const SILENCE_MAX: Duration = Duration::from_millis(500);
 pub(super) struct Pool {
     free: Mutex<Vec<Held>>,
     places: Arc<Semaphore>,
+    manner: Manner,
     /// How long somebody may keep one.
     longest: Duration,
 }
@@ -42,9 +44,14 @@ pub(in crate::queue::postgres) struct Pooled {
 }
 
 impl Pool {
-    pub(super) fn new(size: usize, longest: Duration) -> Self {
+    pub(super) fn new(size: usize, manner: Manner, longest: Duration) -> Self {
         let places = Arc::new(Semaphore::new(size));
-        Self { free: Mutex::new(Vec::with_capacity(size)), places, longest }
+        Self { free: Mutex::new(Vec::with_capacity(size)), places, manner, longest }
+    }
+
+    /// How its connections are to be.
+    pub(super) fn manner(&self) -> Manner {
+        self.manner
     }
 
     /// A place, and the connection that was used last, if one is free.

@@ -1,6 +1,7 @@
 //! Against real servers.
 
 mod encryption;
+mod failover;
 mod trouble;
 
 use tokio::sync::watch;
