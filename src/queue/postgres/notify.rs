@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio::time::{
+    Instant, MissedTickBehavior, interval, interval_at, sleep, sleep_until, timeout,
+};
 use tokio_postgres::{Client, Error};
 use tokio_util::sync::CancellationToken;
 
@@ -250,7 +252,8 @@ impl Line {
     async fn talk(&self, talk: &mut Talk) -> End {
         let mut beats = interval(self.takeover_after / BEATS);
         let mut polls = interval(POLL);
-        let mut releases = interval(self.takeover_after / 2);
+        let often = self.takeover_after / 2;
+        let mut releases = interval_at(Instant::now() + often, often);
         for ticks in [&mut beats, &mut polls, &mut releases] {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
@@ -282,7 +285,8 @@ impl Line {
         if talk.since.elapsed() < self.takeover_after / 2 || self.has_left.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let dead = presence::bury(&talk.client, self.takeover_after).await?;
+        let dead =
+            presence::bury(&talk.client, &self.presence.owner(), self.takeover_after).await?;
         if dead.is_empty() {
             return Ok(());
         }

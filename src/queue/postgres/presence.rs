@@ -31,8 +31,11 @@ const BEAT: &str = concat!(
             coalesce((SELECT bool_or(watching) FROM instances WHERE owner <> $1), false) AS watched"
 );
 
-const BURY: &str =
-    concat!("DELETE FROM instances WHERE seen_at < ", now!(), " - $1 RETURNING owner");
+const BURY: &str = concat!(
+    "DELETE FROM instances WHERE owner <> $2 AND seen_at < ",
+    now!(),
+    " - $1 RETURNING owner"
+);
 
 /// Claims in the name of nobody who lives are due. Rows that somebody works at are left for the next time.
 const RELEASE: &str = "\
@@ -72,10 +75,14 @@ pub(super) async fn beat(
     Ok(lives.then(beat))
 }
 
-/// Forgets those who have been silent for longer than this, and says their names.
-pub(super) async fn bury(client: &Client, silent: Duration) -> Result<Vec<String>, Error> {
+/// Forgets those others who have been silent for longer than this, and says their names.
+pub(super) async fn bury(
+    client: &Client,
+    own: &str,
+    silent: Duration,
+) -> Result<Vec<String>, Error> {
     let silent = i64::try_from(silent.as_millis()).unwrap_or(i64::MAX);
-    let rows = client.query(BURY, &[&silent]).await?;
+    let rows = client.query(BURY, &[&silent, &own]).await?;
     Ok(rows.iter().map(|row| row.get("owner")).collect())
 }
 
