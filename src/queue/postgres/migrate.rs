@@ -65,11 +65,15 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), StoreError> {
     change.commit().await.map_err(|error| unavailable(&error))
 }
 
+/// Looks into the catalogue itself: a server process that has found no such table before would not look again in the same
+/// transaction, and miss what another instance has made meanwhile.
+const IS_MADE: &str = "SELECT EXISTS (SELECT FROM pg_class \
+     WHERE relname = 'mailferry_schema' AND pg_table_is_visible(oid))";
+
 /// Which version the database has; 0 without one. One that is too new is an error.
 pub(super) async fn version(client: &impl GenericClient) -> Result<i32, StoreError> {
     let version = async {
-        let row =
-            client.query_one("SELECT to_regclass('mailferry_schema') IS NOT NULL", &[]).await?;
+        let row = client.query_one(IS_MADE, &[]).await?;
         if !row.get::<_, bool>(0) {
             return Ok(0);
         }
