@@ -48,6 +48,18 @@ async fn assert_refused(fleet: &Fleet, context: &str) {
     }
 }
 
+/// Who says of itself that it takes mail does so, if not with the first one.
+async fn assert_taken(fleet: &Fleet, round: usize) {
+    for number in fleet.alive() {
+        let what = format!("instance {number} takes mail, as it says");
+        wait::until_within(REFUSAL_MAX, &what, async || {
+            let mail = Mail::about(&format!("back-{round}-{number}"));
+            (smtp::send(fleet.at(number).smtp, &mail).await.code == 250).then_some(())
+        })
+        .await;
+    }
+}
+
 fn assert_answered_in_time(ledger: &Ledger, context: &str) {
     let longest = ledger.longest_wait();
     assert!(longest < ANSWER_MAX, "{context}: a client waited {longest:?}");
@@ -72,7 +84,8 @@ async fn a_database_that_stops_and_starts_costs_nothing() {
     let ledger = Ledger::default();
     let load = Load::begin(&fleet.addresses, &ledger, &Plan::new("restart", seed));
     // Nobody is taken for dead because the database was, for however long.
-    for (mode, away) in [("fast", 0), ("immediate", 0), ("immediate", 2), ("fast", 2)] {
+    let stops = [("fast", 0), ("immediate", 0), ("immediate", 2), ("fast", 2)];
+    for (round, (mode, away)) in stops.into_iter().enumerate() {
         let context = format!("{context}, {mode}");
         tokio::time::sleep(Duration::from_millis(1_200)).await;
         let before = ledger.count();
@@ -84,6 +97,7 @@ async fn a_database_that_stops_and_starts_costs_nothing() {
         for number in fleet.alive() {
             until_health_is(&fleet, number, 200).await;
         }
+        assert_taken(&fleet, round).await;
         let taken = format!("{context}: mail is taken again");
         wait::until(&taken, async || (ledger.count() > before + 10).then_some(())).await;
     }
@@ -107,6 +121,7 @@ async fn an_instance_that_starts_before_its_database_waits_for_it() {
     assert_refused(&fleet, "at the start").await;
     block_in_place(|| fleet.server.resume());
     until_health_is(&fleet, 0, 200).await;
+    assert_taken(&fleet, 0).await;
     let id = smtp::submit(fleet.at(0).smtp, &Mail::about("at-last")).await;
     fleet.api(0).until_message_is(&id, "delivered").await;
 }

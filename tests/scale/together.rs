@@ -13,7 +13,7 @@ use super::support::relay::{RESEND_KEY, Setup};
 use super::support::smtp::{self, Mail};
 use super::support::wait;
 
-const ADA: &str = "ada@rcpt.example";
+const BOB: &str = "bob@rcpt.example";
 
 /// Between the first refusal and the last call of anybody: a second, and a loaded machine.
 const NEWS_MAX: Duration = Duration::from_millis(1_500);
@@ -125,13 +125,14 @@ async fn each_instance_shows_and_does_everything() {
     assert_eq!(one.message(&ids[0]).await["state"], "cancelled");
 
     // An address that the other puts on the list is served by nobody.
-    let entry = json!({"address": ADA, "note": "asked by telephone"});
+    let entry = json!({"address": BOB, "note": "asked by telephone"});
     assert_eq!(other.post("/api/v1/suppressions", &entry).await.status, 201);
     tokio::time::sleep(NEWS_MAX).await;
-    let unwanted = smtp::submit(fleet.at(0).smtp, &Mail::about("unwanted")).await;
+    let unwanted = Mail { to: vec![BOB.to_owned()], ..Mail::about("unwanted") };
+    let unwanted = smtp::submit(fleet.at(0).smtp, &unwanted).await;
     let message = one.until_message_is(&unwanted, "failed").await;
     assert!(message["error"].as_str().unwrap().contains("suppression list"), "{message}");
-    assert_eq!(one.delete(&format!("/api/v1/suppressions?address={ADA}")).await.status, 204);
+    assert_eq!(one.delete(&format!("/api/v1/suppressions?address={BOB}")).await.status, 204);
     tokio::time::sleep(NEWS_MAX).await;
 
     fake.behave(Behaviour::Normal);

@@ -65,7 +65,7 @@ impl Server {
         while self.sql("postgres", STATE) != "1" {
             asked += 1;
             assert!(asked < 300, "no standby follows:\n{}", self.read_log());
-            std::thread::sleep(std::time::Duration::from_millis(100));
+            self.sql("postgres", "SELECT pg_sleep(0.1)");
         }
     }
 

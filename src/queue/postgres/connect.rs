@@ -100,6 +100,8 @@ struct Inner {
     clock: Arc<DatabaseClock>,
     /// Counts how often all connections were given up.
     give_up: watch::Sender<u64>,
+    /// Counts how often the database has come back.
+    come_back: watch::Sender<u64>,
     /// Whether the schema is as it must be.
     is_ready: AtomicBool,
 }
@@ -115,6 +117,7 @@ impl Connections {
             gate: Gate::default(),
             clock: Arc::new(DatabaseClock::new(Arc::new(SystemClock))),
             give_up,
+            come_back: watch::Sender::new(0),
             is_ready: AtomicBool::new(false),
         }))
     }
@@ -164,6 +167,11 @@ impl Connections {
     ) -> Result<(Client, mpsc::Receiver<String>), StoreError> {
         let (hands_on, heard) = mpsc::channel(HEARD_MAX);
         Ok((self.lone(role, Some(hands_on)).await?, heard))
+    }
+
+    /// Changes when the database has come back: whoever waits for it need not wait any longer.
+    pub(super) fn comebacks(&self) -> watch::Receiver<u64> {
+        self.0.come_back.subscribe()
     }
 
     /// The database's time.
@@ -247,6 +255,7 @@ impl Inner {
             Ok(dialled) => {
                 if self.gate.opened() {
                     tracing::info!("the database can be used again");
+                    self.is_back();
                 }
                 Ok(dialled)
             }
@@ -270,6 +279,10 @@ impl Inner {
         Ok(Held { client: ClientWrapper::new(client, tokio::spawn(running)), beat })
     }
 
+    fn is_back(&self) {
+        self.come_back.send_modify(|times| *times += 1);
+    }
+
     fn not_ready(&self) -> Fault {
         self.gate.outage().unwrap_or_else(|| Fault::away("the database is not set up yet"))
     }
@@ -289,6 +302,7 @@ impl Inner {
         }
         survey::warn(&client).await;
         self.is_ready.store(true, Ordering::Release);
+        self.is_back();
         Ok(())
     }
 }

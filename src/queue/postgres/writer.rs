@@ -253,7 +253,9 @@ impl<T: Trade> Writer<T> {
         let line = Arc::clone(&self.line);
         let role = self.role;
         let mut backoff = BACKOFF_MIN;
+        let mut comebacks = self.connections.comebacks();
         loop {
+            comebacks.borrow_and_update();
             let error = {
                 let seat = self.seat();
                 tokio::pin!(seat);
@@ -278,6 +280,8 @@ impl<T: Trade> Writer<T> {
             loop {
                 tokio::select! {
                     () = &mut pause => break,
+                    // Somebody else has reached it: mail need not be refused any longer.
+                    Ok(()) = comebacks.changed() => break,
                     () = line.arrival() => {
                         line.refuse(&error);
                         if line.is_closed() {
