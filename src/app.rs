@@ -11,14 +11,14 @@ use std::sync::Arc;
 use fastrand::Rng;
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, ProviderConfig, QueueUrl};
+use crate::config::{Config, Mode, ProviderConfig, QueueUrl};
 use crate::delivery::{
     AccountSettings, Backoff, Cause, Delivery, NotSent, RetryRules, Sent, Settings,
 };
 use crate::message::Draft;
 use crate::provider::{self, BuildError, Hook, HttpClient, InvalidHook, NamedProvider, Provider};
 use crate::queue::moving::Movable;
-use crate::queue::{Store, StoreError};
+use crate::queue::{Finding, Store, StoreError};
 use crate::seal::SealError;
 use crate::smtp::BindError;
 use crate::smtp::tls::TlsError;
@@ -147,6 +147,14 @@ pub async fn movable(
     make: bool,
 ) -> Result<Box<dyn Movable>, StoreError> {
     store::movable(&config.queue, url, make).await
+}
+
+/// Asks the queue's database, where there is one, what an operator should know of it.
+pub async fn inspect(config: &Config) -> Vec<Finding> {
+    match config.delivery.mode {
+        Mode::Queue => store::inspect(&config.queue).await,
+        Mode::Direct => Vec::new(),
+    }
 }
 
 /// The configured providers by name, in the order of preference.

@@ -32,7 +32,8 @@ fn run(cli: Cli) -> Result<(), Exit> {
         }
         Command::Check(args) => {
             let loaded = cli::load_to_check(&options(Purpose::Serve))?;
-            cli::check::run(&loaded, args.offline, || app::providers(&loaded.config))
+            let config = &loaded.config;
+            cli::check::run(&loaded, args.offline, || app::providers(config), app::inspect(config))
         }
         Command::Send(args) => {
             let loaded = load(Purpose::Serve)?;

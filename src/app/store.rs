@@ -7,7 +7,7 @@ use crate::clock::{SharedClock, SystemClock};
 use crate::config::DatabaseUrl;
 use crate::config::{QueueConfig, QueueUrl};
 use crate::queue::moving::Movable;
-use crate::queue::{MemoryStore, SqliteMover, SqliteStore, Store, StoreError};
+use crate::queue::{Finding, MemoryStore, SqliteMover, SqliteStore, Store, StoreError};
 #[cfg(feature = "postgres")]
 use crate::queue::{PostgresMover, PostgresSettings, PostgresStore};
 
@@ -80,6 +80,17 @@ pub(super) async fn movable(
         }
         #[cfg(not(feature = "postgres"))]
         QueueUrl::Postgres(_) => Err(not_built()),
+    }
+}
+
+/// What is to be said of a store that is not on this machine.
+pub(super) async fn inspect(config: &QueueConfig) -> Vec<Finding> {
+    match &config.url {
+        QueueUrl::Sqlite(_) => Vec::new(),
+        #[cfg(feature = "postgres")]
+        QueueUrl::Postgres(url) => PostgresStore::inspect(settings(config, url)).await,
+        #[cfg(not(feature = "postgres"))]
+        QueueUrl::Postgres(_) => vec![Finding::Wrong(not_built().to_string())],
     }
 }
 

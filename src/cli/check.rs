@@ -15,6 +15,7 @@ use crate::config::{
     is_near, is_private as is_private_url, is_this_machine,
 };
 use crate::provider::{NamedProvider, SendError, Verdict};
+use crate::queue;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,16 @@ pub struct Finding {
     pub level: Level,
     /// What was found, and what to do about it.
     pub text: String,
+}
+
+impl From<queue::Finding> for Finding {
+    fn from(found: queue::Finding) -> Self {
+        match found {
+            queue::Finding::Fine(text) => ok(format!("queue: {text}")),
+            queue::Finding::Doubtful(text) => warning(format!("queue: {text}")),
+            queue::Finding::Wrong(text) => error(format!("queue: {text}")),
+        }
+    }
 }
 
 fn ok(text: impl Into<String>) -> Finding {
@@ -55,14 +66,17 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Checks and prints; fails when there is an error. `providers` makes them, for their keys to be tried.
+/// Checks and prints; fails when there is an error. `providers` makes them, for their keys to be tried; `queue` asks the
+/// queue's database.
 pub fn run<E: fmt::Display>(
     loaded: &Loaded,
     offline: bool,
     providers: impl FnOnce() -> Result<Vec<NamedProvider>, E>,
+    queue: impl Future<Output = Vec<queue::Finding>>,
 ) -> Result<(), Exit> {
     let mut findings = offline_findings(loaded);
     if !offline {
+        findings.extend(super::wait(queue)?.into_iter().map(Finding::from));
         match providers() {
             Ok(providers) => findings.extend(super::wait(probe_all(&providers))?),
             Err(reason) => findings.push(error(format!("the providers cannot be asked: {reason}"))),
@@ -277,7 +291,9 @@ fn queue(config: &Config, findings: &mut Vec<Finding>) {
                 )),
             });
         }
-        QueueUrl::Postgres(url) => findings.push(ok(format!("queue: {url}"))),
+        QueueUrl::Postgres(url) => {
+            findings.push(ok(format!("queue: {url}, shared by all instances that are given it")));
+        }
     }
     if queue.keep_bodies.is_zero() {
         findings.push(ok("queue: contents are removed on delivery (keep_bodies is 0s)"));

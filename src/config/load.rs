@@ -195,6 +195,7 @@ fn read(reader: &mut Reader, purpose: &Purpose) -> Config {
         }
         Purpose::Dev { queue: file } => catch_all(file, &mut config, reader),
     }
+    config.queue.check_seal(&config.smtp, config.delivery.mode, reader);
     config
 }
 

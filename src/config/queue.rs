@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::database::DatabaseUrl;
 use super::reader::Reader;
 use super::value::{Setting, quote, toml_text};
+use super::{AuthMode, Mode, SmtpConfig};
 use crate::secret::Secret;
 
 /// The store and its limits.
@@ -137,6 +138,19 @@ impl QueueUrl {
 }
 
 impl QueueConfig {
+    /// Accounts that clients bring to one instance must open at every other one.
+    pub(super) fn check_seal(&self, smtp: &SmtpConfig, mode: Mode, reader: &mut Reader) {
+        let shared = matches!(self.url, QueueUrl::Postgres(_)) && mode == Mode::Queue;
+        let wanted = shared && smtp.auth == AuthMode::Provider && self.seal_key.is_none();
+        if wanted && !reader.has_fault("queue.seal_key") {
+            reader.fault(
+                "queue.seal_key",
+                "must be set where clients bring their accounts (smtp.auth = \"provider\") to a queue in PostgreSQL, the \
+                 same for all instances: `openssl rand -base64 32` makes one",
+            );
+        }
+    }
+
     pub(super) fn read(reader: &mut Reader) -> Self {
         let mut config = Self {
             url: reader.get("queue.url"),

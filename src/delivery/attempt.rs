@@ -10,6 +10,7 @@ use super::engine::Engine;
 use super::events::Event;
 use super::job::Job;
 use super::lane::LaneId;
+use super::limits::Permit;
 use super::memory::is_large;
 use crate::config::{OnLoss, SenderConfig};
 use crate::message::{Addressing, Email, Loss, Message};
@@ -55,16 +56,14 @@ impl Engine {
         drop(email);
 
         let mut together = self.batch_limit(&way, job);
-        let (mut counted, until) = (job.counted, job.begins_until());
+        let mut permit = Permit { counted: job.counted, until: job.begins_until() };
         let mut put_off = None;
         let mut rest = calls.as_slice();
         let mut first = true;
         while !rest.is_empty() {
             if !first {
-                let Some(now) = self.wait_for_pace(lane, until).await else {
-                    return Err(Obstacle::Interrupted);
-                };
-                counted = now;
+                let counted = self.wait_for_pace(lane, permit.until).await;
+                permit.counted = counted.ok_or(Obstacle::Interrupted)?;
                 turn = Some(self.memory.turn(size).await);
             }
             // Also before the first: the message may have waited long for its slot.
@@ -87,11 +86,8 @@ impl Engine {
             if !self.note_start(job, &way).await {
                 return Err(Obstacle::Interrupted);
             }
-            if self.keep_pace(lane, counted, until).await.is_none() {
-                return Err(Obstacle::Interrupted);
-            }
             let (now, others) = rest.split_at(prepared.len());
-            let Some(later) = self.make(&way, job, &prepared, now).await? else {
+            let Some(later) = self.make(&way, job, &prepared, now, &mut permit).await? else {
                 // The provider refuses the batch, which says nothing about its members.
                 together.calls_max = 1;
                 // Known before one of them goes singly: what went must not be repeated within a batch after a crash.

@@ -24,7 +24,7 @@ use super::waiting::{Batching, Departure};
 use crate::clock::Timestamp;
 use crate::config::{OnUnclear, RouteConfig};
 use crate::provider::{Provider, SendError};
-use crate::queue::{Turn, WayKey};
+use crate::queue::{CallsWanted, Turn, WayKey};
 
 #[derive(Debug)]
 pub(super) struct Board {
@@ -261,8 +261,25 @@ impl Board {
         lane: LaneId,
         beyond: bool,
         now: Timestamp,
-    ) -> Option<Result<(), Timestamp>> {
+    ) -> Option<Result<Timestamp, Timestamp>> {
         self.roster.contains(lane).then(|| self.roster.change(lane, |lane| lane.seat(beyond, now)))
+    }
+
+    /// From now on other instances use the same accounts.
+    pub(super) fn share(&mut self) {
+        self.roster.share();
+    }
+
+    /// Which places to ask for in the rows of calls, so that what waits can go.
+    pub(super) fn ask_for_places(&mut self, now: Timestamp) -> Vec<(LaneId, CallsWanted)> {
+        let lanes = self.roster.waiting().into_iter();
+        let ask = |id| Some((id, self.roster.change(id, |lane| lane.ask_for_places(now))?));
+        lanes.filter_map(ask).collect()
+    }
+
+    /// Lanes of which it is to be read again what all instances have had served, with their names.
+    pub(super) fn usage_due(&mut self, now: Timestamp) -> Vec<(LaneId, String)> {
+        self.roster.usage_due(now)
     }
 
     /// Lanes that wait until it is known what they have served before the start.
@@ -289,6 +306,20 @@ impl Board {
         self.roster.change(lane, |lane| change(&mut lane.limits))
     }
 
+    /// The same; `None` when the lane is not there any more.
+    pub(super) fn change_limits_of<T>(
+        &mut self,
+        lane: LaneId,
+        change: impl FnOnce(&mut Limits) -> T,
+    ) -> Option<T> {
+        self.roster.is_there(lane).then(|| self.change_limits(lane, change))
+    }
+
+    /// The name of a lane that nobody may hold any more.
+    pub(super) fn name_of(&self, lane: LaneId) -> Option<String> {
+        self.roster.is_there(lane).then(|| self.name(lane).to_owned())
+    }
+
     /// The slot of a lane is free again.
     pub(super) fn release(&mut self, lane: LaneId) {
         self.roster.change(lane, |lane| {
@@ -303,14 +334,12 @@ impl Board {
         (self.provider(lane), self.name(lane).to_owned(), edition)
     }
 
-    /// When the next call of a message that has its slot already may be made; it is counted when that is now.
-    pub(super) fn pace(&mut self, lane: LaneId, now: Timestamp) -> Result<(), Timestamp> {
+    /// When the next call of a message that has its slot already may be made. When that is now it is counted, and for when
+    /// is returned.
+    pub(super) fn pace(&mut self, lane: LaneId, now: Timestamp) -> Result<Timestamp, Timestamp> {
         self.change_limits(lane, |limits| match limits.paced(now) {
             at if at > now => Err(at),
-            _ => {
-                limits.began(now);
-                Ok(())
-            }
+            _ => Ok(limits.began(now)),
         })
     }
 

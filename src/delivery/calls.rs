@@ -8,7 +8,7 @@ use super::engine::Engine;
 use super::events::Event;
 use super::job::Job;
 use super::lane::{Edition, LaneId};
-use super::limits::{served, served_of_joined};
+use super::limits::{Permit, served, served_of_joined};
 use crate::clock::Timestamp;
 use crate::config::OnUnclear;
 use crate::message::{Address, Addressing, Email};
@@ -108,13 +108,14 @@ impl Engine {
         job: &mut Job,
         calls: &[Call],
         addressings: &[Addressing],
+        permit: &mut Permit,
     ) -> Result<Option<Vec<SendError>>, Obstacle> {
         if let ([call], [addressing]) = (calls, addressings) {
-            let later = self.make_one(lane, job, call, addressing).await?;
+            let later = self.make_one(lane, job, call, addressing, permit).await?;
             return Ok(Some(later.into_iter().collect()));
         }
         let Some(joined) = lane.provider.join(calls) else { return Ok(None) };
-        let leave = self.leave(lane.lane, addressings).map_err(Obstacle::Stopped)?;
+        let leave = self.leave(lane.lane, addressings, permit).await?;
         if !self.holds(job) {
             return Err(Obstacle::Interrupted);
         }
@@ -160,9 +161,9 @@ impl Engine {
         job: &mut Job,
         call: &Call,
         addressing: &Addressing,
+        permit: &mut Permit,
     ) -> Result<Option<SendError>, Obstacle> {
-        let leave =
-            self.leave(lane.lane, std::slice::from_ref(addressing)).map_err(Obstacle::Stopped)?;
+        let leave = self.leave(lane.lane, std::slice::from_ref(addressing), permit).await?;
         if !self.holds(job) {
             return Err(Obstacle::Interrupted);
         }

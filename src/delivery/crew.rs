@@ -21,7 +21,7 @@ use super::doubt::{self, Answer};
 use super::engine::{AfterAttempt, Engine, follow};
 use super::job::Job;
 use super::lane::LaneId;
-use super::limits::{recipients_of_all, served_of_joined};
+use super::limits::{Permit, recipients_of_all, served_of_joined};
 use super::slot::Slot;
 use crate::message::Addressing;
 use crate::provider::{Call, Form, Idempotency, IdempotencyKey, Receipt, SendError, Verdict};
@@ -61,15 +61,24 @@ impl Engine {
         };
         match boarding {
             Boarding::Ready(mut crew, joined, batch) => {
-                if !self.keeps_pace(lane, &mut crew.jobs).await {
+                let Some(mut permit) = permit_of(&crew.jobs) else {
                     return self.hand_all_back(slot, crew.jobs);
-                }
-                let leave = match self.leave(lane, &crew.addressings) {
+                };
+                let leave = self.leave(lane, &crew.addressings, &mut permit).await;
+                crew.jobs.iter_mut().for_each(|job| job.counted = permit.counted);
+                let leave = match leave {
                     Ok(leave) => leave,
-                    Err(stop) => {
+                    Err(Obstacle::Stopped(stop)) => {
                         drop((joined, room));
                         return self.stopped(&way, slot, *crew, stop, repeat).await;
                     }
+                    Err(
+                        Obstacle::Interrupted
+                        | Obstacle::Error(_)
+                        | Obstacle::Unfit { .. }
+                        | Obstacle::Refused { .. }
+                        | Obstacle::Unlisted,
+                    ) => return self.hand_all_back(slot, crew.jobs),
                 };
                 if !crew.jobs.iter().all(|job| self.holds(job)) {
                     drop(leave);
@@ -95,16 +104,6 @@ impl Engine {
             }
             Boarding::Over(jobs) => self.hand_all_back(slot, jobs),
         }
-    }
-
-    /// False when the call must not be made, see [`Engine::keep_pace`].
-    async fn keeps_pace(&self, lane: LaneId, jobs: &mut [Job]) -> bool {
-        let counted = jobs.iter().map(|job| job.counted).max();
-        let until = jobs.iter().map(Job::begins_until).min();
-        let (Some(counted), Some(until)) = (counted, until) else { return false };
-        let Some(now) = self.keep_pace(lane, counted, until).await else { return false };
-        jobs.iter_mut().for_each(|job| job.counted = now);
-        true
     }
 
     /// The call must not be made now.
@@ -445,4 +444,11 @@ impl Engine {
         }
         self.refill(lane);
     }
+}
+
+/// When the request of these was counted, and until when it may be made.
+fn permit_of(jobs: &[Job]) -> Option<Permit> {
+    let counted = jobs.iter().map(|job| job.counted).max()?;
+    let until = jobs.iter().map(Job::begins_until).min()?;
+    Some(Permit { counted, until })
 }

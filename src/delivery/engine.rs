@@ -40,6 +40,8 @@ pub(super) struct Engine {
     pub(super) memory: Memory,
     /// Wakes the pump.
     pub(super) pump: Notify,
+    /// Places for calls have come, see [`super::limits`].
+    pub(super) places: Notify,
     /// The queue holds messages that are not in memory.
     pub(super) backlog: AtomicBool,
     /// No new work.
@@ -65,12 +67,15 @@ impl std::fmt::Debug for StoreHandle {
 
 impl Engine {
     pub(super) fn new(
-        board: Board,
+        mut board: Board,
         store: Option<Arc<dyn Store>>,
         policy: Policy,
         clock: SharedClock,
         owner: Arc<str>,
     ) -> Self {
+        if store.as_ref().is_some_and(|store| store.shared().is_some()) {
+            board.share();
+        }
         let settings_since = AtomicI64::new(clock.now().as_millisecond());
         Self {
             board: Mutex::new(board),
@@ -81,6 +86,7 @@ impl Engine {
             owner,
             memory: Memory::new(),
             pump: Notify::new(),
+            places: Notify::new(),
             backlog: AtomicBool::new(true),
             closing: AtomicBool::new(false),
             settings_since,
@@ -179,9 +185,10 @@ impl Engine {
                 Some((lane, Departure::One(job))) => self.start(lane, *job),
                 Some((lane, Departure::Crew(jobs))) => self.start_crew(lane, jobs, false),
                 Some((lane, Departure::Unit(jobs))) => self.start_crew(lane, jobs, true),
-                None => return,
+                None => break,
             }
         }
+        self.ask_for_places();
     }
 
     /// Delivers a message, beginning with a lane whose slot is taken, until it is settled or parked.

@@ -11,6 +11,7 @@ use super::course;
 use super::engine::Engine;
 use super::job::Job;
 use super::lane::LaneId;
+use super::limits::Hold;
 use super::others::Found;
 use super::standing::Change;
 use crate::clock::Timestamp;
@@ -70,33 +71,63 @@ impl Engine {
     /// Waits until the lane's rate allows the next call, and counts it. Returns when it was counted; `None` when it must
     /// not be made, because that would be after `until`, or the shutdown comes first.
     pub(super) async fn wait_for_pace(&self, lane: LaneId, until: Timestamp) -> Option<Timestamp> {
+        let mut seeking = None;
         loop {
             let now = self.now();
             let paced = self.board().pace(lane, now);
-            let Err(next) = paced else { return Some(now) };
+            let next = match paced {
+                Ok(counted) => return Some(counted),
+                Err(next) => next,
+            };
             if next > until || self.closing.load(Ordering::Relaxed) {
                 return None;
             }
+            seeking = seeking.or_else(|| self.seek(lane));
             let wait = next.duration_since(now).unsigned_abs();
-            tokio::time::sleep(wait.min(CLOSING_LOOK)).await;
+            self.wait_for_place(lane, wait.min(CLOSING_LOOK)).await;
         }
     }
 
     /// To be asked right before a call that was counted then: one that is late takes its permit along, or, where others
     /// have been counted since, is counted anew. The store may have been away meanwhile, and all calls of the lane would
     /// be made at once. The answer is as that of [`Engine::wait_for_pace`].
+    ///
+    /// Where other instances use the account as well, the call waits for its place, and one that has missed it takes
+    /// another.
     pub(super) async fn keep_pace(
         &self,
         lane: LaneId,
         counted: Timestamp,
         until: Timestamp,
     ) -> Option<Timestamp> {
+        if self.common_store().is_some() {
+            return self.keep_place(lane, counted, until).await;
+        }
         let now = self.now();
         if now.duration_since(counted).unsigned_abs() <= LATE_MAX {
             return Some(counted);
         }
         let postponed = self.board().change_limits(lane, |limits| limits.postpone(counted, now));
         if postponed { Some(now) } else { self.wait_for_pace(lane, until).await }
+    }
+
+    async fn keep_place(
+        &self,
+        lane: LaneId,
+        mut counted: Timestamp,
+        until: Timestamp,
+    ) -> Option<Timestamp> {
+        loop {
+            let now = self.now();
+            let hold = self.board().limits(lane).hold(counted, now);
+            match hold {
+                Hold::Now => return Some(counted),
+                Hold::At(place) => {
+                    tokio::time::sleep(place.duration_since(now).unsigned_abs()).await;
+                }
+                Hold::Lost => counted = self.wait_for_pace(lane, until).await?,
+            }
+        }
     }
 
     pub(super) fn note_success(&self, Lane { lane, edition, .. }: Lane<'_>) {
@@ -139,9 +170,10 @@ impl Engine {
 
     /// Asks a closed provider, without mail, whether it works again.
     pub(super) async fn check(self: Arc<Self>, lane: LaneId) {
-        // To a service that counts calls it is one.
-        if self.wait_for_pace(lane, Timestamp::MAX).await.is_none() {
-            // Nobody needs it any more.
+        // To a service that counts calls it is one. Without leave nobody needs it any more.
+        let until = Timestamp::MAX;
+        let Some(counted) = self.wait_for_pace(lane, until).await else { return };
+        if self.keep_pace(lane, counted, until).await.is_none() {
             return;
         }
         let (provider, edition) = {

@@ -16,7 +16,7 @@ use super::status::{ProviderState, ProviderStatus};
 use super::waiting::{Batching, Departure, Waiting};
 use crate::clock::Timestamp;
 use crate::provider::{Batch, Provider, Rate, SendError, Verdict};
-use crate::queue::{Condition, Turn, WayKey};
+use crate::queue::{CallsWanted, Condition, Turn, WayKey};
 
 /// Messages that are read from the queue to wait in memory for one open lane, where it takes them one by one.
 const PARKED_PER_LANE: usize = 64;
@@ -221,8 +221,8 @@ impl Lane {
         // A trial is one message: what it shows must not cost the others a try.
         let batch = self.batch(batching).filter(|_| !self.standing.is_trial());
         let mut departure = self.waiting.depart(&self.setup.name, batch)?;
-        self.take_slot(now);
-        departure.is_counted(now);
+        let counted = self.take_slot(now);
+        departure.is_counted(counted);
         Some(departure)
     }
 
@@ -231,16 +231,17 @@ impl Lane {
         self.in_flight < self.limits.calls_max()
     }
 
-    pub(super) fn take_slot(&mut self, now: Timestamp) {
+    /// Returns when its call is counted, see [`Limits::began`].
+    pub(super) fn take_slot(&mut self, now: Timestamp) -> Timestamp {
         self.in_flight += 1;
         self.used = now;
         self.called = now;
         self.standing.began(now);
-        self.limits.began(now);
+        self.limits.began(now)
     }
 
-    /// Takes a slot for somebody who waits for the answer, or says when to come again.
-    pub(super) fn seat(&mut self, beyond: bool, now: Timestamp) -> Result<(), Timestamp> {
+    /// Takes a slot for somebody who waits for the answer, and says when its call is counted, or when to come again.
+    pub(super) fn seat(&mut self, beyond: bool, now: Timestamp) -> Result<Timestamp, Timestamp> {
         let at = self.limits.free_at(now);
         if at > now {
             return Err(at);
@@ -248,8 +249,16 @@ impl Lane {
         if !beyond && !self.has_slot() {
             return Err(now + SEAT_WAIT);
         }
-        self.take_slot(now);
-        Ok(())
+        Ok(self.take_slot(now))
+    }
+
+    /// Which places to ask for, so that what waits can go.
+    pub(super) fn ask_for_places(&mut self, now: Timestamp) -> Option<CallsWanted> {
+        // Places that nobody can use are lost for all instances.
+        if !self.has_slot() || self.admission(now) != Admission::Open {
+            return None;
+        }
+        self.limits.ask(&self.setup.name, self.waiting.len(), now)
     }
 
     /// Messages of this lane that are in memory.

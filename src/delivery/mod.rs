@@ -282,6 +282,9 @@ impl Delivery {
 
     /// Where nothing is recorded, the list of addresses that get no mail is in this store; the first one stays.
     pub fn suppress_by(&self, store: Arc<dyn Store>) {
+        if store.shared().is_some() {
+            self.0.board().share();
+        }
         // A second one is a fault of whoever puts the stations together, and changes nothing.
         let _ = self.0.suppressions.set(StoreHandle(store));
     }

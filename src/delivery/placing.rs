@@ -75,8 +75,7 @@ impl Board {
                 Admission::Open
                     if gathers.is_none() && lane.goes_first(now) && lane.is_free(now) =>
                 {
-                    self.roster.change(id, |lane| lane.take_slot(now));
-                    job.counted = now;
+                    job.counted = self.roster.change(id, |lane| lane.take_slot(now));
                     return Placement::Run(id, Box::new(job));
                 }
                 Admission::Open | Admission::Soon(_)

@@ -65,6 +65,8 @@ pub(super) struct Roster {
     /// When unused lanes were last looked for.
     tidied: Timestamp,
     next: LaneId,
+    /// Other instances use the same accounts.
+    shares: bool,
     maker: Option<LaneMaker>,
     checks: Backoff,
 }
@@ -85,6 +87,7 @@ impl Roster {
             account_checks: 0,
             tidied: Timestamp::MIN,
             next: 0,
+            shares: false,
             maker,
             checks,
         };
@@ -99,7 +102,10 @@ impl Roster {
         self.add(lane)
     }
 
-    fn add(&mut self, lane: Lane) -> LaneId {
+    fn add(&mut self, mut lane: Lane) -> LaneId {
+        if self.shares {
+            lane.limits.share();
+        }
         let id = self.next;
         self.next += 1;
         self.lanes.insert(id, lane);
@@ -187,6 +193,29 @@ impl Roster {
     /// True while the lane may be used.
     pub(super) fn contains(&self, id: LaneId) -> bool {
         self.lanes.get(&id).is_some_and(|lane| !lane.retired)
+    }
+
+    /// True while the lane's calls are under way at least.
+    pub(super) fn is_there(&self, id: LaneId) -> bool {
+        self.lanes.contains_key(&id)
+    }
+
+    /// From now on other instances use the same accounts.
+    pub(super) fn share(&mut self) {
+        self.shares = true;
+        self.lanes.values_mut().for_each(|lane| lane.limits.share());
+    }
+
+    /// Lanes of which it is to be read again what all instances have had served, with their names.
+    pub(super) fn usage_due(&mut self, now: Timestamp) -> Vec<(LaneId, String)> {
+        if !self.shares {
+            return Vec::new();
+        }
+        let lanes = self.configured.iter().chain(&self.waiting).copied();
+        let lanes: BTreeSet<LaneId> = lanes.collect();
+        let due = |id: &LaneId| self.change(*id, |lane| lane.limits.reads_usage(now));
+        let due: Vec<LaneId> = lanes.into_iter().filter(due).collect();
+        due.into_iter().map(|id| (id, self.lane(id).setup.name.clone())).collect()
     }
 
     /// All lanes that may be used.

@@ -123,8 +123,8 @@ impl Board {
                 if self.roster.lane(lane).waiting.is_empty()
                     && self.roster.lane(lane).is_free(now) =>
             {
-                self.roster.change(lane, |lane| lane.take_slot(now));
-                unit.iter_mut().for_each(|job| job.counted = now);
+                let counted = self.roster.change(lane, |lane| lane.take_slot(now));
+                unit.iter_mut().for_each(|job| job.counted = counted);
                 UnitPlacement::Run(lane, unit)
             }
             Admission::Open | Admission::Soon(_) => {

@@ -7,6 +7,7 @@ mod columns;
 #[cfg(test)]
 mod conformance;
 mod feed;
+mod finding;
 mod intake;
 mod memory;
 mod model;
@@ -26,6 +27,7 @@ mod suppression;
 mod turn;
 
 pub use feed::{Change, Feed, Listener, Watched};
+pub use finding::Finding;
 pub use intake::{AccountCheck, Accounts, Intake, Refusal};
 pub use memory::{MemoryInstance, MemoryStore};
 pub use model::{

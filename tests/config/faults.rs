@@ -1,6 +1,6 @@
 //! What is refused, and in which words.
 
-use mailferry::config::Purpose;
+use mailferry::config::{Purpose, QueueUrl, render};
 
 use crate::{Setup, with_key};
 
@@ -92,7 +92,10 @@ fn no_message_shows_a_secret() {
         format!("[providers.backup]\ntype = 'resend'\napi_key = \"{secret}\\n\"\n"),
         format!("[providers.resend]\nbase_url = 'http://user:{secret}@host/'\n"),
         format!("[providers.resend]\nbase_url = 'ftp://user:{secret}@host/'\n"),
-        format!("[queue]\nurl = 'postgres://user:{secret}@host/db'\n"),
+        format!("[queue]\nurl = 'postgres://user:{secret}@host/db?sslmod=require'\n"),
+        format!("[queue]\nurl = 'postgres://user:{secret}%@host/db'\n"),
+        format!("[queue]\nurl = 'postgres://user:{secret}?/@host/db'\n"),
+        format!("[queue]\nseal_key = '{secret}'\n"),
         format!("[[smtp.users]]\npassword = '{secret}'\n"),
         format!("[[smtp.users]]\nusername = 'lemmy'\npassword = {secret}\n"),
         format!("[[smtp.users]]\nusername = 'lemmy'\npassword = ['{secret}']\n"),
@@ -117,12 +120,41 @@ fn no_message_shows_a_secret() {
 }
 
 #[test]
-fn what_a_later_version_brings_is_refused_and_never_ignored() {
-    let errors = with_key().toml("[queue]\nurl = 'postgres://db/x'\n").errors();
+fn a_queue_for_several_instances_must_be_complete() {
+    let url = "[queue]\nurl = 'postgres://mail@db1,db2/queue'\n";
+    let accounts = "[smtp]\nauth = 'provider'\n";
+    let errors = with_key().toml(&format!("{url}{accounts}")).errors();
     assert_eq!(errors.len(), 1, "{errors:?}");
-    assert!(errors[0].starts_with("queue.url (mailferry.toml line "), "{errors:?}");
-    assert!(errors[0].contains("not in this version yet"), "{errors:?}");
-    assert!(errors[0].contains("instead: "), "{errors:?}");
+    assert!(errors[0].starts_with("queue.seal_key"), "{errors:?}");
+    assert!(errors[0].contains("openssl rand -base64 32"), "{errors:?}");
+    let key = "seal_key = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA='\n";
+    with_key().toml(&format!("{url}{key}{accounts}")).load();
+    let typo =
+        with_key().toml("[queue]\nurl = 'postgres://db/x?target_sesion_attrs=any'\n").errors();
+    assert!(typo[0].contains("did you mean target_session_attrs?"), "{typo:?}");
+    let short = with_key().toml("[queue]\nseal_key = 'AAAA'\n").errors();
+    assert!(short[0].contains("is not the base64 of 32 octets"), "{short:?}");
+    let soon = with_key().toml("[queue]\ntakeover_after = '500ms'\n").errors();
+    assert!(soon[0].contains("must be from 1s to 10m"), "{soon:?}");
+}
+
+#[test]
+fn the_password_of_the_queue_shows_nowhere() {
+    let url = "url = 'postgres://mail:hunter2@db/queue'\n";
+    for toml in [
+        format!("[queue]\n{url}"),
+        "[queue]\nurl = 'postgres://mail@db/queue?password=hunter2'\n".to_owned(),
+        format!("[queue]\n{url}password = 'hunter2'\n"),
+    ] {
+        let loaded = with_key().toml(&toml).load();
+        let text = format!("{} {loaded:?}", render(&loaded.effective));
+        assert!(!text.contains("hunter2"), "{text}");
+        let QueueUrl::Postgres(url) = &loaded.config.queue.url else { panic!("{toml}") };
+        assert_eq!(url.password.expose(), "hunter2");
+    }
+    let both = with_key().toml(&format!("[queue]\n{url}password = 'wins'\n")).load();
+    let QueueUrl::Postgres(url) = &both.config.queue.url else { panic!() };
+    assert_eq!(url.password.expose(), "wins");
 }
 
 #[test]

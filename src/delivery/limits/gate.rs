@@ -2,9 +2,11 @@
 
 use tokio::time::Instant;
 
-use super::quota::Quotas;
+use super::quota::{Full, Quotas};
+use super::together::Common;
 use super::{Limits, Stop};
 use crate::clock::Timestamp;
+use crate::delivery::course::Obstacle;
 use crate::delivery::engine::{Engine, StoreHandle};
 use crate::delivery::job::Job;
 use crate::delivery::lane::LaneId;
@@ -19,24 +21,42 @@ pub(in crate::delivery) struct Leave<'a> {
     lane: LaneId,
     /// Recipients that count; 0 where nothing is counted.
     reserved: u64,
+    /// What is counted for all instances together.
+    common: Option<Common<'a>>,
+}
+
+/// When a call was counted, and until when it may be made.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::delivery) struct Permit {
+    pub(in crate::delivery) counted: Timestamp,
+    pub(in crate::delivery) until: Timestamp,
 }
 
 impl Engine {
-    /// Leave to make a call to these recipients now. Without it the provider is not asked: it has named a time before which
-    /// it wants no call, or a quota has no room for so many. Nothing is recorded then.
-    pub(in crate::delivery) fn leave(
+    /// Leave to make a call to these recipients now, to be asked for right before it. Without it the provider is not asked:
+    /// it has named a time before which it wants no call, a quota has no room for so many, or it has become too late.
+    /// Nothing is recorded then. The call may be counted anew, see [`Engine::keep_pace`].
+    pub(in crate::delivery) async fn leave(
         &self,
         lane: LaneId,
         addressings: &[Addressing],
-    ) -> Result<Leave<'_>, SendError> {
+        permit: &mut Permit,
+    ) -> Result<Leave<'_>, Obstacle> {
         let recipients = recipients_of_all(addressings);
+        // That takes its time where the store is asked.
+        let common = self.reserve_together(lane, recipients, permit.until).await?;
+        let counted = self.keep_pace(lane, permit.counted, permit.until).await;
+        permit.counted = counted.ok_or(Obstacle::Interrupted)?;
         let now = self.now();
-        let reserved = self.board().change_limits(lane, |limits| limits.reserve(recipients, now));
+        let (board, is_common) = (&mut *self.board(), common.is_some());
+        let reserved =
+            board.change_limits(lane, |limits| limits.reserve(recipients, is_common, now));
         match reserved {
             Ok(counts) => {
-                Ok(Leave { engine: self, lane, reserved: if counts { recipients } else { 0 } })
+                let reserved = if counts { recipients } else { 0 };
+                Ok(Leave { engine: self, lane, reserved, common })
             }
-            Err(stop) => Err(refusal(stop, now)),
+            Err(stop) => Err(Obstacle::Stopped(refusal(stop, now))),
         }
     }
 
@@ -49,21 +69,22 @@ impl Engine {
     ) -> Option<Result<Timestamp, SendError>> {
         // Whoever sends a test mail does not stand behind the queue's mail.
         let beyond = self.store.is_some();
+        let _seeking = self.seek(lane);
         loop {
             let now = self.now();
             let seat = self.board().seat(lane, beyond, now)?;
-            let Err(at) = seat else { return Some(Ok(now)) };
+            let Err(at) = seat else { return seat.ok().map(Ok) };
             let wait = at.duration_since(now).unsigned_abs();
             if Instant::now() + wait > deadline {
                 return Some(Err(refusal(Stop::Rests(at), now)));
             }
             self.learn_usage(Some(lane)).await;
-            tokio::time::sleep(wait).await;
+            self.wait_for_place(lane, wait).await;
         }
     }
 
     /// Reads from the store what the accounts that have quotas have served before the start, unless that is known: of all
-    /// that wait for it, and of this one.
+    /// that wait for it, and of this one. What other instances have had served is read again every few seconds.
     pub(in crate::delivery) async fn learn_usage(&self, also: Option<LaneId>) {
         let unknown: Vec<(LaneId, String)> = {
             let board = self.board();
@@ -75,13 +96,18 @@ impl Engine {
             }
             unknown.into_iter().map(|lane| (lane, board.name(lane).to_owned())).collect()
         };
+        let now = self.now();
+        let again = self.board().usage_due(now);
+        if !again.is_empty() {
+            self.read_usage(again).await;
+        }
         if unknown.is_empty() {
             return;
         }
-        let now = self.now();
-        let usage = match &self.store {
+        let store = self.store.as_ref().map(|StoreHandle(store)| store);
+        let usage = match store.or_else(|| self.common_store()) {
             None => Vec::new(),
-            Some(StoreHandle(store)) => match store.usage(Quotas::first_hour(now)).await {
+            Some(store) => match store.usage(Quotas::first_hour(now)).await {
                 Ok(usage) => usage,
                 Err(error) => {
                     tracing::error!(error = %error, "what counts for the quotas cannot be read yet");
@@ -103,9 +129,20 @@ impl Engine {
 impl Leave<'_> {
     /// The call has been made, and served so many recipients.
     pub(in crate::delivery) fn used(mut self, job: &mut Job, provider: &str, served: u64) {
+        let full = match self.common.take() {
+            Some(common) => common.used(served),
+            None => self.used_alone(job, provider, served),
+        };
+        if let Some(full) = full {
+            tracing::warn!(provider, "{full}; until then mail goes to the next provider or waits");
+        }
+    }
+
+    /// Counts for this instance. Returns the quota that is full now.
+    fn used_alone(&mut self, job: &mut Job, provider: &str, served: u64) -> Option<Full> {
         let reserved = std::mem::take(&mut self.reserved);
         if reserved == 0 {
-            return;
+            return None;
         }
         let served = served.min(reserved);
         let now = self.engine.now();
@@ -114,9 +151,7 @@ impl Leave<'_> {
         if served > 0 {
             job.usage.push(Usage { provider: provider.to_owned(), hour, recipients: served });
         }
-        if let Some(full) = full {
-            tracing::warn!(provider, "{full}; until then mail goes to the next provider or waits");
-        }
+        full
     }
 }
 
@@ -178,7 +213,7 @@ fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 
-fn refusal(stop: Stop, now: Timestamp) -> SendError {
+pub(super) fn refusal(stop: Stop, now: Timestamp) -> SendError {
     let (verdict, reason) = match stop {
         Stop::Rests(until) => {
             let wait = until.duration_since(now).unsigned_abs();

@@ -3,21 +3,27 @@
 //! Pure: what happened and the time go in. The rate is the configured one, else what the service says in its answers, else
 //! the published one. Whatever the rate, nothing goes before the time that the service has named.
 
+mod asking;
 mod calendar;
 mod gate;
 mod instant;
 mod pace;
+mod pacing;
+mod places;
 mod quota;
+mod shared;
+mod together;
 mod width;
 
-pub(super) use gate::{recipients_of_all, served, served_of_joined};
+pub(super) use gate::{Permit, recipients_of_all, served, served_of_joined};
+pub(super) use places::Hold;
 pub use quota::QuotaSetup;
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use self::instant::{Pause, plus};
-use self::pace::Pace;
+use self::pacing::Pacing;
 use self::quota::{Full, Quotas};
 use self::width::Width;
 use super::standing::Admission;
@@ -34,7 +40,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub(super) struct Limits {
     /// The rate was configured: no header changes it.
     configured: bool,
-    pace: Option<Pace>,
+    pace: Option<Pacing>,
+    /// Other instances use the account as well.
+    shares: bool,
+    /// Tasks that wait for a place, beside the messages of the lane.
+    seekers: usize,
     width: Width,
     /// The service has named a time before which it wants no call.
     pause: Pause,
@@ -63,7 +73,9 @@ impl Limits {
     ) -> Self {
         Self {
             configured: rate.is_some(),
-            pace: rate.or(capabilities.rate).map(Pace::new),
+            pace: rate.or(capabilities.rate).map(|rate| Pacing::new(rate, false)),
+            shares: false,
+            seekers: 0,
             width: Width::new(concurrency),
             pause: Pause::default(),
             window: None,
@@ -75,6 +87,10 @@ impl Limits {
     /// Those of settings that have been changed: what was served counts on, and of the same account, what was called and what
     /// the service has asked for.
     pub(super) fn going_on_from(mut self, before: &Self, same_account: bool) -> Self {
+        if before.shares {
+            self.share();
+        }
+        self.seekers = before.seekers;
         self.quotas.go_on_from(&before.quotas);
         if same_account {
             self.pause = before.pause;
@@ -140,7 +156,7 @@ impl Limits {
 
     /// The time between two calls, where there is a rate.
     pub(super) fn interval(&self) -> Option<Duration> {
-        self.pace.as_ref().map(Pace::interval)
+        self.pace.as_ref().map(Pacing::interval)
     }
 
     /// How many recipients a call may have, of those that the service takes.
@@ -164,11 +180,10 @@ impl Limits {
         self.quotas.whole().is_some_and(|whole| recipients > whole)
     }
 
-    /// A call begins.
-    pub(super) fn began(&mut self, now: Timestamp) {
-        if let Some(pace) = &mut self.pace {
-            pace.count(now);
-        }
+    /// A call begins. Returns when it is counted: now, or, where others use the account as well, at its place a moment
+    /// ahead.
+    pub(super) fn began(&mut self, now: Timestamp) -> Timestamp {
+        self.pace.as_mut().map_or(now, |pace| pace.count(now))
     }
 
     /// The call that began at `counted` is made only now. False when it has to wait for the rate once more.
@@ -216,7 +231,7 @@ impl Limits {
         if let Some(limit) = heard.limit.filter(|_| !self.configured) {
             match &mut self.pace {
                 Some(pace) => pace.set_rate(limit),
-                None => self.pace = Some(Pace::new(limit)),
+                None => self.pace = Some(Pacing::new(limit, self.shares)),
             }
         }
         if let Some(remaining) = heard.remaining {
@@ -244,7 +259,7 @@ impl Limits {
             }
         }
         if !self.quotas.is_empty() {
-            self.quotas.raise(heard.used_today, heard.used_this_month, now);
+            self.quotas.raise(heard.used_today, heard.used_this_month, self.shares, now);
         }
     }
 
@@ -276,11 +291,12 @@ impl Limits {
 
     /// Right before a call: whether it may be made for so many recipients. True when they have been reserved and what
     /// becomes of them has to be told by [`Limits::settle`].
-    fn reserve(&mut self, recipients: u64, now: Timestamp) -> Result<bool, Stop> {
+    /// `common`: they have been counted for all instances together.
+    fn reserve(&mut self, recipients: u64, common: bool, now: Timestamp) -> Result<bool, Stop> {
         if let Some(at) = self.pause.ends(now) {
             return Err(Stop::Rests(at));
         }
-        if self.quotas.is_empty() {
+        if common || self.quotas.is_empty() {
             return Ok(false);
         }
         self.quotas.reserve(recipients, now).map(|()| true).map_err(Stop::Full)
@@ -290,11 +306,15 @@ impl Limits {
     /// full now, once for each time that it is.
     fn settle(&mut self, reserved: u64, served: u64, now: Timestamp) -> (i64, Option<Full>) {
         let hour = self.quotas.settle(reserved, served, now);
+        (hour, self.newly_full(now))
+    }
+
+    fn newly_full(&mut self, now: Timestamp) -> Option<Full> {
         let full = self.quotas.full(1, now).filter(|full| Some(full.renews) != self.reported);
         if let Some(full) = &full {
             self.reported = Some(full.renews);
         }
-        (hour, full)
+        full
     }
 
     /// No call has more recipients than the whole quota.

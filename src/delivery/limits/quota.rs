@@ -3,6 +3,8 @@
 //! What has been served is kept by the hour. What is on its way is reserved, so that calls at the same time cannot exceed
 //! a quota together.
 
+mod shared;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU64;
@@ -56,6 +58,9 @@ struct Quota {
     limit: u64,
     /// Served in the hours that count in [`Quotas::hour`].
     used: u64,
+    /// What the service has counted beyond that, and the first of the hours for which it said so. Where others use the
+    /// account as well: what it has counted may be known here only later.
+    beyond: Option<(i64, u64)>,
 }
 
 #[derive(Clone, Debug)]
@@ -69,13 +74,15 @@ pub(super) struct Quotas {
     hour: i64,
     /// What was served before the start is known.
     known: bool,
+    /// When what all instances have served is to be read again.
+    read_at: Timestamp,
 }
 
 impl Quotas {
     /// Nothing served. Where a quota is set, the past has to be told by [`Quotas::load`].
     pub(super) fn new(setup: QuotaSetup, day: QuotaDay) -> Self {
         let quota = |span, limit: Option<NonZeroU64>| {
-            limit.map(|limit| Quota { span, limit: limit.get(), used: 0 })
+            limit.map(|limit| Quota { span, limit: limit.get(), used: 0, beyond: None })
         };
         let quotas: Vec<Quota> =
             [quota(Span::Day(day), setup.daily), quota(Span::Month, setup.monthly)]
@@ -83,7 +90,14 @@ impl Quotas {
                 .flatten()
                 .collect();
         let known = quotas.is_empty();
-        Self { quotas, served: BTreeMap::new(), reserved: 0, hour: i64::MIN, known }
+        Self {
+            quotas,
+            served: BTreeMap::new(),
+            reserved: 0,
+            hour: i64::MIN,
+            known,
+            read_at: Timestamp::MIN,
+        }
     }
 
     /// Takes over what has been counted under other quotas.
@@ -144,8 +158,18 @@ impl Quotas {
     }
 
     /// The service says how much of a quota is used up. It never makes less of what we have counted ourselves.
-    pub(super) fn raise(&mut self, today: Option<u64>, this_month: Option<u64>, now: Timestamp) {
+    /// Where others use the account as well, it is remembered beside the count, which is all instances' own.
+    pub(super) fn raise(
+        &mut self,
+        today: Option<u64>,
+        this_month: Option<u64>,
+        shared: bool,
+        now: Timestamp,
+    ) {
         self.roll(now);
+        if shared {
+            return self.raise_beside(today, this_month);
+        }
         // What is on its way may be in the service's count already.
         let counted = |used: u64| used + self.reserved;
         let missing = self.quotas.iter().filter_map(|quota| {
@@ -184,7 +208,7 @@ impl Quotas {
                 // The hour has changed since the last call.
                 false => self.served_in(quota.span, hour),
             };
-            let used = used.saturating_add(self.reserved);
+            let used = used.saturating_add(self.reserved).saturating_add(quota.beyond(hour));
             let missing = used.saturating_add(recipients).saturating_sub(quota.limit);
             (missing > 0).then(|| Full {
                 span: quota.span,
@@ -338,12 +362,12 @@ mod tests {
         let mut quotas = quotas(100, 1_000, QuotaDay::Utc);
         let now = at("2026-11-21T10:00:00Z");
         serve(&mut quotas, 20, now).unwrap();
-        quotas.raise(Some(5), Some(20), now);
+        quotas.raise(Some(5), Some(20), false, now);
         assert!(quotas.reserve(80, now).is_ok(), "not lowered, and not raised");
         quotas.settle(80, 0, now);
-        quotas.raise(Some(98), None, now);
+        quotas.raise(Some(98), None, false, now);
         assert!(quotas.full(3, now).is_some() && quotas.full(2, now).is_none());
-        quotas.raise(None, Some(1_000), now);
+        quotas.raise(None, Some(1_000), false, now);
         assert_eq!(quotas.full(1, now).unwrap().renews, at("2026-12-01T00:00:00Z"));
     }
 
@@ -353,7 +377,7 @@ mod tests {
         let now = at("2026-11-21T10:00:00Z");
         serve(&mut quotas, 98, now).unwrap();
         quotas.reserve(1, now).unwrap();
-        quotas.raise(Some(99), None, now);
+        quotas.raise(Some(99), None, false, now);
         quotas.settle(1, 1, now);
         assert!(quotas.full(1, now).is_none());
     }

@@ -65,8 +65,8 @@ async fn a_configured_rate_stays_but_a_window_that_is_used_up_is_waited_for() {
     assert_eq!(limits.interval(), Some(Duration::from_millis(10)));
     assert_eq!(limits.free_at(start()), start() + Duration::from_secs(1));
     assert_eq!(limits.admission(|| 1, start()), Admission::Soon(start() + Duration::from_secs(1)));
-    assert!(limits.reserve(1, start()).is_err());
-    assert!(limits.reserve(1, start() + Duration::from_secs(1)).is_ok());
+    assert!(limits.reserve(1, false, start()).is_err());
+    assert!(limits.reserve(1, false, start() + Duration::from_secs(1)).is_ok());
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn throttling_and_silence_halve_the_calls_in_flight_and_other_trouble_does
 #[tokio::test]
 async fn a_message_larger_than_what_is_left_waits_and_a_smaller_one_goes() {
     let mut limits = limits(None, 10);
-    assert!(matches!(limits.reserve(7, start()), Ok(true)));
+    assert!(matches!(limits.reserve(7, false, start()), Ok(true)));
     limits.settle(7, 7, start());
     assert!(matches!(limits.admission(|| 4, start()), Admission::Closed(Some(_))));
     assert_eq!(limits.admission(|| 3, start()), Admission::Open);
@@ -132,13 +132,13 @@ async fn a_message_larger_than_what_is_left_waits_and_a_smaller_one_goes() {
 #[tokio::test]
 async fn a_full_quota_is_reported_once() {
     let mut limits = limits(None, 2);
-    assert!(limits.reserve(2, start()).is_ok());
+    assert!(limits.reserve(2, false, start()).is_ok());
     assert!(limits.full(start()).is_some(), "nothing is left for others meanwhile");
     assert!(limits.settle(2, 2, start()).1.is_some());
     assert!(limits.settle(0, 0, start()).1.is_none());
     let next_day = start() + Duration::from_hours(24);
     assert!(limits.full(next_day).is_none());
-    assert!(limits.reserve(2, next_day).is_ok());
+    assert!(limits.reserve(2, false, next_day).is_ok());
     assert!(limits.settle(2, 2, next_day).1.is_some());
 }
 

@@ -4,6 +4,7 @@ mod accounts;
 mod at_once;
 mod batches;
 mod chaos;
+mod common;
 mod counting;
 mod doubts;
 mod failover;

@@ -67,7 +67,7 @@ pub(super) async fn migrate(client: &mut Client) -> Result<(), StoreError> {
 }
 
 /// Which version the database has; 0 without one. One that is too new is an error.
-async fn version(client: &impl GenericClient) -> Result<i32, StoreError> {
+pub(super) async fn version(client: &impl GenericClient) -> Result<i32, StoreError> {
     let version = async {
         let row =
             client.query_one("SELECT to_regclass('mailferry_schema') IS NOT NULL", &[]).await?;

@@ -6,11 +6,13 @@
 mod begin;
 mod change;
 mod claim;
+mod clock;
 mod connect;
 mod counted;
 mod due;
 mod fault;
 mod insert;
+mod inspect;
 mod line;
 mod list;
 mod migrate;
@@ -30,10 +32,12 @@ mod shared;
 mod shelf;
 mod standings;
 mod suppressed;
+mod survey;
 mod sweep;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod walk;
 mod words;
 mod work;
@@ -56,8 +60,8 @@ use self::sweep::Sweeper;
 use self::work::{Note, Notes};
 use self::writer::{Desk, Purpose};
 use super::{
-    Claim, Counts, Details, Entry, Filter, Lease, Page, Portion, Retried, Retry, Settlement,
-    Shared, Start, Statistics, Store, StoreError, Suppressions, Usage,
+    Claim, Counts, Details, Entry, Filter, Finding, Lease, Page, Portion, Retried, Retry,
+    Settlement, Shared, Start, Statistics, Store, StoreError, Suppressions, Usage,
 };
 use crate::clock::{SharedClock, Timestamp};
 use crate::message::QueueId;
@@ -80,12 +84,17 @@ pub struct PostgresStore {
 impl PostgresStore {
     /// Connects, brings the schema up to date, and begins to live among the other instances.
     pub async fn open(settings: PostgresSettings) -> Result<Self, StoreError> {
-        let connections = Connections::new(&settings)?;
-        let mut client = connections.alone(Role::Schema).await?;
-        migrate::migrate(&mut client).await?;
-        moving::not_moved(&client).await?;
+        let connections = Connections::new(&settings);
+        connections.start().await?;
+        // Where the database is away, it says itself what may not be changed when it is back.
+        if let Ok(client) = connections.get().await {
+            moving::not_moved(&client).await?;
+        }
         let store = Self::start(connections, settings, Purpose::Daemon);
-        store.list.look().await?;
+        // Where the database is still away, there may be something on it until it was looked at.
+        if let Err(error) = store.list.look().await {
+            tracing::debug!(%error, "the list of suppressed addresses could not be looked at yet");
+        }
         store.list.follow(store.common.listen());
         store.common.start().await;
         Ok(store)
@@ -93,8 +102,8 @@ impl PostgresStore {
 
     /// For a command that stands beside the daemons: it takes no part in what they share.
     pub async fn attach(settings: PostgresSettings) -> Result<Self, StoreError> {
-        let connections = Connections::new(&settings)?;
-        migrate::migrate(&mut connections.alone(Role::Schema).await?).await?;
+        let connections = Connections::new(&settings);
+        connections.attach().await?;
         let settings = PostgresSettings { messages_max: u64::MAX, ..settings };
         Ok(Self::start(connections, settings, Purpose::Visitor))
     }
@@ -120,6 +129,11 @@ impl PostgresStore {
             connections,
             common,
         }
+    }
+
+    /// What an operator should know of the database before mail depends on it. Changes nothing.
+    pub async fn inspect(settings: PostgresSettings) -> Vec<Finding> {
+        inspect::inspect(settings).await
     }
 
     /// The database's time.

@@ -14,7 +14,6 @@ use uuid::Uuid;
 use super::PostgresSettings;
 use super::connect::{Connections, Role};
 use super::fault::unavailable;
-use super::migrate;
 use super::rows::{get, millis, signed, time, uuid};
 use crate::clock::Timestamp;
 use crate::message::QueueId;
@@ -41,9 +40,9 @@ impl fmt::Debug for PostgresMover {
 impl PostgresMover {
     /// Connects, and brings the schema up to date.
     pub async fn open(settings: PostgresSettings) -> Result<Self, StoreError> {
-        let connections = Connections::new(&settings)?;
-        let mut client = connections.alone(Role::Schema).await?;
-        migrate::migrate(&mut client).await?;
+        let connections = Connections::new(&settings);
+        connections.attach().await?;
+        let client = connections.alone(Role::Schema).await?;
         let row = client.query_one("SELECT id FROM identity", &[]).await;
         let row = row.map_err(|error| unavailable(&error))?;
         let id: Uuid = get(&row, 0)?;

@@ -15,14 +15,14 @@ use crate::queue::{AccountStanding, Change, Condition, News, State};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn join(database: &str, name: &str, takeover_after: Duration) -> Common {
-    let common = Common::new(connections(database), name.into(), takeover_after);
+    let common = Common::new(connections(database).await, name.into(), takeover_after);
     common.start().await;
     common
 }
 
 async fn database() -> String {
     let database = server::common().database();
-    migrate::migrate(&mut connections(&database).alone(Role::Schema).await.unwrap()).await.unwrap();
+    connections(&database).await;
     database
 }
 

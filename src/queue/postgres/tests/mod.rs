@@ -7,7 +7,7 @@ mod paces;
 mod plans;
 mod schema;
 #[path = "../../../../tests/support/postgres.rs"]
-mod server;
+pub(super) mod server;
 mod sharing;
 mod trouble;
 
@@ -77,7 +77,9 @@ fn settings(database: &str, messages_max: u64) -> PostgresSettings {
     PostgresSettings { messages_max, ..PostgresSettings::new(url) }
 }
 
-/// Connections to this database.
-fn connections(database: &str) -> Connections {
-    Connections::new(&settings(database, 10)).unwrap()
+/// Connections to this database, with its tables made.
+async fn connections(database: &str) -> Connections {
+    let connections = Connections::new(&settings(database, 10));
+    connections.attach().await.unwrap();
+    connections
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::super::connect::Connections;
-use super::super::{PostgresSettings, PostgresStore, paces};
+use super::super::{PostgresSettings, paces};
 use super::server;
 use crate::clock::Timestamp;
 use crate::queue::row::take;
@@ -18,10 +18,14 @@ const SECOND: Duration = Duration::from_secs(1);
 /// So many instances' connections to one new database.
 async fn instances(count: usize) -> Vec<Connections> {
     let server = server::common();
-    let url = server.url(&server.database()).parse().unwrap();
-    let settings = PostgresSettings::new(url);
-    PostgresStore::open(settings.clone()).await.unwrap();
-    (0..count).map(|_| Connections::new(&settings).unwrap()).collect()
+    let settings = PostgresSettings::new(server.url(&server.database()).parse().unwrap());
+    let mut instances = Vec::new();
+    for _ in 0..count {
+        let connections = Connections::new(&settings);
+        connections.attach().await.unwrap();
+        instances.push(connections);
+    }
+    instances
 }
 
 #[tokio::test]
