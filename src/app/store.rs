@@ -6,9 +6,10 @@ use crate::clock::{SharedClock, SystemClock};
 #[cfg(feature = "postgres")]
 use crate::config::DatabaseUrl;
 use crate::config::{QueueConfig, QueueUrl};
-use crate::queue::{Finding, MemoryStore, SqliteStore, Store, StoreError};
+use crate::queue::moving::Movable;
+use crate::queue::{Finding, MemoryStore, SqliteMover, SqliteStore, Store, StoreError};
 #[cfg(feature = "postgres")]
-use crate::queue::{PostgresSettings, PostgresStore};
+use crate::queue::{PostgresMover, PostgresSettings, PostgresStore};
 
 /// What a daemon works on.
 pub(super) struct Opened {
@@ -55,6 +56,27 @@ pub(super) async fn attach(config: &QueueConfig) -> Result<Parts, StoreError> {
             let store = PostgresStore::attach(settings(config, url)).await?;
             let clock = store.clock();
             Ok((Arc::new(store), clock))
+        }
+        #[cfg(not(feature = "postgres"))]
+        QueueUrl::Postgres(_) => Err(not_built()),
+    }
+}
+
+/// Opens any store to be moved from or to.
+pub(super) async fn movable(
+    config: &QueueConfig,
+    url: &QueueUrl,
+    make: bool,
+) -> Result<Box<dyn Movable>, StoreError> {
+    match url {
+        QueueUrl::Sqlite(path) => Ok(Box::new(SqliteMover::open(path, make)?)),
+        #[cfg(feature = "postgres")]
+        QueueUrl::Postgres(url) => {
+            let mut settings = settings(config, url);
+            if settings.url.password.is_empty() {
+                settings.url.password = config.password.clone();
+            }
+            Ok(Box::new(PostgresMover::open(settings).await?))
         }
         #[cfg(not(feature = "postgres"))]
         QueueUrl::Postgres(_) => Err(not_built()),

@@ -9,11 +9,12 @@ use tokio_postgres::{Client, Error, GenericClient};
 use super::fault::unavailable;
 use crate::queue::StoreError;
 
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0001_queue.sql"),
     include_str!("migrations/0002_aside.sql"),
     include_str!("migrations/0003_shared.sql"),
     include_str!("migrations/0004_instances.sql"),
+    include_str!("migrations/0005_moving.sql"),
 ];
 
 /// The version that this program works with.
