@@ -104,8 +104,8 @@ fn explained(error: &Error, schema: &str) -> StoreError {
                  database of its own, or a schema by options=-csearch_path=NAME in queue.url"
         )),
         Some(&SqlState::INSUFFICIENT_PRIVILEGE) => refused(format!(
-            "the user may not make tables in the schema {schema} of the database ({said}): make it the owner of the \
-             database, or GRANT USAGE, CREATE ON SCHEMA {schema}"
+            "the database user lacks a right: it may not make tables in the schema {schema} ({said}); make it the owner of \
+             the database, or GRANT USAGE, CREATE ON SCHEMA {schema}"
         )),
         _ => unavailable(error),
     }

@@ -86,6 +86,7 @@ impl PostgresStore {
     pub async fn open(settings: PostgresSettings) -> Result<Self, StoreError> {
         let connections = Connections::new(&settings);
         connections.start().await?;
+        // Where the database is away, it says itself what may not be changed when it is back.
         if let Ok(client) = connections.get().await {
             moving::not_moved(&client).await?;
         }
