@@ -14,6 +14,11 @@ use crate::queue::postgres::tests::server;
 
 const MANNER: Manner = Manner { name: "test", statement: Some(Duration::from_secs(10)) };
 
+/// False where PostgreSQL is not installed; then the test is noted as skipped.
+fn is_installed() -> bool {
+    server().is_some()
+}
+
 /// Connects once.
 async fn dial(url: &str) -> Result<Client, Fault> {
     let url: DatabaseUrl = url.parse().unwrap();

@@ -45,7 +45,7 @@ fn open(messages_max: u64) -> Opening {
 }
 
 /// The server of this process; `None` where PostgreSQL is not installed, which is noted.
-fn server() -> Option<&'static server::Server> {
+pub(super) fn server() -> Option<&'static server::Server> {
     if server::is_installed() {
         return Some(server::common());
     }

@@ -122,6 +122,9 @@ impl Authority {
 
 #[tokio::test]
 async fn each_sslmode_does_what_libpq_does() {
+    if !is_installed() {
+        return;
+    }
     let world = world();
     for (user, query, encrypted) in [
         ("postgres", "", true),
@@ -150,6 +153,9 @@ async fn each_sslmode_does_what_libpq_does() {
 
 #[tokio::test]
 async fn who_is_not_who_they_should_be_is_refused_in_words() {
+    if !is_installed() {
+        return;
+    }
     let world = world();
     let refused = [
         ("secure", "sslmode=disable", "pg_hba.conf"),
@@ -174,6 +180,9 @@ async fn who_is_not_who_they_should_be_is_refused_in_words() {
 
 #[tokio::test]
 async fn a_certificate_of_ours_is_as_good_as_a_password() {
+    if !is_installed() {
+        return;
+    }
     let world = world();
     let ours = "sslmode=verify-full&sslrootcert=CA&sslcert=OWN.pem&sslkey=OWN.key";
     assert_eq!(survey(&world.url("carl", ours)).await.user, "carl");
@@ -186,6 +195,9 @@ async fn a_certificate_of_ours_is_as_good_as_a_password() {
 
 #[tokio::test]
 async fn passwords_by_scram() {
+    if !is_installed() {
+        return;
+    }
     let world = world();
     let with = |password: &str, query: &str| world.url(&format!("scram{password}"), query);
     let right = with(":it's%20a%20secret", "sslmode=require&channel_binding=require");
@@ -202,6 +214,9 @@ async fn passwords_by_scram() {
 
 #[tokio::test]
 async fn a_server_without_encryption() {
+    if !is_installed() {
+        return;
+    }
     let server = server::common();
     let url = |query: &str| format!("{}?{query}", server.url("postgres"));
     assert_eq!(survey(&url("sslmode=prefer")).await.tls, None);
@@ -212,6 +227,9 @@ async fn a_server_without_encryption() {
 
 #[tokio::test]
 async fn a_socket_of_this_machine_needs_none() {
+    if !is_installed() {
+        return;
+    }
     let world = world();
     let folder = world.server.data();
     let folder = folder.parent().unwrap().display().to_string();

@@ -15,6 +15,9 @@ async fn text(connections: &Connections) -> String {
 
 #[tokio::test]
 async fn faults_of_the_configuration_are_named_at_once() {
+    if !is_installed() {
+        return;
+    }
     let server = server::common();
     let nowhere = connections(&server.url("nowhere"));
     let error = nowhere.start().await.unwrap_err().to_string();
@@ -29,6 +32,9 @@ async fn faults_of_the_configuration_are_named_at_once() {
 
 #[tokio::test]
 async fn a_database_that_is_away_at_the_start_is_waited_for() {
+    if !is_installed() {
+        return;
+    }
     let mut server = Server::start(&[]);
     let database = server.database();
     server.stop("fast");
@@ -47,6 +53,9 @@ async fn a_database_that_is_away_at_the_start_is_waited_for() {
 
 #[tokio::test]
 async fn a_restart_is_survived() {
+    if !is_installed() {
+        return;
+    }
     let mut server = Server::start(&[]);
     let connections = connections(&server.url("postgres"));
     connections.start().await.unwrap();
@@ -66,6 +75,9 @@ async fn a_restart_is_survived() {
 
 #[tokio::test]
 async fn a_connection_that_was_ended_is_replaced() {
+    if !is_installed() {
+        return;
+    }
     let server = server::common();
     let database = server.database();
     let connections = connections(&server.url(&database));
@@ -100,6 +112,9 @@ async fn somebody_who_answers_nothing_is_not_waited_for_long() {
 
 #[tokio::test]
 async fn a_server_that_falls_silent_is_given_up() {
+    if !is_installed() {
+        return;
+    }
     // A proxy that goes on confirming what it does not pass on any more.
     let server = server::common();
     let target = server.port;
@@ -136,6 +151,9 @@ async fn a_server_that_falls_silent_is_given_up() {
 
 #[tokio::test]
 async fn a_statement_that_takes_too_long_is_ended_by_the_server() {
+    if !is_installed() {
+        return;
+    }
     let url: DatabaseUrl = server::common().url("postgres").parse().unwrap();
     let (_give_up, given_up) = watch::channel(0);
     let manner = Manner { name: "test", statement: Some(Duration::from_millis(200)) };
@@ -148,6 +166,9 @@ async fn a_statement_that_takes_too_long_is_ended_by_the_server() {
 
 #[tokio::test]
 async fn a_server_without_a_free_connection_is_waited_for() {
+    if !is_installed() {
+        return;
+    }
     let server = Server::start(&[
         "max_connections=4",
         "superuser_reserved_connections=0",
@@ -167,6 +188,9 @@ async fn a_server_without_a_free_connection_is_waited_for() {
 
 #[tokio::test]
 async fn no_instance_has_more_connections_than_it_says() {
+    if !is_installed() {
+        return;
+    }
     let server = server::common();
     let database = server.database();
     let connections = connections(&server.url(&database));
@@ -203,6 +227,9 @@ async fn no_instance_has_more_connections_than_it_says() {
 
 #[tokio::test]
 async fn all_are_given_up_when_the_server_takes_no_changes_any_more() {
+    if !is_installed() {
+        return;
+    }
     let server = Server::start(&[]);
     let connections = connections(&server.url("postgres"));
     connections.start().await.unwrap();
@@ -220,6 +247,9 @@ async fn all_are_given_up_when_the_server_takes_no_changes_any_more() {
 
 #[tokio::test]
 async fn the_clock_shows_the_databases_time() {
+    if !is_installed() {
+        return;
+    }
     let server = server::common();
     let connections = connections(&server.url(&server.database()));
     connections.start().await.unwrap();
