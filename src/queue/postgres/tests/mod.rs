@@ -5,7 +5,6 @@ mod instances;
 mod paces;
 mod plans;
 mod schema;
-#[expect(dead_code, reason = "shared with the suite scale, which uses the rest")]
 #[path = "../../../../tests/support/postgres.rs"]
 pub(super) mod server;
 mod sharing;
