@@ -11,12 +11,13 @@ use std::sync::Arc;
 use fastrand::Rng;
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, Mode, ProviderConfig};
+use crate::config::{Config, Mode, ProviderConfig, QueueUrl};
 use crate::delivery::{
     AccountSettings, Backoff, Cause, Delivery, NotSent, RetryRules, Sent, Settings,
 };
 use crate::message::Draft;
 use crate::provider::{self, BuildError, Hook, HttpClient, InvalidHook, NamedProvider, Provider};
+use crate::queue::moving::Movable;
 use crate::queue::{Finding, Store, StoreError};
 use crate::seal::SealError;
 use crate::smtp::BindError;
@@ -137,6 +138,15 @@ pub async fn send(config: Config, draft: Draft, provider: Option<&str>) -> Resul
 /// Opens the queue for a command that stands beside the daemon; with it comes the clock that the queue goes by.
 pub async fn store(config: &Config) -> Result<(Arc<dyn Store>, SharedClock), StoreError> {
     store::attach(&config.queue).await
+}
+
+/// Opens a queue to be moved. With `make` it may be one that is not there yet.
+pub async fn movable(
+    config: &Config,
+    url: &QueueUrl,
+    make: bool,
+) -> Result<Box<dyn Movable>, StoreError> {
+    store::movable(&config.queue, url, make).await
 }
 
 /// Asks the queue's database, where there is one, what an operator should know of it.

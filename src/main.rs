@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use mailferry::app::{self, AppError};
-use mailferry::cli::{self, Cli, Command, DevStore, Exit};
+use mailferry::cli::{self, Cli, Command, DevStore, Exit, QueueAction};
+use mailferry::clock::SystemClock;
 use mailferry::config::{LoadOptions, Purpose};
 
 fn main() -> ExitCode {
@@ -43,6 +44,12 @@ fn run(cli: Cli) -> Result<(), Exit> {
         }
         Command::Queue(args) => {
             let config = load(Purpose::Tool)?.config;
+            if let QueueAction::Migrate(ends) = &args.action {
+                let way = cli::queue::Way::read(ends, args.json)?;
+                let source = app::movable(&config, &way.from, false);
+                let target = app::movable(&config, &way.to, true);
+                return cli::queue::migrate(&way, source, target, &SystemClock);
+            }
             cli::queue::check(&args, &config)?;
             cli::queue::run(&args, app::store(&config))
         }

@@ -1,15 +1,15 @@
 //! The store that the configuration names, and the clock that everybody goes by who uses it.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::clock::{SharedClock, SystemClock};
 #[cfg(feature = "postgres")]
 use crate::config::DatabaseUrl;
 use crate::config::{QueueConfig, QueueUrl};
-use crate::queue::{Finding, MemoryStore, SqliteStore, Store, StoreError};
+use crate::queue::moving::Movable;
+use crate::queue::{Finding, MemoryStore, SqliteMover, SqliteStore, Store, StoreError};
 #[cfg(feature = "postgres")]
-use crate::queue::{PostgresSettings, PostgresStore};
+use crate::queue::{PostgresMover, PostgresSettings, PostgresStore};
 
 /// What a daemon works on.
 pub(super) struct Opened {
@@ -18,16 +18,6 @@ pub(super) struct Opened {
     pub(super) clock: SharedClock,
     /// As it is called in `/health`.
     pub(super) backend: &'static str,
-    /// Finishes what the store still has to write; to be awaited when nobody uses it any more.
-    pub(super) closing: Closing,
-}
-
-/// The end of a store.
-pub(super) type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Of one that ends by being dropped.
-fn dropped() -> Closing {
-    Box::pin(std::future::ready(()))
 }
 
 /// Opens it for a daemon.
@@ -36,20 +26,18 @@ pub(super) async fn open(config: &QueueConfig, direct: bool) -> Result<Opened, S
     if direct {
         // Nothing is stored; the API finds an empty queue.
         let store = Arc::new(MemoryStore::new(config.max_messages));
-        return Ok(Opened { store, clock: machine, backend: "none", closing: dropped() });
+        return Ok(Opened { store, clock: machine, backend: "none" });
     }
     match &config.url {
         QueueUrl::Sqlite(path) => {
             let store = Arc::new(SqliteStore::open(path, config.max_messages)?);
-            Ok(Opened { store, clock: machine, backend: "sqlite", closing: dropped() })
+            Ok(Opened { store, clock: machine, backend: "sqlite" })
         }
         #[cfg(feature = "postgres")]
         QueueUrl::Postgres(url) => {
-            let store = Arc::new(PostgresStore::open(settings(config, url)).await?);
+            let store = PostgresStore::open(settings(config, url)).await?;
             let clock = store.clock();
-            let last = Arc::clone(&store);
-            let closing = Box::pin(async move { last.close().await });
-            Ok(Opened { store, clock, backend: "postgres", closing })
+            Ok(Opened { store: Arc::new(store), clock, backend: "postgres" })
         }
         #[cfg(not(feature = "postgres"))]
         QueueUrl::Postgres(_) => Err(not_built()),
@@ -68,6 +56,27 @@ pub(super) async fn attach(config: &QueueConfig) -> Result<Parts, StoreError> {
             let store = PostgresStore::attach(settings(config, url)).await?;
             let clock = store.clock();
             Ok((Arc::new(store), clock))
+        }
+        #[cfg(not(feature = "postgres"))]
+        QueueUrl::Postgres(_) => Err(not_built()),
+    }
+}
+
+/// Opens any store to be moved from or to.
+pub(super) async fn movable(
+    config: &QueueConfig,
+    url: &QueueUrl,
+    make: bool,
+) -> Result<Box<dyn Movable>, StoreError> {
+    match url {
+        QueueUrl::Sqlite(path) => Ok(Box::new(SqliteMover::open(path, make)?)),
+        #[cfg(feature = "postgres")]
+        QueueUrl::Postgres(url) => {
+            let mut settings = settings(config, url);
+            if settings.url.password.is_empty() {
+                settings.url.password = config.password.clone();
+            }
+            Ok(Box::new(PostgresMover::open(settings).await?))
         }
         #[cfg(not(feature = "postgres"))]
         QueueUrl::Postgres(_) => Err(not_built()),

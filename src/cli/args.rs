@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::message::{Address, QueueId};
 use crate::queue::State;
+use crate::secret::Secret;
 
 /// SMTP server for apps whose host blocks the mail ports: takes mail on port 1025, keeps it safe on disk, and carries it
 /// to an email provider's HTTPS API.
@@ -217,6 +218,18 @@ Examples:
   mailferry queue export '<20261121100000.1@example.org>' --output message.eml
   mailferry queue export --all --state failed --directory failed-mail")]
     Export(ExportArgs),
+
+    /// Move the whole queue to another store: from a file into a database, back, or from one to another of a kind
+    ///
+    /// Everything goes along: messages in every state with contents and attempts, suppressed addresses, counters,
+    /// quotas, idempotency keys. No server may use either of the two meanwhile. Afterwards none starts on the old one.
+    /// It may be broken off anywhere and run again; the other way round it brings everything back.
+    /// A URL without a password takes queue.password of the configuration.
+    #[command(after_help = "\
+Examples:
+  mailferry queue migrate --from sqlite:/data/mailferry.db --to postgres://mailferry@db.example.org/mailferry
+  mailferry queue migrate --from postgres://mailferry@db.example.org/mailferry --to sqlite:/data/mailferry.db")]
+    Migrate(MigrateArgs),
 }
 
 #[derive(Args, Debug)]
@@ -259,6 +272,27 @@ pub struct ExportArgs {
     /// Write each message into this folder, which is made if it is not there
     #[arg(long, value_name = "DIR")]
     pub directory: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub struct MigrateArgs {
+    /// The queue that is left
+    #[arg(long, value_name = "URL", value_parser = secret)]
+    pub from: Secret,
+
+    /// Where it goes; made if it is not there. What is in it already stays
+    #[arg(long, value_name = "URL", value_parser = secret)]
+    pub to: Secret,
+
+    /// Although it was moved elsewhere before, to a store that is lost: what was sent from there is sent once more
+    #[arg(long)]
+    pub again: bool,
+}
+
+/// It may hold a password, which no error may repeat.
+#[expect(clippy::unnecessary_wraps, reason = "the form of a parser")]
+fn secret(text: &str) -> Result<Secret, String> {
+    Ok(Secret::new(text))
 }
 
 #[derive(Args, Debug)]

@@ -12,8 +12,8 @@ pub mod queue;
 pub mod send;
 
 pub use args::{
-    CheckArgs, Cli, Command, DevArgs, ExportArgs, HealthArgs, ListArgs, QueueAction, QueueArgs,
-    RetryArgs, SendArgs,
+    CheckArgs, Cli, Command, DevArgs, ExportArgs, HealthArgs, ListArgs, MigrateArgs, QueueAction,
+    QueueArgs, RetryArgs, SendArgs,
 };
 pub use dev::DevStore;
 pub use output::{complain, out, out_raw};

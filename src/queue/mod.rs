@@ -11,6 +11,7 @@ mod finding;
 mod intake;
 mod memory;
 mod model;
+pub mod moving;
 mod once;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -36,14 +37,14 @@ pub use model::{
 };
 pub use once::{Once, REMEMBERED, Seen};
 #[cfg(feature = "postgres")]
-pub use postgres::{PostgresSettings, PostgresStore};
+pub use postgres::{PostgresMover, PostgresSettings, PostgresStore};
 pub use retention::Retention;
 pub use rules::is_only_suppressed;
 pub use shared::{
     AccountStanding, CallPlaces, CallsWanted, Condition, News, Presence, Quota, RecipientsWanted,
     Reserved, Shared,
 };
-pub use sqlite::SqliteStore;
+pub use sqlite::{SqliteMover, SqliteStore};
 pub use statistics::{Grain, Sample, Spread, Statistics};
 pub use store::{LARGE, Lease, Portion, Store, StoreError};
 pub use suppression::{

@@ -28,6 +28,7 @@ mod live;
 mod login;
 mod mailgun;
 mod monitoring;
+mod moving;
 mod operating;
 mod options;
 mod outcomes;

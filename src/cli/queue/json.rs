@@ -71,7 +71,7 @@ pub(super) fn all_exported(done: &AllExported, directory: &Path, ok: bool) -> St
 }
 
 #[expect(clippy::expect_used, reason = "structs of texts, numbers and times always serialise")]
-fn line(value: &impl Serialize) -> String {
+pub(super) fn line(value: &impl Serialize) -> String {
     let mut text = serde_json::to_string(value).expect("a plain struct");
     text.push('\n');
     text

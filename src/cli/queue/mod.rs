@@ -4,7 +4,10 @@ mod change;
 mod export;
 mod find;
 mod json;
+mod migrate;
 mod table;
+
+pub use self::migrate::{Way, run as migrate};
 
 use std::sync::Arc;
 
@@ -48,7 +51,10 @@ fn check_usage(args: &QueueArgs, config: &Config) -> Result<(), String> {
         QueueAction::Export(args_of_it) => {
             export::usage(args_of_it, args.json).map_or(Ok(()), |fault| Err(fault.to_owned()))
         }
-        QueueAction::List(_) | QueueAction::Show { .. } | QueueAction::Cancel { .. } => Ok(()),
+        QueueAction::List(_)
+        | QueueAction::Show { .. }
+        | QueueAction::Cancel { .. }
+        | QueueAction::Migrate(_) => Ok(()),
     }
 }
 
@@ -114,6 +120,8 @@ async fn act(args: &QueueArgs, store: &dyn Store, clock: &dyn Clock) -> Answer {
         QueueAction::Retry(retry) => answer = change::retry(retry, store, clock, args.json).await,
         QueueAction::Cancel { id } => answer = change::cancel(id, store, clock, args.json).await,
         QueueAction::Export(all) => answer = export::export(all, store, args.json).await,
+        // It opens two stores of its own, see `migrate`.
+        QueueAction::Migrate(_) => {}
     }
     answer
 }

@@ -14,11 +14,11 @@ use crate::queue::{
 
 /// The list, by the key of the mailbox.
 #[derive(Debug, Default)]
-pub(super) struct List(Mutex<BTreeMap<String, Suppression>>);
+pub(super) struct List(pub(super) Mutex<BTreeMap<String, Suppression>>);
 
 /// The counters, by grain, step and provider.
 #[derive(Debug, Default)]
-pub(super) struct Counters(Mutex<BTreeMap<(i64, i64, String), Sample>>);
+pub(super) struct Counters(pub(super) Mutex<BTreeMap<(i64, i64, String), Sample>>);
 
 impl Counters {
     /// Forgets what is not kept any more at `now`, in seconds since 1970. Returns how many counters that were.
@@ -35,7 +35,7 @@ impl Counters {
 }
 
 /// Every change here is a single step: after a panic elsewhere the content is whole.
-fn hold<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn hold<T>(kept: &Mutex<T>) -> MutexGuard<'_, T> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -3,6 +3,8 @@
 mod aside;
 mod ground;
 mod instance;
+#[cfg(test)]
+mod moving;
 mod paces;
 mod queue;
 mod record;
@@ -16,6 +18,8 @@ use bytes::Bytes;
 use self::aside::{Counters, List};
 use self::ground::Ground;
 pub use self::instance::MemoryInstance;
+#[cfg(test)]
+pub(super) use self::moving::MemoryMover;
 use self::paces::Paces;
 use self::queue::Queue;
 use self::record::Record;

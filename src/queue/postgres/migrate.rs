@@ -9,11 +9,12 @@ use tokio_postgres::{Client, Error, GenericClient};
 use super::fault::unavailable;
 use crate::queue::StoreError;
 
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0001_queue.sql"),
     include_str!("migrations/0002_aside.sql"),
     include_str!("migrations/0003_shared.sql"),
     include_str!("migrations/0004_instances.sql"),
+    include_str!("migrations/0005_moving.sql"),
 ];
 
 /// The version that this program works with.
@@ -103,8 +104,8 @@ fn explained(error: &Error, schema: &str) -> StoreError {
                  database of its own, or a schema by options=-csearch_path=NAME in queue.url"
         )),
         Some(&SqlState::INSUFFICIENT_PRIVILEGE) => refused(format!(
-            "the user may not make tables in the schema {schema} of the database ({said}): make it the owner of the \
-             database, or GRANT USAGE, CREATE ON SCHEMA {schema}"
+            "the database user lacks a right: it may not make tables in the schema {schema} ({said}); make it the owner of \
+             the database, or GRANT USAGE, CREATE ON SCHEMA {schema}"
         )),
         _ => unavailable(error),
     }

@@ -16,6 +16,7 @@ mod inspect;
 mod line;
 mod list;
 mod migrate;
+mod moving;
 mod notify;
 mod once;
 mod operator;
@@ -51,6 +52,7 @@ use self::claim::{Claims, Wanted};
 use self::connect::{Connections, Role};
 use self::counted::Counters;
 use self::insert::{Insert, Inserts};
+pub use self::moving::PostgresMover;
 pub use self::settings::PostgresSettings;
 use self::shared::Common;
 use self::suppressed::List;
@@ -84,6 +86,10 @@ impl PostgresStore {
     pub async fn open(settings: PostgresSettings) -> Result<Self, StoreError> {
         let connections = Connections::new(&settings);
         connections.start().await?;
+        // Where the database is away, it says itself what may not be changed when it is back.
+        if let Ok(client) = connections.get().await {
+            moving::not_moved(&client).await?;
+        }
         let store = Self::start(connections, settings, Purpose::Daemon);
         // Where the database is still away, there may be something on it until it was looked at.
         if let Err(error) = store.list.look().await {

@@ -9,6 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::fault::explain;
+use super::moving;
 use crate::queue::StoreError;
 
 /// The schema, step by step. A step that has been released never changes; the next one follows it.
@@ -21,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_aside.sql"),
     include_str!("migrations/0007_search.sql"),
     include_str!("migrations/0008_together.sql"),
+    include_str!("migrations/0009_moving.sql"),
 ];
 
 /// The mark of our files: `PRAGMA application_id`, set by the first migration.
@@ -52,6 +54,11 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
 ///
 /// It lies beside the database and stays there: to remove a lock file is to open a race.
 pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
+    lock_or(path, "stop it, or give this one a file of its own (queue.url)")
+}
+
+/// The same, with what to do when another process has it.
+pub(super) fn lock_or(path: &Path, advice: &str) -> Result<File, StoreError> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     if !folder.is_dir() {
         let folder = folder.display();
@@ -61,10 +68,9 @@ pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let file = private(&lock_path).map_err(|error| failed(path, &not_writable(folder, &error)))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(failed(
-            path,
-            "another mailferry has this queue; stop it, or give this one a file of its own (queue.url)",
-        )),
+        Err(TryLockError::WouldBlock) => {
+            Err(failed(path, &format!("another mailferry has this queue; {advice}")))
+        }
         Err(TryLockError::Error(error)) => {
             Err(failed(path, &format!("it cannot be locked ({error}); is it on a network disk?")))
         }
@@ -79,6 +85,14 @@ pub(super) fn create(path: &Path) -> Result<Connection, StoreError> {
     let connection = connect(path, Purpose::Writing)?;
     migrate(&connection).map_err(|problem| failed(path, &problem))?;
     Ok(connection)
+}
+
+/// Refuses a file whose queue was moved, or is being moved: it must not be used in two places.
+pub(super) fn not_moved(path: &Path, connection: &Connection) -> Result<(), StoreError> {
+    match moving::mark(connection).map_err(|error| failed(path, &explain(&error)))? {
+        Some(mark) => Err(failed(path, &mark.to_string())),
+        None => Ok(()),
+    }
 }
 
 /// Opens a file that exists and has the schema we know.

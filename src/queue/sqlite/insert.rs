@@ -6,7 +6,7 @@ use super::books::Books;
 use super::fault::Fault;
 use super::once;
 use super::rows::{self, Content, Id};
-use crate::message::{Address, Message, QueueId};
+use crate::message::{Address, QueueId};
 use crate::queue::{Entry, State, StoreError, Turn};
 
 /// The largest piece of content in one row, octets. SQLite copies a row twice on its way in: large messages are
@@ -34,7 +34,7 @@ pub(super) fn insert(
         Some(lease) => (State::Sending, 1, lease.expires),
         None => (State::Queued, 0, message.received_at),
     };
-    let (first, pieces) = insert_content(connection, message)?;
+    let (first, pieces) = insert_pieces(connection, message.id, &message.raw)?;
     let received_at = rows::millis(message.received_at);
     let record = connection
         .prepare_cached(
@@ -90,15 +90,19 @@ pub(super) fn insert(
 
 /// Appends the rows of content. Returns the number of the first, and how many there are: they follow each other,
 /// because only this transaction appends.
-fn insert_content(connection: &Connection, message: &Message) -> rusqlite::Result<(i64, usize)> {
+pub(super) fn insert_pieces(
+    connection: &Connection,
+    id: QueueId,
+    content: &[u8],
+) -> rusqlite::Result<(i64, usize)> {
     let mut append =
         connection.prepare_cached("INSERT INTO bodies (message, raw) VALUES (?1, ?2)")?;
-    let (piece, mut rest) = split(&message.raw);
-    let first = append.insert((Id(message.id), piece))?;
+    let (piece, mut rest) = split(content);
+    let first = append.insert((Id(id), piece))?;
     let mut pieces = 1;
     while !rest.is_empty() {
         let (piece, after) = split(rest);
-        append.insert((Id(message.id), piece))?;
+        append.insert((Id(id), piece))?;
         rest = after;
         pieces += 1;
     }

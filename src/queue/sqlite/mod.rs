@@ -3,6 +3,7 @@
 //! [`writer`] is the only one that writes, in group commits; [`line`] is where work waits for it. [`read`] and [`list`]
 //! look on from connections of their own. [`file`] opens the file and keeps its schema.
 
+mod aside_rows;
 mod begin;
 mod books;
 mod checkpoint;
@@ -15,6 +16,7 @@ mod indexer;
 mod insert;
 mod line;
 mod list;
+mod moving;
 mod names;
 mod once;
 mod operator;
@@ -31,6 +33,8 @@ mod terms;
 #[cfg(test)]
 mod tests;
 mod writer;
+
+pub use self::moving::SqliteMover;
 
 use std::fs::File;
 use std::path::Path;
@@ -87,6 +91,7 @@ impl SqliteStore {
         let path = file::absolute(path)?;
         let lock = file::lock(&path)?;
         let connection = file::create(&path)?;
+        file::not_moved(&path, &connection)?;
         void_leases(&connection).map_err(|error| unavailable(&error))?;
         let checkpointer = Checkpointer::start(&path)?;
         Self::start(&path, connection, messages_max, Some(checkpointer), Some(lock))

@@ -2,6 +2,7 @@
 
 mod aside;
 mod instances;
+mod moving;
 mod paces;
 mod plans;
 mod schema;

@@ -3,6 +3,7 @@
 mod aside;
 mod batches;
 mod indexing;
+mod moving;
 mod opening;
 mod processes;
 mod searching;

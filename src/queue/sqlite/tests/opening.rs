@@ -162,7 +162,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
         let text = refusal(result);
         assert!(text.contains("a newer mailferry has written it (schema 99"), "{text}");
     }
-    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 8").unwrap();
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 9").unwrap();
     assert_eq!(conformance::claim(&daemon(&path), 0).await.len(), 1);
 }
 
@@ -177,7 +177,7 @@ async fn mail_that_waits_in_an_older_file_is_kept() {
                      ALTER TABLE attempts DROP COLUMN together; \
                      DROP INDEX by_batch; DROP INDEX leases; DROP INDEX waiting; DROP TABLE usage; \
                      DROP TABLE suppressions; DROP TABLE statistics; DROP TABLE submissions; \
-                     DROP TABLE search; DROP TABLE indexed; DROP TABLE unindexed; \
+                     DROP TABLE search; DROP TABLE indexed; DROP TABLE unindexed; DROP TABLE identity; \
                      CREATE INDEX open_by_due ON messages (due_at, state) WHERE state < 2; \
                      ALTER TABLE messages DROP COLUMN way; ALTER TABLE messages DROP COLUMN bulk; \
                      ALTER TABLE messages DROP COLUMN share; ALTER TABLE messages DROP COLUMN begun_by; \

@@ -110,7 +110,7 @@ async fn the_index_goes_on_after_a_restart_and_in_an_older_file() {
         .unwrap()
         .execute_batch(
             "ALTER TABLE attempts DROP COLUMN together; DROP TABLE search; DROP TABLE indexed; \
-             DROP TABLE unindexed; PRAGMA user_version = 6",
+             DROP TABLE unindexed; DROP TABLE identity; PRAGMA user_version = 6",
         )
         .unwrap();
 
