@@ -140,6 +140,14 @@ pub async fn store(config: &Config) -> Result<(Arc<dyn Store>, SharedClock), Sto
     store::attach(&config.queue).await
 }
 
+/// Asks the queue's database, where there is one, what an operator should know of it.
+pub async fn inspect(config: &Config) -> Vec<Finding> {
+    match config.delivery.mode {
+        Mode::Queue => store::inspect(&config.queue).await,
+        Mode::Direct => Vec::new(),
+    }
+}
+
 /// Opens a queue to be moved. With `make` it may be one that is not there yet.
 pub async fn movable(
     config: &Config,
@@ -147,14 +155,6 @@ pub async fn movable(
     make: bool,
 ) -> Result<Box<dyn Movable>, StoreError> {
     store::movable(&config.queue, url, make).await
-}
-
-/// Asks the queue's database, where there is one, what an operator should know of it.
-pub async fn inspect(config: &Config) -> Vec<Finding> {
-    match config.delivery.mode {
-        Mode::Queue => store::inspect(&config.queue).await,
-        Mode::Direct => Vec::new(),
-    }
 }
 
 /// The configured providers by name, in the order of preference.

@@ -337,7 +337,7 @@ impl Line {
 
     /// What is done now and then by each.
     async fn tidy(&self, talk: &mut Talk) -> Result<(), Error> {
-        if let Some(before) = self.presence.until().checked_sub(STANDINGS_KEPT).ok() {
+        if let Ok(before) = self.presence.until().checked_sub(STANDINGS_KEPT) {
             standings::forget(&talk.client, before).await?;
         }
         self.release(talk).await

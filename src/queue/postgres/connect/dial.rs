@@ -159,13 +159,13 @@ impl Dialer {
                 Keeper { beat: Arc::clone(&beat), silence, heard, given_up: self.given_up.clone() };
             let (client, running) = if mode == config::SslMode::Disable {
                 let (client, connection) =
-                    config.connect_raw(line, NoTls).await.map_err(Refusal::plain)?;
+                    config.connect_raw(line, NoTls).await.map_err(|it| Refusal::plain(&it))?;
                 (client, keeper.keep(connection))
             } else {
                 let connector = self.connector().await.map_err(Fault::refused)?;
                 let tls = named(connector, host)?;
                 let tried = config.connect_raw(line, tls).await;
-                let (client, connection) = tried.map_err(Refusal::encrypted)?;
+                let (client, connection) = tried.map_err(|it| Refusal::encrypted(&it))?;
                 (client, keeper.keep(connection))
             };
             let running = self.greet(&client, running, manner).await?;
@@ -302,15 +302,14 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn plain(error: Error) -> Self {
-        let other_way = is_about_the_way(&error);
-        Self { fault: Fault::of(&error), other_way }
+    fn plain(error: &Error) -> Self {
+        Self { fault: Fault::of(error), other_way: is_about_the_way(error) }
     }
 
-    fn encrypted(error: Error) -> Self {
+    fn encrypted(error: &Error) -> Self {
         // As with libpq, encryption that does not come about is no reason to stay outside, where it is not asked for.
-        let other_way = is_about_the_way(&error) || error.as_db_error().is_none();
-        Self { fault: Fault::of(&error), other_way }
+        let other_way = is_about_the_way(error) || error.as_db_error().is_none();
+        Self { fault: Fault::of(error), other_way }
     }
 }
 

@@ -6,7 +6,6 @@ mod moving;
 mod paces;
 mod plans;
 mod schema;
-#[expect(dead_code, reason = "shared with the suite scale, which uses the rest")]
 #[path = "../../../../tests/support/postgres.rs"]
 pub(super) mod server;
 mod sharing;
