@@ -217,7 +217,7 @@ async fn mail_whose_key_file_was_lost_waits_and_says_so() {
     wait::until(says_so, async || {
         let message = relay.http.message(&id).await;
         let error = message["error"].as_str()?;
-        error.contains("put the old key file back").then_some(())
+        error.contains("put the old key back").then_some(())
     })
     .await;
     assert_eq!(relay.http.message(&id).await["state"], "queued");
