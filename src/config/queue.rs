@@ -169,6 +169,8 @@ impl QueueConfig {
         }
         match &mut config.url {
             QueueUrl::Sqlite(_) | QueueUrl::Postgres(_) if config.password.is_empty() => {}
+            // A faulty URL is read as the default, and has been named.
+            QueueUrl::Sqlite(_) if reader.has_fault("queue.url") => {}
             QueueUrl::Sqlite(_) => {
                 reader.warn(
                     "queue.password is for a PostgreSQL queue, and queue.url names a file"

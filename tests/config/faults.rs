@@ -132,6 +132,9 @@ fn a_queue_for_several_instances_must_be_complete() {
     let typo =
         with_key().toml("[queue]\nurl = 'postgres://db/x?target_sesion_attrs=any'\n").errors();
     assert!(typo[0].contains("did you mean target_session_attrs?"), "{typo:?}");
+    let typo = "[queue]\nurl = 'postgres://db/x?sslmod=require'\npassword = 'pw'\n";
+    let refused = with_key().toml(typo).load_for(Purpose::Serve).unwrap_err();
+    assert_eq!(refused.warnings, Vec::<String>::new(), "the URL is no file's");
     let short = with_key().toml("[queue]\nseal_key = 'AAAA'\n").errors();
     assert!(short[0].contains("is not the base64 of 32 octets"), "{short:?}");
     let soon = with_key().toml("[queue]\ntakeover_after = '500ms'\n").errors();
