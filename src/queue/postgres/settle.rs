@@ -11,7 +11,8 @@ use crate::queue::rules::{Change, LastError};
 use crate::queue::{Attempt, Next, Settlement, Usage, WayKey};
 
 /// Writes the new states under the leases that are expected, the attempts, and what counts for quotas. A delivered message
-/// needs the account that its client brought no more.
+/// needs the account that its client brought no more. What goes on under the same lease may be written twice, when nobody
+/// knows whether the first commit went through: an attempt that is there already is not added again.
 pub(super) const SETTLE: &str = "WITH held AS (UPDATE messages AS m SET state = g.state, due_at = coalesce(g.due_at, m.due_at), \
      deferrals = m.deferrals + g.deferrals, finished_at = g.finished_at, recipients = g.recipients, \
      provider = coalesce(g.provider, m.provider), \
@@ -33,7 +34,10 @@ pub(super) const SETTLE: &str = "WITH held AS (UPDATE messages AS m SET state = 
      a.at, a.provider, a.outcome, a.error, a.provider_message_id, a.latency_ms, a.recipients, a.losses, a.together \
      FROM unnest($16::uuid[], $17::int4[], $18::int8[], $19::text[], $20::text[], $21::text[], $22::text[], $23::int8[], \
      $24::text[], $25::text[], $26::int4[]) AS a(message, nth, at, provider, outcome, error, provider_message_id, \
-     latency_ms, recipients, losses, together) WHERE (a.message IN (SELECT id FROM held)) IS TRUE), \
+     latency_ms, recipients, losses, together) WHERE (a.message IN (SELECT id FROM held)) IS TRUE \
+     AND NOT EXISTS (SELECT FROM attempts AS o WHERE o.message = a.message AND o.at = a.at AND o.provider = a.provider \
+     AND o.outcome = a.outcome AND o.recipients IS NOT DISTINCT FROM a.recipients \
+     AND o.provider_message_id IS NOT DISTINCT FROM a.provider_message_id)), \
      served AS (INSERT INTO usage AS u (hour, provider, recipients) \
      SELECT s.hour, s.provider, sum(s.recipients) \
      FROM unnest($27::uuid[], $28::int8[], $29::text[], $30::int8[]) AS s(message, hour, provider, recipients) \

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::queue::StoreError;
+use crate::queue::conformance::attempt;
+use crate::queue::{Outcome, StoreError};
 
 async fn stores(database: &str, count: usize) -> Vec<Arc<PostgresStore>> {
     let mut stores = Vec::new();
@@ -114,4 +115,20 @@ async fn a_list_of_settlements_may_name_a_message_twice() {
     let id = claim.message.id;
     let answers = store.settle_all(list).await.unwrap();
     assert_eq!(answers, [Ok(()), Ok(()), Err(StoreError::LeaseLost(id))]);
+}
+
+#[tokio::test]
+async fn an_outcome_that_is_written_once_more_is_recorded_once() {
+    let Some(server) = server() else { return };
+    let store = stores(&server.database(), 1).await.remove(0);
+    let id = queued(&*store, 0).await;
+    let claim = claim_one(&*store, 10).await;
+    // After a commit of which nobody knows whether it went through.
+    for _ in 0..2 {
+        let attempts = vec![attempt("resend", Outcome::Delivered, 11)];
+        let goes_on = Settlement { attempts, ..settlement(&claim, Next::Continue, 11) };
+        store.settle(goes_on).await.unwrap();
+    }
+    store.settle(delivered(&claim, "resend", 12)).await.unwrap();
+    assert_eq!(store.show(id).await.unwrap().unwrap().attempts.len(), 2);
 }
